@@ -1,0 +1,196 @@
+"""The Parquet tables of a study: their columns, and how they are written and read."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from backfire.errors import BackfireError
+from backfire.formats.atomic import replacing
+
+_text, _whole, _real = pa.string(), pa.int32(), pa.float64()
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "corpus": pa.schema([("doc_id", _text), ("text", _text)]),
+    "queries": pa.schema([("query_id", _text), ("text", _text)]),
+    "qrels": pa.schema([("query_id", _text), ("doc_id", _text), ("relevance", _whole)]),
+    "candidates": pa.schema(
+        [("query_id", _text), ("doc_id", _text), ("rank", _whole), ("score", pa.float32())]
+    ),
+    "triples": pa.schema(
+        [
+            ("query_id", _text),
+            ("positive_id", _text),
+            ("negative_id", _text),
+            ("source", _text),
+            ("rank", _whole),
+            ("base_score", pa.float32()),
+        ]
+    ),
+    "measures": pa.schema(
+        [
+            ("variant", _text),
+            ("seed", _whole),
+            ("collection", _text),
+            ("split", _text),
+            ("measure", _text),
+            ("query_id", _text),
+            ("value", _real),
+        ]
+    ),
+    "comparison": pa.schema(
+        [
+            ("variant", _text),
+            ("collection", _text),
+            ("split", _text),
+            ("measure", _text),
+            ("seeds", _whole),
+            ("queries", _whole),
+            ("mean", _real),
+            ("base_mean", _real),
+            ("delta", _real),
+            ("ci_low", _real),
+            ("ci_high", _real),
+            ("p", _real),
+            ("p_adjusted", _real),
+            ("wins", _whole),
+            ("ties", _whole),
+            ("losses", _whole),
+            ("verdict", _text),
+        ]
+    ),
+    "geometry": pa.schema(
+        [
+            ("variant", _text),
+            ("seed", _whole),
+            ("collection", _text),
+            ("quantity", _text),
+            ("value", _real),
+            ("unit", _text),
+        ]
+    ),
+    "cost": pa.schema(
+        [("variant", _text), ("seed", _whole), ("quantity", _text), ("value", _real), ("unit", _text)]
+    ),
+    # kind: "passage" or "query"; x, y: UMAP coordinates in the base's map.
+    "projection": pa.schema(
+        [
+            ("variant", _text),
+            ("seed", _whole),
+            ("kind", _text),
+            ("id", _text),
+            ("x", pa.float32()),
+            ("y", pa.float32()),
+        ]
+    ),
+    # Followed by one float column for each measure taken on the development queries, named `dev_<measure>`.
+    "dynamics": pa.schema(
+        [
+            ("step", _whole),
+            ("loss", _real),
+            ("learning_rate", _real),
+            ("grad_norm", _real),
+            ("active_triplets", _real),
+            ("weight_drift", _real),
+        ]
+    ),
+}
+
+
+def write_rows(path: str | Path, kind: str, rows: Iterable[dict] | pa.Table) -> None:
+    """Write rows (dicts keyed by column name) or a table as the Parquet table `kind`, atomically.
+
+    Extra columns are kept only in `dynamics`, as float64. Raises `KeyError` for an unknown kind and
+    `pyarrow.ArrowInvalid` for values that do not fit their column.
+    """
+    schema = SCHEMAS[kind]
+    if isinstance(rows, pa.Table):
+        table = rows.select(schema.names).cast(schema)
+    else:
+        rows = list(rows)
+        if kind == "dynamics":
+            extra = sorted({name for row in rows for name in row} - set(schema.names))
+            schema = pa.schema([*schema, *((name, _real) for name in extra)])
+        table = pa.Table.from_pylist(rows, schema=schema)
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def write_batches(path: str | Path, kind: str, batches: Iterable[list[dict]]) -> int:
+    """Write lists of rows one row group at a time, in memory bounded by a list; gives the number of rows."""
+    schema, count = SCHEMAS[kind], 0
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        for rows in batches:
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+            count += len(rows)
+    return count
+
+
+def read_rows(path: str | Path, kind: str, columns: list[str] | None = None) -> pa.Table:
+    """Read the Parquet table `kind`, its columns checked against the schema; `columns` keeps only those."""
+    table = _guarded(path, lambda: pq.read_table(path, columns=columns))
+    expected = SCHEMAS[kind] if columns is None else pa.schema([SCHEMAS[kind].field(name) for name in columns])
+    head = table.schema if kind != "dynamics" else pa.schema(list(table.schema)[: len(expected)])
+    _check(path, kind, head, expected)
+    return table
+
+
+def iterate_rows(path: str | Path, kind: str, rows: int = 65536) -> Iterator[pa.RecordBatch]:
+    """Read the Parquet table `kind` in batches of at most `rows`, in bounded memory."""
+    file = _guarded(path, lambda: pq.ParquetFile(path))
+    _check(path, kind, file.schema_arrow, SCHEMAS[kind])
+    yield from file.iter_batches(batch_size=rows)
+
+
+def write_embeddings(path: str | Path, id_column: str, ids: list[str], embeddings: np.ndarray) -> None:
+    """Write float32 `embeddings` of shape (len(ids), dimensions) beside their ids.
+
+    `id_column` is `doc_id` or `query_id`. The rows are stored as given; they are expected to have unit norm.
+    Raises `BackfireError` when a value is not finite.
+    """
+    embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
+    if not np.isfinite(embeddings).all():
+        row = int(np.flatnonzero(~np.isfinite(embeddings).all(axis=1))[0])
+        raise BackfireError(
+            f"{path}: the embedding of {id_column} '{ids[row]}' is not finite.",
+            "the model diverged in training or half precision overflowed; look at the dynamics, or set "
+            "encoding.precision to fp32.",
+        )
+    values = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.reshape(-1)), embeddings.shape[1])
+    table = pa.table({id_column: pa.array(ids, _text), "embedding": values})
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="none", use_dictionary=False)
+
+
+def read_embeddings(path: str | Path, id_column: str) -> tuple[list[str], np.ndarray]:
+    """Read ids and the float32 matrix of shape (ids, dimensions) that `write_embeddings` wrote."""
+    table = _guarded(path, lambda: pq.read_table(path))
+    if table.schema.names != [id_column, "embedding"] or not pa.types.is_fixed_size_list(table.schema.types[1]):
+        raise BackfireError(
+            f"{path}: columns {table.schema.names}, expected {[id_column, 'embedding']} with a fixed-size list.",
+            "delete the file and run again; it was not written by this version of Backfire.",
+        )
+    column = table["embedding"].combine_chunks()
+    matrix = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), table.schema.types[1].list_size)
+    return table[id_column].to_pylist(), matrix
+
+
+def _guarded(path, read):
+    try:
+        return read()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BackfireError(
+            f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}).",
+            "it is missing, cut short or damaged; delete it and run again.",
+        ) from error
+
+
+def _check(path, kind: str, found: pa.Schema, expected: pa.Schema) -> None:
+    if not found.equals(expected):
+        raise BackfireError(
+            f"{path}: columns {dict(zip(found.names, map(str, found.types), strict=True))}, expected the table "
+            f"'{kind}' with {dict(zip(expected.names, map(str, expected.types), strict=True))}.",
+            "delete the file and run again; it was not written by this version of Backfire.",
+        )

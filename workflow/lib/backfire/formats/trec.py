@@ -1,0 +1,47 @@
+"""TREC run files: `query_id Q0 doc_id rank score tag`, ranked by score descending, then doc id ascending."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from backfire.errors import BackfireError
+from backfire.formats.atomic import replacing
+
+Ranking = list[tuple[str, float]]
+"""Documents of one query, best first: (doc_id, score)."""
+
+
+def write_run(path: str | Path, rankings: Iterable[tuple[str, Ranking]], tag: str) -> None:
+    """Write (query_id, ranking) pairs; ranks count from 1. Scores keep every digit of a float32.
+
+    Raises `BackfireError` when an id holds white space, which the format cannot carry.
+    """
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        for query_id, ranking in rankings:
+            for rank, (doc_id, score) in enumerate(ranking, start=1):
+                if len(query_id.split()) != 1 or len(doc_id.split()) != 1:
+                    raise BackfireError(
+                        f"query id {query_id!r} or doc id {doc_id!r} holds white space or is empty.",
+                        "a TREC run separates its columns by white space; use ids without any.",
+                    )
+                stream.write(f"{query_id} Q0 {doc_id} {rank} {np.float32(score)!s} {tag}\n")
+
+
+def read_run(path: str | Path) -> dict[str, Ranking]:
+    """Read a run as {query_id: ranking}, in the order of the file.
+
+    Raises `BackfireError` for a line without six columns, or whose score is no number.
+    """
+    run: dict[str, Ranking] = {}
+    with Path(path).open(encoding="utf-8") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                query_id, _, doc_id, _, score, _ = line.split()
+                run.setdefault(query_id, []).append((doc_id, float(score)))
+            except ValueError as error:
+                raise BackfireError(
+                    f"{path}:{number}: not a line of a TREC run: {line.rstrip()!r}.",
+                    "the file was cut short or edited; delete it and run again.",
+                ) from error
+    return run

@@ -1,0 +1,88 @@
+"""What a job says while it runs and when it fails: a log file, progress lines, one readable error."""
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from backfire.errors import BackfireError
+
+PROGRESS_SECONDS = 5.0
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+@contextmanager
+def job(log: str, threads: int = 1) -> Iterator[None]:
+    """Run the body of a script as a job.
+
+    Everything logged, every warning and any traceback goes to the file `log`; a `BackfireError` is shown on the
+    terminal as its message and hint alone. Numeric libraries imported inside the body use at most `threads`
+    threads and never more than the processors this process may use, so that `--cores 8` on two cores does not
+    oversubscribe them.
+    """
+    path = Path(log)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = str(usable_threads(threads))
+    # Tokenizers fork-warning and parallelism are governed by the threads above.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        yield
+    except BackfireError as error:
+        handler.stream.write(traceback.format_exc())
+        print(f"\nError: {error}\n(traceback in {log})\n", file=sys.stderr, flush=True)
+        sys.exit(1)
+    except Exception as error:
+        handler.stream.write(traceback.format_exc())
+        print(f"\nError: {type(error).__name__}: {error}\nHint: the traceback is in {log}\n", file=sys.stderr)
+        sys.exit(1)
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+def usable_threads(requested: int) -> int:
+    """The smaller of `requested` and the processors this process is allowed to run on."""
+    return max(1, min(requested, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()))
+
+
+class _Lines:
+    """A stream for tqdm that turns its carriage returns into lines, so that parallel jobs do not overwrite each other."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write a bar as a line of its own; tqdm's bare carriage returns and clearing blanks vanish."""
+        text = text.strip("\r\n ")
+        if text:
+            self._stream.write(text + "\n")
+
+    def flush(self) -> None:
+        """Pass on to the stream beneath."""
+        self._stream.flush()
+
+
+def progress(label: str, total: int, unit: str):
+    """A tqdm bar on the terminal, one line at most every few seconds; use as a context manager and call `update(n)`."""
+    from tqdm import tqdm
+
+    return tqdm(
+        desc=label,
+        total=total,
+        unit=unit,
+        file=_Lines(sys.stderr),
+        mininterval=PROGRESS_SECONDS,
+        ascii=" #",
+        ncols=100,
+        leave=False,
+    )
