@@ -1,0 +1,171 @@
+"""Statistics of embeddings against cases with a known answer and against the definition, written out pair by pair."""
+
+import math
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from backfire import geometry
+from backfire.errors import BackfireError
+from backfire.formats.tables import read_rows, write_embeddings, write_rows
+from backfire.sampling import sample_embeddings, sample_ids, unit_rows
+
+
+def unit(*shape: int, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).normal(size=shape)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_orthonormal_basis():
+    found = geometry.passage_statistics(np.eye(8))
+    # The covariance of the n corners of a simplex has n - 1 equal eigenvalues.
+    assert found["mean_cosine"] == pytest.approx(0, abs=1e-12)
+    assert found["participation_ratio"] == pytest.approx(7)
+    assert found["effective_rank"] == pytest.approx(7)
+    assert found["uniformity"] == pytest.approx(-4)
+
+
+def test_identical_vectors_have_no_spectrum():
+    found = geometry.passage_statistics(np.tile(unit(1, 16), (50, 1)))
+    assert found["mean_cosine"] == pytest.approx(1)
+    assert found["uniformity"] == pytest.approx(0, abs=1e-9)
+    assert found["participation_ratio"] is None and found["effective_rank"] is None
+
+
+def test_two_opposite_vectors():
+    found = geometry.passage_statistics(np.array([[1.0, 0.0], [-1.0, 0.0]]))
+    assert found["mean_cosine"] == pytest.approx(-1)
+    assert found["participation_ratio"] == pytest.approx(1)
+    assert found["effective_rank"] == pytest.approx(1)
+    assert found["uniformity"] == pytest.approx(-8)
+
+
+def test_isotropic_gaussian_directions_fill_the_space():
+    found = geometry.passage_statistics(unit(20000, 12))
+    assert found["mean_cosine"] == pytest.approx(0, abs=2e-3)
+    assert found["participation_ratio"] == pytest.approx(12, rel=0.01)
+    assert found["effective_rank"] == pytest.approx(12, rel=0.01)
+
+
+def test_spectrum_is_that_of_the_covariance_matrix():
+    vectors = unit(300, 10) * np.linspace(1, 3, 10)
+    expected = np.linalg.eigvalsh(np.cov(vectors.T, bias=True))[::-1]
+    np.testing.assert_allclose(geometry.spectrum(vectors), expected, rtol=1e-9)
+
+
+def test_two_unequal_directions_have_the_textbook_entropy():
+    eigenvalues = np.array([3.0, 1.0, 0.0])
+    assert geometry.participation_ratio(eigenvalues) == pytest.approx(16 / 10)
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    assert geometry.effective_rank(eigenvalues) == pytest.approx(math.exp(entropy))
+
+
+@pytest.mark.parametrize("count", [2, 7, geometry.BLOCK + 3])
+def test_pairs_match_the_definition(count):
+    vectors = unit(count, 5, seed=count)
+    if count < 100:
+        pairs = list(permutations(range(count), 2))
+        cosine = sum(vectors[i] @ vectors[j] for i, j in pairs) / len(pairs)
+        kernel = sum(math.exp(-2 * ((vectors[i] - vectors[j]) ** 2).sum()) for i, j in pairs) / len(pairs)
+    else:
+        different = ~np.eye(count, dtype=bool)
+        cosine = (vectors @ vectors.T)[different].mean()
+        distances = ((vectors[:, None, :] - vectors[None, :, :]) ** 2).sum(axis=2)
+        kernel = np.exp(-2 * distances)[different].mean()
+    assert geometry.mean_cosine(vectors) == pytest.approx(cosine, abs=1e-12)
+    assert geometry.uniformity(vectors) == pytest.approx(math.log(kernel))
+
+
+def test_queries_against_relevant_and_random_passages():
+    queries, relevant, passages = unit(4, 6, seed=1), unit(4, 6, seed=2), unit(9, 6, seed=3)
+    found = geometry.pair_statistics(queries, relevant, passages)
+    cosines = [queries[i] @ relevant[i] for i in range(4)]
+    assert found["relevant_cosine"] == pytest.approx(np.mean(cosines))
+    assert found["alignment"] == pytest.approx(np.mean([2 - 2 * cosine for cosine in cosines]))
+    assert found["random_cosine"] == pytest.approx(np.mean([q @ p for q in queries for p in passages]))
+    assert found["margin"] == pytest.approx(found["relevant_cosine"] - found["random_cosine"])
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Embeddings of 300 passages and 5 queries, written as 1 shard and as 3 in another order."""
+    ids, vectors = [f"d{i}" for i in range(300)], unit(300, 16)
+    write_embeddings(tmp_path / "all.parquet", "doc_id", ids, vectors)
+    order = np.random.default_rng(1).permutation(300)
+    parts = []
+    for number, rows in enumerate(np.array_split(order, 3)):
+        parts.append(tmp_path / f"{number}.parquet")
+        write_embeddings(parts[-1], "doc_id", [ids[row] for row in rows], vectors[rows])
+    write_embeddings(
+        tmp_path / "queries.parquet", "query_id", [f"q{i}" for i in range(5)], unit(5, 16, seed=9)
+    )
+    judged = [("q0", "d7", 1), ("q1", "d8", 2), ("q1", "d9", 0), ("q2", "gone", 1)]
+    rows = [{"query_id": query, "doc_id": doc, "relevance": relevance} for query, doc, relevance in judged]
+    write_rows(tmp_path / "qrels.parquet", "qrels", rows)
+    return tmp_path, ids, vectors, parts
+
+
+def measure(folder, shards, output, **changes):
+    settings = {"variant": "base", "seed": 0, "collection": "toy", "sample": 100, "sample_seed": 0} | changes
+    geometry.measure_geometry(
+        shards, folder / "queries.parquet", folder / "qrels.parquet", output=output, **settings
+    )
+    return {row["quantity"]: row for row in read_rows(output, "geometry").to_pylist()}
+
+
+def test_sample_is_keyed_by_id_not_by_shard_or_order(corpus):
+    folder, ids, vectors, parts = corpus
+    one, first, _ = sample_embeddings([folder / "all.parquet"], 40, seed=3)
+    three, second, _ = sample_embeddings(parts, 40, seed=3)
+    assert one == three == sample_ids(reversed(ids), 40, seed=3)
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, vectors[[int(name[1:]) for name in one]], atol=1e-6)
+    assert sample_ids(ids, 20, seed=3) == one[:20]
+    assert sample_ids(ids, 40, seed=4) != one
+
+
+def test_table_is_the_same_bytes_for_any_sharding(corpus):
+    folder, _, vectors, parts = corpus
+    found = measure(folder, [folder / "all.parquet"], folder / "a.parquet")
+    measure(folder, parts, folder / "b.parquet")
+    assert (folder / "a.parquet").read_bytes() == (folder / "b.parquet").read_bytes()
+    assert list(found) == list(geometry.UNITS)
+    assert found["sampled_passages"]["value"] == 100
+    # Neither the pair judged irrelevant nor the passage that no shard holds counts.
+    assert found["judged_pairs"]["value"] == 2
+    queries = unit(5, 16, seed=9)
+    expected = (queries[0] @ vectors[7] + queries[1] @ vectors[8]) / 2
+    assert found["relevant_cosine"]["value"] == pytest.approx(expected, abs=1e-6)
+    assert {row["unit"] for row in found.values()} == set(geometry.UNITS.values())
+
+
+def test_whole_corpus_when_sample_is_larger(corpus):
+    folder, _, vectors, parts = corpus
+    found = measure(folder, parts, folder / "a.parquet", sample=10**6)
+    assert found["sampled_passages"]["value"] == 300
+    assert found["mean_cosine"]["value"] == pytest.approx(geometry.mean_cosine(vectors), abs=1e-6)
+
+
+def test_collected_tables_keep_every_row(corpus):
+    folder, _, _, parts = corpus
+    measure(folder, parts, folder / "a.parquet")
+    measure(folder, parts, folder / "b.parquet", variant="full", seed=2)
+    geometry.collect_geometry([folder / "b.parquet", folder / "a.parquet"], folder / "both.parquet")
+    table = read_rows(folder / "both.parquet", "geometry").to_pylist()
+    assert [row["variant"] for row in table] == ["full"] * len(geometry.UNITS) + ["base"] * len(
+        geometry.UNITS
+    )
+
+
+def test_judgments_of_another_collection_are_an_error(corpus):
+    folder, _, _, parts = corpus
+    write_rows(folder / "qrels.parquet", "qrels", [{"query_id": "x", "doc_id": "y", "relevance": 1}])
+    with pytest.raises(BackfireError, match="none of its 1 relevant pairs") as error:
+        measure(folder, parts, folder / "a.parquet")
+    assert "collections" in error.value.hint
+
+
+def test_vector_of_zeros_is_named():
+    with pytest.raises(BackfireError, match="'b' is all zeros"):
+        unit_rows(np.array([[1.0, 0.0], [0.0, 0.0]]), ["a", "b"])
