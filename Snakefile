@@ -1,0 +1,43 @@
+"""Backfire: will fine-tuning this retriever help or backfire, why, and what to do instead?"""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: str(workflow.current_basedir.join("config.yaml"))
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/negatives.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/encoding.smk"
+include: "workflow/rules/ranking.smk"
+include: "workflow/rules/measuring.smk"
+include: "workflow/rules/explaining.smk"
+include: "workflow/rules/reporting.smk"
+
+
+onstart:
+    # Wrong base weights stop the run before anything is computed.
+    check_base()
+
+
+rule all:
+    input:
+        expand("data/{collection}/manifest.json", collection=STUDY.collections),
+        expand(
+            [
+                "results/{study}/measures.parquet",
+                "results/{study}/comparison.parquet",
+                "results/{study}/geometry.parquet",
+                "results/{study}/cost.parquet",
+                "results/{study}/report.html",
+            ],
+            study=STUDY.name,
+        ),
+    default_target: True

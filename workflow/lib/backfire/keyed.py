@@ -1,0 +1,21 @@
+"""Counter-based randomness: choices that depend on what is chosen, never on order, shard or thread."""
+
+import hashlib
+import heapq
+from collections.abc import Iterable
+
+
+def key(*parts: object) -> int:
+    """A uniform 64-bit number that depends on `parts` alone, the same on every machine."""
+    text = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(
+        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
+    )
+
+
+def keyed_sample(ids: Iterable[str], size: int, *salt: object) -> list[str]:
+    """The `size` ids with the smallest keys (all, when there are fewer), in the order of their keys.
+
+    A larger sample with the same salt holds the smaller one.
+    """
+    return [row_id for _, row_id in heapq.nsmallest(size, ((key(*salt, row_id), row_id) for row_id in ids))]

@@ -1,0 +1,16 @@
+"""What a job has used: measured from within, since the engine samples seldom and sees no GPU."""
+
+import resource
+import sys
+
+
+def peak_memory() -> float:
+    """Peak memory of this process in MiB: of the GPU where one is in use, else the resident set."""
+    if "torch" in sys.modules:
+        import torch
+
+        if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+            return torch.cuda.max_memory_allocated() / 2**20
+    # Linux counts in KiB, macOS in bytes.
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

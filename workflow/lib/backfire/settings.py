@@ -1,0 +1,113 @@
+"""Checks a configuration against its schema and fills in defaults.
+
+`snakemake.utils.validate` reports one error with the whole subschema dumped; here every error is one line that
+names the key, what was found and what was expected.
+"""
+
+import copy
+import re
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from backfire.errors import BackfireError, nearest
+
+
+def checked(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """A copy of `config` that fits `schema`, with defaults filled in at every depth.
+
+    An entry of an open block (collections, triples, variants) that is null is removed, so that an overlay can drop
+    what the file beneath defines. Raises `BackfireError` that lists every error, a line each.
+    """
+    config = copy.deepcopy(config)
+    for block in ("collections", "triples", "variants"):
+        if isinstance(config.get(block), dict):
+            config[block] = {name: entry for name, entry in config[block].items() if entry is not None}
+    _fill(config, schema, schema)
+    errors = sorted(
+        Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path))
+    )
+    if errors:
+        lines, hints = zip(*(_explain(error, schema) for error in errors), strict=True)
+        raise BackfireError(
+            "The configuration has errors:\n" + "\n".join(f"  {line}" for line in lines),
+            " ".join(dict.fromkeys(hint for hint in hints if hint))
+            or "every key is described in workflow/schemas/config.yaml.",
+        )
+    return config
+
+
+def _resolved(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in part:
+        return {**schema["$defs"][part["$ref"].rsplit("/", 1)[1]], **part}
+    return part
+
+
+def _fill(value: Any, part: dict[str, Any], schema: dict[str, Any]) -> None:
+    """Insert the defaults of `part` into `value`, in place, at every depth."""
+    if not isinstance(value, dict):
+        return
+    known = part.get("properties", {})
+    for key, sub in known.items():
+        sub = _resolved(sub, schema)
+        if key not in value and "default" in sub:
+            value[key] = copy.deepcopy(sub["default"])
+        if key in value:
+            _fill(value[key], sub, schema)
+    extra = part.get("additionalProperties")
+    if isinstance(extra, dict):
+        for key in value.keys() - known.keys():
+            _fill(value[key], _resolved(extra, schema), schema)
+
+
+def _explain(error: ValidationError, schema: dict[str, Any]) -> tuple[str, str]:
+    """One line that says what is wrong where, and a hint (possibly empty)."""
+    where = ".".join(str(step) for step in error.absolute_path) or "top level"
+    found = repr(error.instance)
+    found = found if len(found) <= 60 else found[:57] + "..."
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        unknown = sorted(set(error.instance) - set(known))
+        line = "; ".join(f"{where}: unknown key '{key}', {nearest(key, known)}" for key in unknown)
+        return (
+            line,
+            "correct the spelling of the key or remove it; keys are described in workflow/schemas/config.yaml.",
+        )
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return f"{where}: missing key{'s' * (len(missing) > 1)} {', '.join(missing)}", "add what is missing."
+    if error.validator == "type" and isinstance(error.instance, str) and _numeric(error.validator_value):
+        hint = "remove the quotes."
+        if re.fullmatch(r"[+-]?\d+[eE][+-]?\d+", error.instance):
+            mantissa, exponent = re.split("[eE]", error.instance)
+            hint = (
+                f"YAML 1.1 reads {error.instance} as text; "
+                f"write {mantissa}.0e{exponent if exponent[0] in '+-' else '+' + exponent} (with a decimal point)."
+            )
+        return f"{where}: found the text {found}, expected a number", hint
+    expected = {
+        "type": lambda v: f"expected {' or '.join([v] if isinstance(v, str) else v)}",
+        "enum": lambda v: f"expected one of {', '.join(map(str, v))}",
+        "const": lambda v: f"expected {v}",
+        "minimum": lambda v: f"expected at least {v}",
+        "maximum": lambda v: f"expected at most {v}",
+        "exclusiveMinimum": lambda v: f"expected more than {v}",
+        "exclusiveMaximum": lambda v: f"expected less than {v}",
+        "minItems": lambda v: f"expected at least {v} item(s)",
+        "minProperties": lambda v: f"expected at least {v} entry",
+        "minLength": lambda v: "expected some text",
+        "uniqueItems": lambda v: "expected no item twice",
+        "not": lambda v: "this name is reserved",
+        "pattern": lambda v: (
+            "expected a name of lower-case letters, digits, '-' and '_'"
+            if v.startswith("^[a-z0-9]")
+            else "expected 64 hexadecimal digits"
+        ),
+    }.get(error.validator, lambda v: error.message)(error.validator_value)
+    hint = error.schema.get("description", "") if isinstance(error.schema, dict) else ""
+    return f"{where}: found {found}, {expected}", f"{where.split('.')[-1]}: {hint}" if hint else ""
+
+
+def _numeric(types: str | list[str]) -> bool:
+    return bool({"number", "integer"} & set([types] if isinstance(types, str) else types))

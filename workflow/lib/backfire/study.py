@@ -1,0 +1,183 @@
+"""The typed view of a study's configuration: which collections, triples, variants and seeds there are.
+
+Loaded whenever the DAG is built, so it uses the standard library only.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from backfire.errors import BackfireError, nearest
+from backfire.provenance import plain
+
+BASE = "base"
+TRAIN = "train"
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A corpus with its query sets; `splits` maps the name in the results to the source."""
+
+    name: str
+    corpus: str
+    train: str | None
+    splits: dict[str, str]
+    size: int | None
+
+
+@dataclass(frozen=True)
+class Triples:
+    """A set of (query, positive, negative) triples: where negatives come from, how deep, how many."""
+
+    name: str
+    negatives: str
+    depth: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model to compare; `settings` is its block of the configuration."""
+
+    name: str
+    settings: dict[str, Any] = field(repr=False)
+
+    @property
+    def trained(self) -> bool:
+        """Whether this variant is trained, as against taken as it is."""
+        return self.settings["method"] != "none"
+
+    @property
+    def triples(self) -> str:
+        """Name of the triple set that it trains on."""
+        return self.settings["triples"]
+
+    @property
+    def start_from(self) -> str:
+        """Name of the variant whose weights training starts from."""
+        return self.settings["start_from"]
+
+
+class Study:
+    """A configuration whose cross-references hold. Raises `BackfireError` where one does not."""
+
+    def __init__(self, config: dict[str, Any]):
+        """Take a configuration that fits the schema (see `settings.checked`)."""
+        self.config = plain(config)
+        self.name: str = config["study"]
+        self.seeds: list[int] = config["seeds"]
+        self.shards: int = config["encoding"]["shards"]
+        # Order of the configuration file, which is the order of every table and figure.
+        self.collections = {
+            name: Collection(name=name, **block) for name, block in config["collections"].items()
+        }
+        self.triples = {name: Triples(name=name, **block) for name, block in config["triples"].items()}
+        self.variants = {name: Variant(name, plain(block)) for name, block in config["variants"].items()}
+        self.train_on: str = config["train_on"]
+        self.primary: tuple[str, str, str] = tuple(
+            config["primary"][key] for key in ("collection", "split", "measure")
+        )
+        self._check_seeds()
+        self._check_collections()
+        for variant in self.variants.values():
+            self._check_variant(variant)
+        self._check_ancestry()
+        self._check_measures()
+
+    @property
+    def trained(self) -> list[str]:
+        """Names of the trained variants."""
+        return [variant.name for variant in self.variants.values() if variant.trained]
+
+    @property
+    def runs(self) -> list[tuple[str, int]]:
+        """Every (variant, seed) that is evaluated; an untrained variant has seed 0 only."""
+        return [
+            (name, seed)
+            for name, variant in self.variants.items()
+            for seed in (self.seeds if variant.trained else [0])
+        ]
+
+    @property
+    def evaluations(self) -> list[tuple[str, str]]:
+        """Every (collection, split) that is evaluated."""
+        return [(name, split) for name, collection in self.collections.items() for split in collection.splits]
+
+    def parent(self, variant: str, seed: int | str) -> tuple[str, int | str]:
+        """The (variant, seed) whose weights the training of a variant starts from."""
+        start = self.variants[self.variants[variant].start_from]
+        return start.name, seed if start.trained else 0
+
+    def _check_seeds(self) -> None:
+        twice = [seed for seed, count in Counter(self.seeds).items() if count > 1]
+        if twice:
+            raise BackfireError(f"seeds: {twice[0]} is listed twice.", "list every seed once.")
+
+    def _check_collections(self) -> None:
+        train_on = _known("train_on", self.train_on, self.collections, "collection")
+        if self.trained and not train_on.train:
+            raise BackfireError(
+                f"collections.{train_on.name}: the study trains on it, but it has no training queries.",
+                f"set collections.{train_on.name}.train, or train_on to a collection that has them.",
+            )
+        primary, split, _ = self.primary
+        _known(
+            "primary.split",
+            split,
+            _known("primary.collection", primary, self.collections, "collection").splits,
+            "split",
+        )
+        if self.trained:
+            _known(
+                "dynamics.split",
+                self.config["dynamics"]["split"],
+                train_on.splits,
+                f"split of '{train_on.name}'",
+            )
+
+    def _check_variant(self, variant: Variant) -> None:
+        where, settings = f"variants.{variant.name}", variant.settings
+        if (variant.name == BASE) == variant.trained:
+            raise BackfireError(
+                f"{where}.method: found '{settings['method']}'.",
+                "the variant 'base', and no other, has method none: it is what the others are compared with.",
+            )
+        if not variant.trained:
+            return
+        if "triples" not in settings:
+            raise BackfireError(
+                f"{where}: it is trained but names no triple set.", f"add triples: {', '.join(self.triples)}."
+            )
+        _known(f"{where}.triples", variant.triples, self.triples, "triple set")
+        _known(f"{where}.start_from", variant.start_from, self.variants, "variant")
+        if (settings["method"] == "lora") != ("lora" in settings):
+            raise BackfireError(
+                f"{where}: method is '{settings['method']}' but a lora block is "
+                f"{'missing' if settings['method'] == 'lora' else 'present'}.",
+                "method lora goes with a lora block (rank, alpha, dropout, target_modules), method full without.",
+            )
+
+    def _check_ancestry(self) -> None:
+        for name in self.trained:
+            path = [name]
+            while self.variants[path[-1]].trained:
+                path.append(self.variants[path[-1]].start_from)
+                if path[-1] in path[:-1]:
+                    raise BackfireError(
+                        f"variants.{name}.start_from: the chain {' -> '.join(path)} comes back to itself.",
+                        "let one of them start from base.",
+                    )
+
+    def _check_measures(self) -> None:
+        if self.primary[2] not in self.config["measures"]:
+            raise BackfireError(
+                f"primary.measure: '{self.primary[2]}' is not among measures ({', '.join(self.config['measures'])}).",
+                "add it to measures, or choose one of them.",
+            )
+
+
+def _known(where: str, name: str, among: dict[str, Any], what: str) -> Any:
+    """The entry `name`; an error with the nearest name when there is none."""
+    if name not in among:
+        raise BackfireError(f"{where}: '{name}' is not a {what} of this study.", nearest(name, among))
+    return among[name]

@@ -1,0 +1,68 @@
+"""The development set watched during training: some queries, and a pool of passages they are ranked against."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backfire.encoder import Encoder
+from backfire.encoding import encode
+from backfire.formats.tables import iterate_rows, read_rows
+from backfire.keyed import keyed_sample
+from backfire.measures import mean_measures
+from backfire.texts import texts_by_id
+
+
+@dataclass(frozen=True)
+class DevelopmentSet:
+    """Texts of the queries and pool passages by id, and the judgments (query_id, doc_id, relevance) between them.
+
+    Its measures are over the pool, so they are higher than over the whole corpus: a curve to compare steps and
+    variants by, not a result.
+    """
+
+    queries: dict[str, str]
+    passages: dict[str, str]
+    qrels: list[tuple[str, str, int]]
+
+    def measure(
+        self, encoder: Encoder, measures: list[str], max_length: int, batch_tokens: int
+    ) -> dict[str, float]:
+        """Mean of each measure, {name: value}, for the encoder as it is now."""
+        doc_ids = list(self.passages)
+        queries = encode(encoder, list(self.queries.values()), "query", max_length, batch_tokens)
+        passages = encode(encoder, list(self.passages.values()), "document", max_length, batch_tokens)
+        run = {}
+        for query_id, scores in zip(self.queries, queries @ passages.T, strict=True):
+            # Score descending, then doc id ascending, as in every run.
+            order = np.lexsort((doc_ids, -scores))
+            run[query_id] = [(doc_ids[row], float(scores[row])) for row in order]
+        return mean_measures(measures, self.qrels, run)
+
+
+def development_set(queries: str, qrels: str, corpus: list[str], size: int, pool: int) -> DevelopmentSet:
+    """Choose `size` queries and `pool` passages by a hash of their ids; relevant passages of the queries come first.
+
+    The pool is larger than asked for when the queries have more relevant passages than that.
+    """
+    judged = read_rows(qrels, "qrels").to_pylist()
+    relevant_queries = {row["query_id"] for row in judged if row["relevance"] > 0}
+    chosen = set(keyed_sample(relevant_queries, size, "development query"))
+    kept = [(row["query_id"], row["doc_id"], row["relevance"]) for row in judged if row["query_id"] in chosen]
+    relevant = {doc_id for _, doc_id, relevance in kept if relevance > 0}
+    others = keyed_sample(
+        (doc_id for doc_id in _doc_ids(corpus) if doc_id not in relevant), pool, "development pool"
+    )
+    ids = sorted(relevant | set(others[: max(0, pool - len(relevant))]))
+    texts = texts_by_id(corpus, "corpus", ids)
+    query_texts = texts_by_id([queries], "queries", chosen)
+    return DevelopmentSet(
+        queries={query_id: query_texts[query_id] for query_id in sorted(chosen)},
+        passages={doc_id: texts[doc_id] for doc_id in ids},
+        qrels=[row for row in kept if row[1] in texts],
+    )
+
+
+def _doc_ids(corpus: list[str]):
+    for path in corpus:
+        for batch in iterate_rows(path, "corpus"):
+            yield from batch["doc_id"].to_pylist()

@@ -1,0 +1,65 @@
+"""What every rule file uses: the checked study, fingerprints of code, and wildcards filled in."""
+
+import os
+from pathlib import Path
+
+import yaml
+
+from backfire.errors import BackfireError
+from backfire.provenance import code_digest, plain
+from backfire.settings import checked
+from backfire.study import BASE, TRAIN, Study
+
+ROOT = Path(str(workflow.current_basedir)).parent.parent
+
+
+def _study() -> Study:
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.yaml").read_text(encoding="utf-8"))
+    try:
+        return Study(checked(config, schema))
+    except BackfireError as error:
+        raise WorkflowError(str(error)) from None
+
+
+STUDY = _study()
+# A job of a model takes up to this many cores; locally Snakemake gives it at most what --cores allows.
+THREADS = 8
+# A local run shares the GPUs of this machine; a cluster gives each job its own.
+LOCAL_GPUS = len(list(Path("/dev").glob("nvidia[0-9]*"))) if workflow.local_exec else None
+if LOCAL_GPUS:
+    workflow.global_resources.setdefault("gpu", LOCAL_GPUS)
+GPU = 0 if LOCAL_GPUS == 0 else 1
+
+
+def code(rule: str) -> str:
+    """Fingerprint of a rule's script and of the library modules it imports."""
+    return code_digest(ROOT / f"workflow/scripts/{rule}.py", ROOT / "workflow/lib")
+
+
+def per_run(patterns):
+    """Fill in {variant} and {seed} for every variant and seed that is evaluated."""
+    variants, seeds = zip(*STUDY.runs)
+    return expand(patterns, zip, variant=variants, seed=seeds, allow_missing=True)
+
+
+def per_split(patterns):
+    """Fill in {collection} and {split} for every query set that is evaluated."""
+    collections, splits = zip(*STUDY.evaluations)
+    return expand(patterns, zip, collection=collections, split=splits, allow_missing=True)
+
+
+def per_shard(patterns):
+    """Fill in {shard} and {shards}; shards count from 1."""
+    return expand(patterns, shard=range(1, STUDY.shards + 1), shards=STUDY.shards, allow_missing=True)
+
+
+wildcard_constraints:
+    study=STUDY.name,
+    collection="|".join(STUDY.collections),
+    split="|".join(sorted({TRAIN, *(split for _, split in STUDY.evaluations)})),
+    variant="|".join(STUDY.variants),
+    seed=r"\d+",
+    shard=r"\d+",
+    shards=str(STUDY.shards),
+    triples="|".join(STUDY.triples) or "none",
+    depth=r"\d+",

@@ -1,0 +1,48 @@
+"""Encoding: every passage and query becomes a unit vector, and each shard of vectors an index."""
+
+
+rule encode_corpus:
+    """Passages are cut at `encoding.max_length` tokens, encoded and scaled to unit length, a shard per job."""
+    input:
+        model="results/{study}/models/{variant}/seed-{seed}",
+        corpus="data/{collection}/corpus/{shard}-of-{shards}.parquet",
+    output:
+        embeddings="results/{study}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet",
+        cost="results/{study}/cost/{variant}/seed-{seed}/encoding-{collection}-{shard}-of-{shards}.json",
+    log:
+        "results/{study}/logs/encode_corpus/{variant}/seed-{seed}/{collection}-{shard}-of-{shards}.log",
+    benchmark:
+        "results/{study}/benchmarks/encode_corpus/{variant}/seed-{seed}/{collection}-{shard}-of-{shards}.tsv"
+    params:
+        cfg=lambda w: encoding_settings(label=f"encode {w.variant} seed {w.seed} {w.collection} {w.shard}/{w.shards}"),
+        code=code("encode_corpus"),
+    threads: THREADS
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=GPU,
+    script:
+        "../scripts/encode_corpus.py"
+
+
+rule encode_queries:
+    """Queries go through the same model and length limit, without a template unless the model names one."""
+    input:
+        model="results/{study}/models/{variant}/seed-{seed}",
+        queries="data/{collection}/queries/{split}.parquet",
+    output:
+        embeddings="results/{study}/embeddings/{variant}/seed-{seed}/{collection}/queries/{split}.parquet",
+    log:
+        "results/{study}/logs/encode_queries/{variant}/seed-{seed}/{collection}-{split}.log",
+    benchmark:
+        "results/{study}/benchmarks/encode_queries/{variant}/seed-{seed}/{collection}-{split}.tsv"
+    params:
+        cfg=lambda w: encoding_settings(label=f"encode {w.variant} seed {w.seed} queries {w.collection}/{w.split}"),
+        code=code("encode_queries"),
+    threads: THREADS
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=GPU,
+    script:
+        "../scripts/encode_queries.py"

@@ -1,0 +1,75 @@
+"""Training: the base, verified, and every variant fine-tuned from it."""
+
+from backfire.model import check_base as verify_base
+
+
+def check_base():
+    """Stop the run when the base on this machine is not the one that is named."""
+    try:
+        verify_base(STUDY.config["base_model"], STUDY.config["base_model_sha256"])
+    except BackfireError as error:
+        raise WorkflowError(str(error)) from None
+
+
+rule prepare_base:
+    """The base model is taken from this machine or the hub, and its weights are checked against a pinned SHA-256."""
+    output:
+        directory("results/{study}/models/base/seed-0"),
+    log:
+        "results/{study}/logs/prepare_base.log",
+    benchmark:
+        "results/{study}/benchmarks/prepare_base.tsv"
+    params:
+        cfg=plain({"name": STUDY.config["base_model"], "sha256": STUDY.config["base_model_sha256"]}),
+        code=code("prepare_base"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    script:
+        "../scripts/prepare_base.py"
+
+
+def starting_model(w):
+    """The model folder that a variant's training starts from."""
+    variant, seed = STUDY.parent(w.variant, w.seed)
+    return f"results/{{study}}/models/{variant}/seed-{seed}"
+
+
+rule train_variant:
+    """Each variant is trained on its triples with the triplet loss on cosine similarity, AdamW and a linear schedule with warm-up; loss, gradient norm, active triplets, weight drift and development measures are recorded as it goes."""
+    input:
+        model=starting_model,
+        triples=lambda w: f"results/{{study}}/triples/{STUDY.variants[w.variant].triples}/seed-{{seed}}.parquet",
+        corpus=per_shard(f"data/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"),
+        queries=f"data/{STUDY.train_on}/queries/train.parquet",
+        development_queries=f"data/{STUDY.train_on}/queries/{STUDY.config['dynamics']['split']}.parquet",
+        development_qrels=f"data/{STUDY.train_on}/qrels/{STUDY.config['dynamics']['split']}.parquet",
+    output:
+        model=directory("results/{study}/models/{variant}/seed-{seed}"),
+        dynamics="results/{study}/dynamics/{variant}/seed-{seed}.parquet",
+        cost="results/{study}/cost/{variant}/seed-{seed}/training.json",
+    log:
+        "results/{study}/logs/train_variant/{variant}/seed-{seed}.log",
+    benchmark:
+        "results/{study}/benchmarks/train_variant/{variant}/seed-{seed}.tsv"
+    wildcard_constraints:
+        variant="|".join(STUDY.trained) or "none",
+    params:
+        cfg=lambda w: plain(
+            {
+                "settings": STUDY.variants[w.variant].settings,
+                "dynamics": STUDY.config["dynamics"],
+                "base_name": STUDY.config["base_model"],
+                "seed": int(w.seed),
+                "label": f"train {w.variant} seed {w.seed}",
+            }
+        ),
+        code=code("train_variant"),
+    threads: THREADS
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        gpu=GPU,
+    script:
+        "../scripts/train_variant.py"

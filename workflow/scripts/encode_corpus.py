@@ -1,0 +1,14 @@
+"""Encode one shard of a corpus with one model."""
+
+from backfire.logs import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from backfire.encoding import encode_passages
+
+    encode_passages(
+        model=snakemake.input.model,
+        corpus=snakemake.input.corpus,
+        output=snakemake.output.embeddings,
+        cost=snakemake.output.cost,
+        **snakemake.params.cfg,
+    )

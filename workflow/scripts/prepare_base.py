@@ -1,0 +1,8 @@
+"""Bring the verified base model into the study."""
+
+from backfire.logs import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from backfire.model import prepare_base
+
+    prepare_base(output=snakemake.output[0], **snakemake.params.cfg)

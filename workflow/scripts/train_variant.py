@@ -1,0 +1,19 @@
+"""Fine-tune one variant with one seed."""
+
+from backfire.logs import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from backfire.training.run import train_variant
+
+    train_variant(
+        start=snakemake.input.model,
+        triples=snakemake.input.triples,
+        queries=snakemake.input.queries,
+        corpus=list(snakemake.input.corpus),
+        development_queries=snakemake.input.development_queries,
+        development_qrels=snakemake.input.development_qrels,
+        output=snakemake.output.model,
+        dynamics_table=snakemake.output.dynamics,
+        cost=snakemake.output.cost,
+        **snakemake.params.cfg,
+    )
