@@ -1,4 +1,4 @@
-"""The shared map: same bytes twice, same passages for every model, no drift for a model that moved nothing."""
+"""The shared map: same bytes twice, same passages for every model, no drift where nothing moved."""
 
 import logging
 

@@ -1,7 +1,7 @@
 """The shape of an embedding space: how far passages spread, in how many directions, and where queries land.
 
-All quantities are taken on unit-norm vectors, in float64, over a keyed sample of passages, so that two variants
-are compared on the same passages.
+All quantities are taken on unit-norm vectors, in float64, over a keyed sample of passages, so that two
+variants are compared on the same passages.
 """
 
 import logging
@@ -67,7 +67,7 @@ def measure_geometry(
     present = sorted((query, doc) for query, doc in pairs if query in vectors and doc in relevant)
     if not present:
         raise BackfireError(
-            f"{qrels}: none of its {len(pairs)} relevant pairs is among the embeddings of {queries} and the corpus.",
+            f"{qrels}: none of its {len(pairs)} relevant pairs is embedded in {queries} and the corpus.",
             "the judgments belong to another collection; check collections in the configuration.",
         )
     if len(present) < len(pairs):
@@ -110,11 +110,11 @@ def passage_statistics(passages: np.ndarray) -> dict[str, float | None]:
 
 
 def pair_statistics(queries: np.ndarray, relevant: np.ndarray, passages: np.ndarray) -> dict[str, float]:
-    """Where unit-norm queries (pairs, dimensions) land: row i of `relevant` is the passage relevant to query i.
+    """Where unit-norm queries (pairs, dimensions) land; row i of `relevant` is relevant to query i.
 
     `random_cosine` is the mean cosine of these queries to the sampled `passages` (passages, dimensions), and
-    `margin` is `relevant_cosine` minus it: how far a relevant passage stands out from the corpus. The few sampled
-    passages that are themselves relevant stay in, which makes the margin a little smaller.
+    `margin` is `relevant_cosine` minus it: how far a relevant passage stands out from the corpus. The few
+    sampled passages that are themselves relevant stay in, which makes the margin a little smaller.
     """
     close = float(np.einsum("ij,ij->i", queries, relevant).mean())
     random = float(queries.mean(axis=0) @ passages.mean(axis=0))
@@ -137,7 +137,7 @@ def mean_cosine(vectors: np.ndarray) -> float:
 
 
 def spectrum(vectors: np.ndarray) -> np.ndarray:
-    """Eigenvalues of the covariance of `vectors` (n, dimensions), largest first; min(n, dimensions) of them."""
+    """Eigenvalues of the covariance of `vectors` (n, dimensions), largest first."""
     centred = vectors - vectors.mean(axis=0)
     return np.linalg.svd(centred, compute_uv=False) ** 2 / len(vectors)
 
@@ -169,7 +169,8 @@ def uniformity(vectors: np.ndarray) -> float:
     """`log mean exp(-2 |x - y|^2)` over pairs of different rows of `vectors` (n, dimensions), unit norm.
 
     0 when all coincide, towards -4 when they spread over the sphere. Wang & Isola (2020), "Understanding
-    Contrastive Representation Learning through Alignment and Uniformity on the Hypersphere", ICML, with t = 2.
+    Contrastive Representation Learning through Alignment and Uniformity on the Hypersphere", ICML, with t =
+    2.
     """
     count, total = len(vectors), 0.0
     for start in range(0, count, BLOCK):
@@ -180,7 +181,7 @@ def uniformity(vectors: np.ndarray) -> float:
 
 
 def alignment(queries: np.ndarray, relevant: np.ndarray) -> float:
-    """Mean squared distance between row i of `queries` and of `relevant`, both (pairs, dimensions); in [0, 4].
+    """Mean squared distance of row i of `queries` and of `relevant` (pairs, dimensions), in [0, 4].
 
     Wang & Isola (2020) with alpha = 2, the positive pairs being a query and a passage judged relevant.
     """

@@ -1,7 +1,7 @@
-"""One map for all variants: UMAP is fitted on the base's passages once, and every model is placed on that map.
+"""One map for all variants: UMAP is fitted once, on the base, and every model is placed on it.
 
-A map fitted per variant would differ by chance alone (rotation, flips, clusters that move), so none of what the
-eye compares across panels could be trusted.
+A map fitted per variant would differ by chance alone (rotation, flips, clusters that move), so none of what
+the eye compares across panels could be trusted.
 """
 
 import logging
@@ -30,11 +30,11 @@ def project_embeddings(
     seed: int,
     output: str | Path,
 ) -> None:
-    """Write the table `projection`: where each of `models`, (variant, seed), puts the same passages and queries.
+    """Write the table `projection`: where each of `models`, (variant, seed), puts the same texts.
 
-    `shards` and `queries` hold, for each model, its passage embeddings and its query embeddings; the first model
-    is the one that the map is fitted on. Passages and queries are keyed samples. Raises `BackfireError` when there
-    are fewer than ten passages, or when the models do not hold the same ids.
+    `shards` and `queries` hold, for each model, its passage embeddings and its query embeddings; the first
+    model is the one that the map is fitted on. Passages and queries are keyed samples. Raises `BackfireError`
+    when there are fewer than ten passages, or when the models do not hold the same ids.
     """
     ids, fitted_on, _ = sample_embeddings(shards[0], passages, seed)
     reducer = fit_map(fitted_on, neighbors, min_dist, seed)
@@ -58,7 +58,7 @@ def project_embeddings(
 
 
 def fit_map(passages: np.ndarray, neighbors: int, min_dist: float, seed: int):
-    """Fit UMAP (McInnes et al. 2018, arXiv 1802.03426) by cosine on unit-norm passages (passages, dimensions).
+    """Fit UMAP (McInnes et al. 2018, arXiv 1802.03426) by cosine on passages (passages, dimensions).
 
     Single-threaded with a fixed seed, so that the same vectors give the same map. With no more passages than
     `neighbors`, as many neighbours are used as there are. Raises `BackfireError` for fewer than ten passages.
@@ -82,8 +82,8 @@ def fit_map(passages: np.ndarray, neighbors: int, min_dist: float, seed: int):
 def place(reducer, vectors: np.ndarray) -> np.ndarray:
     """Coordinates (vectors, 2) on a fitted map.
 
-    The model that the map was fitted on is placed in this way too, rather than at the coordinates of the fit: then
-    a model that moves no vector moves no point, and what a point drifts is due to its model.
+    The model that the map was fitted on is placed in this way too, rather than at the coordinates of the fit:
+    then a model that moves no vector moves no point, and what a point drifts is due to its model.
     """
     return np.asarray(reducer.transform(vectors.astype(np.float32)))
 

@@ -1,4 +1,4 @@
-"""A sample of a corpus that depends on its ids alone: the same passages for every model, shard count and order."""
+"""A sample that depends on ids alone: the same passages for every model, shard count and order."""
 
 import hashlib
 import heapq
@@ -29,9 +29,9 @@ def sample_embeddings(
 ) -> tuple[list[str], np.ndarray, dict[str, np.ndarray]]:
     """Read a keyed sample of passages out of embedding shards, one shard in memory at a time.
 
-    Returns the sampled ids in key order, their vectors as a float64 matrix (passages, dimensions) scaled to unit
-    norm, and the vectors of those ids of `also` that the shards hold. Raises `BackfireError` for shards of
-    different widths, or a vector without a direction.
+    Returns the sampled ids in key order, their vectors as a float64 matrix (passages, dimensions) scaled to
+    unit norm, and the vectors of those ids of `also` that the shards hold. Raises `BackfireError` for shards
+    of different widths, or a vector without a direction.
     """
     shards, also = list(shards), frozenset(also)
     kept: dict[str, np.ndarray] = {}

@@ -1,0 +1,130 @@
+"""Explaining: the shape of each model's embedding space, one map for all of them, and what each costs."""
+
+
+def judged_split(collection):
+    """The split whose relevant pairs geometry looks at: the primary one, else a collection's first."""
+    primary, split, _ = STUDY.primary
+    return split if collection == primary else next(iter(STUDY.collections[collection].splits))
+
+
+def mapped_models():
+    """(variant, seed) of every model on the map: the first seed of each variant, base first."""
+    first = {}
+    for variant, seed in STUDY.runs:
+        first.setdefault(variant, seed)
+    return sorted(first.items(), key=lambda model: model[0] != "base")
+
+
+def per_mapped_model(patterns):
+    """Fill in {variant} and {seed} for the models on the map; for each pattern, the models in order."""
+    variants, seeds = zip(*mapped_models())
+    return expand(patterns, zip, variant=variants, seed=seeds, allow_missing=True)
+
+
+rule measure_geometry:
+    """Embedding statistics are taken over passages sampled by id, and over the relevant pairs of one split."""
+    input:
+        shards=per_shard(
+            "results/{study}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet"
+        ),
+        queries=lambda w: expand(
+            "results/{study}/embeddings/{variant}/seed-{seed}/{collection}/queries/{split}.parquet",
+            split=judged_split(w.collection),
+            **w,
+        ),
+        qrels=lambda w: expand(
+            "data/{collection}/qrels/{split}.parquet",
+            split=judged_split(w.collection),
+            collection=w.collection,
+        ),
+    output:
+        "results/{study}/geometry/{variant}/seed-{seed}/{collection}.parquet",
+    log:
+        "results/{study}/logs/measure_geometry/{variant}/seed-{seed}/{collection}.log",
+    benchmark:
+        "results/{study}/benchmarks/measure_geometry/{variant}/seed-{seed}/{collection}.tsv"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        cfg=lambda w: {
+            "collection": w.collection,
+            "sample": STUDY.config["geometry"]["sample"],
+            "sample_seed": STUDY.config["geometry"]["seed"],
+            "seed": int(w.seed),
+            "variant": w.variant,
+        },
+        code=code("measure_geometry"),
+    script:
+        "../scripts/measure_geometry.py"
+
+
+rule collect_geometry:
+    """The statistics of all models and collections become one table."""
+    input:
+        per_run(
+            expand(
+                "results/{study}/geometry/{variant}/seed-{seed}/{collection}.parquet",
+                collection=STUDY.collections,
+                allow_missing=True,
+            )
+        ),
+    output:
+        "results/{study}/geometry.parquet",
+    log:
+        "results/{study}/logs/collect_geometry/all.log",
+    benchmark:
+        "results/{study}/benchmarks/collect_geometry/all.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("collect_geometry"),
+    script:
+        "../scripts/collect_geometry.py"
+
+
+rule project_embeddings:
+    """UMAP is fitted once on the base's passages; all models place the same passages and queries on that map."""
+    input:
+        shards=per_mapped_model(
+            expand(
+                per_shard(
+                    "results/{study}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet"
+                ),
+                collection=STUDY.primary[0],
+                allow_missing=True,
+            )
+        ),
+        queries=per_mapped_model(
+            expand(
+                "results/{study}/embeddings/{variant}/seed-{seed}/{collection}/queries/{split}.parquet",
+                collection=STUDY.primary[0],
+                split=STUDY.primary[1],
+                allow_missing=True,
+            )
+        ),
+    output:
+        "results/{study}/projection.parquet",
+    log:
+        "results/{study}/logs/project_embeddings/all.log",
+    benchmark:
+        "results/{study}/benchmarks/project_embeddings/all.tsv"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        cfg={
+            "min_dist": STUDY.config["projection"]["min_dist"],
+            "models": [list(model) for model in mapped_models()],
+            "neighbors": STUDY.config["projection"]["neighbors"],
+            "passages": STUDY.config["projection"]["passages"],
+            "sampled_queries": STUDY.config["projection"]["queries"],
+            "seed": STUDY.config["projection"]["seed"],
+        },
+        code=code("project_embeddings"),
+    script:
+        "../scripts/project_embeddings.py"

@@ -1,0 +1,14 @@
+"""Measure the embedding space of one model on one collection."""
+
+from backfire.logs import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from backfire.geometry import measure_geometry
+
+    measure_geometry(
+        shards=list(snakemake.input.shards),
+        queries=str(snakemake.input.queries),
+        qrels=str(snakemake.input.qrels),
+        output=snakemake.output[0],
+        **snakemake.params.cfg,
+    )

@@ -1,0 +1,15 @@
+"""Place the passages and queries of all variants on one UMAP."""
+
+from backfire.logs import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from backfire.projection import project_embeddings
+
+    models = [tuple(model) for model in snakemake.params.cfg["models"]]
+    shards = list(snakemake.input.shards)  # shard by shard, and within each the models in order
+    project_embeddings(
+        shards=[shards[model :: len(models)] for model in range(len(models))],
+        queries=list(snakemake.input.queries),
+        output=snakemake.output[0],
+        **{**snakemake.params.cfg, "models": models},
+    )
