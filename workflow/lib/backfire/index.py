@@ -13,13 +13,13 @@ log = logging.getLogger(__name__)
 
 
 def build_index(embeddings: np.ndarray, factory: str, source: str = "embeddings"):
-    """Build a `faiss.Index` of inner products over `embeddings` (float32, passages x dimensions), in their order.
+    """Build a `faiss.Index` of inner products over float32 `embeddings` (passages x dimensions), in their order.
 
-    `factory` is a FAISS factory string (https://github.com/facebookresearch/faiss/wiki/The-index-factory), such as
-    `Flat` (exact), `HNSW32` or `IVF1024,Flat`, optionally followed by `;` and search-time parameters that are stored
-    with the index, as in `IVF1024,Flat;nprobe=32`. An index that needs training is trained on `embeddings`, with
-    FAISS's own fixed seed. Raises `BackfireError`, naming `source`, when there is nothing to index, the string does
-    not parse, or there are too few passages to train on.
+    `factory` is a FAISS factory string (https://github.com/facebookresearch/faiss/wiki/The-index-factory),
+    such as `Flat` (exact), `HNSW32` or `IVF1024,Flat`, optionally followed by `;` and search-time parameters
+    that are stored with the index, as in `IVF1024,Flat;nprobe=32`. An index that needs training is trained on
+    `embeddings`, with FAISS's own fixed seed. Raises `BackfireError`, naming `source`, when there is nothing to
+    index, the string does not parse, or there are too few passages to train on.
     """
     import faiss
 
@@ -41,8 +41,8 @@ def build_index(embeddings: np.ndarray, factory: str, source: str = "embeddings"
         raise BackfireError(
             f"{source}: FAISS cannot build the index '{factory}' over {len(embeddings)} passages of "
             f"{embeddings.shape[1]} dimensions: {faiss_reason(error)}.",
-            "set encoding.index to a FAISS factory string that fits a shard of this size, such as Flat, HNSW32 or "
-            "'IVF64,Flat;nprobe=8'; an index that is trained wants some 40 passages per cluster.",
+            "set encoding.index to a FAISS factory string that fits a shard of this size, such as Flat, HNSW32 "
+            "or 'IVF64,Flat;nprobe=8'; an index that is trained wants some 40 passages per cluster.",
         ) from error
     return index
 
