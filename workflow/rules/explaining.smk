@@ -128,3 +128,65 @@ rule project_embeddings:
         code=code("project_embeddings"),
     script:
         "../scripts/project_embeddings.py"
+
+
+rule measure_latency:
+    """Single queries are encoded one after another on an otherwise idle machine; LoRA models merged and unmerged."""
+    input:
+        model="results/{study}/models/{variant}/seed-{seed}",
+        base="results/{study}/models/base/seed-0",
+        queries=f"data/{STUDY.primary[0]}/queries/{STUDY.primary[1]}.parquet",
+    output:
+        "results/{study}/cost/{variant}/seed-{seed}/latency.json",
+    log:
+        "results/{study}/logs/measure_latency/{variant}/seed-{seed}.log",
+    benchmark:
+        "results/{study}/benchmarks/measure_latency/{variant}/seed-{seed}.tsv"
+    params:
+        cfg={
+            "count": STUDY.config["latency"]["queries"],
+            "max_length": STUDY.config["encoding"]["max_length"],
+            "precision": STUDY.config["encoding"]["precision"],
+        },
+        code=code("measure_latency"),
+    threads: THREADS
+    resources:
+        mem_mb=4000,
+        runtime=30,
+        gpu=GPU,
+    script:
+        "../scripts/measure_latency.py"
+
+
+rule collect_cost:
+    """Training time, encoding rate, query latency, memory and parameters of every model are put in one table."""
+    input:
+        latency=per_run("results/{study}/cost/{variant}/seed-{seed}/latency.json"),
+        training=expand(
+            "results/{study}/cost/{variant}/seed-{seed}/training.json",
+            variant=STUDY.trained,
+            seed=STUDY.seeds,
+            allow_missing=True,
+        ),
+        encoding=expand(
+            per_shard(
+                per_run("results/{study}/cost/{variant}/seed-{seed}/encoding-{collection}-{shard}-of-{shards}.json")
+            ),
+            collection=STUDY.collections,
+            allow_missing=True,
+        ),
+    output:
+        "results/{study}/cost.parquet",
+    log:
+        "results/{study}/logs/collect_cost.log",
+    benchmark:
+        "results/{study}/benchmarks/collect_cost.tsv"
+    params:
+        cfg={"runs": STUDY.runs},
+        code=code("collect_cost"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    script:
+        "../scripts/collect_cost.py"

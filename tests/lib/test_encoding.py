@@ -1,0 +1,117 @@
+"""Encoding: the same vectors as sentence-transformers, whatever shares a batch."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backfire.encoder import load_encoder, native_bf16, pick_dtype
+from backfire.encoding import encode, encode_passages, encode_queries, token_batches
+from backfire.errors import BackfireError
+from backfire.formats.tables import read_embeddings
+
+CPU = torch.device("cpu")
+TEXTS = [
+    "Return the eigenvalues of a Hermitian matrix.",
+    "",
+    "x",
+    "Fit the model to the training data. " * 40,
+    "Ünïcödé, 数学 and emoji 🙂 in one line",
+    "Compute the cosine similarity between two arrays of vectors, row by row.",
+]
+
+
+@pytest.fixture(scope="module")
+def library(base_model):
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(base_model), device="cpu")
+    model.max_seq_length = 128
+    return model
+
+
+def test_fp32_equals_sentence_transformers(base_model, library):
+    ours = encode(load_encoder(base_model, "fp32", CPU), TEXTS, "document", 128, 1024)
+    theirs = library.encode(TEXTS, normalize_embeddings=True)
+    np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_vector_does_not_depend_on_its_batch(base_model, precision):
+    encoder = load_encoder(base_model, precision, CPU)
+    texts = [text for text in TEXTS if text] * 3
+    together = encode(encoder, texts, "document", 128, 4096)
+    alone = np.concatenate([encode(encoder, [text], "document", 128, 4096) for text in texts])
+    small = encode(encoder, texts[::-1], "document", 128, 200)[::-1]
+    assert np.array_equal(together, alone)
+    assert np.array_equal(together, small)
+
+
+def test_bf16_stays_close_and_has_unit_norm(base_model):
+    exact = encode(load_encoder(base_model, "fp32", CPU), TEXTS, "document", 128, 1024)
+    fast = encode(load_encoder(base_model, "bf16", CPU), TEXTS, "document", 128, 1024)
+    assert (exact * fast).sum(axis=1).min() > 0.9995
+    np.testing.assert_allclose(np.linalg.norm(fast, axis=1), 1, atol=1e-6)
+
+
+def test_another_layout_goes_through_sentence_transformers(base_model, library, tmp_path):
+    folder = tmp_path / "with-max-pooling"
+    shutil.copytree(base_model, folder)
+    pooling = folder / "1_Pooling" / "config.json"
+    pooling.write_text(
+        json.dumps(json.loads(pooling.read_text()) | {"pooling_mode_mean_tokens": False, "pooling_mode_max_tokens": True})
+    )
+    from sentence_transformers import SentenceTransformer
+
+    ours = encode(load_encoder(folder, "fp32", CPU), TEXTS, "document", 128, 1024)
+    np.testing.assert_allclose(ours, SentenceTransformer(str(folder), device="cpu").encode(TEXTS), atol=2e-6)
+    assert not np.allclose(ours, library.encode(TEXTS), atol=1e-2)
+
+
+def test_a_prompt_that_the_model_names_is_used_for_its_kind_only(base_model, tmp_path):
+    folder = tmp_path / "with-prompts"
+    shutil.copytree(base_model, folder)
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": {"query": "query: "}}))
+    plain, prompted = load_encoder(base_model, "fp32", CPU), load_encoder(folder, "fp32", CPU)
+    assert prompted.tokenize(["sort"], "query", 128) == plain.tokenize(["query: sort"], "query", 128)
+    assert prompted.tokenize(["sort"], "document", 128) == plain.tokenize(["sort"], "document", 128)
+
+
+def test_too_long_for_the_model_is_an_error(base_model):
+    with pytest.raises(BackfireError, match="takes at most 512"):
+        encode(load_encoder(base_model, "fp32", CPU), ["x"], "query", 1024, 4096)
+
+
+def test_fp16_needs_a_gpu():
+    with pytest.raises(BackfireError, match="fp16 on a CPU"):
+        pick_dtype("fp16", CPU)
+    assert pick_dtype("auto", CPU) == (torch.bfloat16 if native_bf16() else torch.float32)
+
+
+@given(st.lists(st.integers(1, 200), max_size=60), st.integers(1, 600))
+def test_batches_hold_every_row_once_within_the_budget(lengths, budget):
+    batches = list(token_batches(lengths, budget))
+    assert sorted(row for rows in batches for row in rows) == list(range(len(lengths)))
+    assert all(len(rows) == 1 or len(rows) * max(lengths[row] for row in rows) <= budget for rows in batches)
+
+
+def test_files_keep_ids_in_order_and_record_cost(base_model, table, tmp_path):
+    corpus = table("corpus", "corpus", [{"doc_id": f"d{i}", "text": text or "-"} for i, text in enumerate(TEXTS)])
+    queries = table("queries", "queries", [{"query_id": f"q{i}", "text": text or "-"} for i, text in enumerate(TEXTS)])
+    settings = {"max_length": 128, "precision": "fp32", "batch_tokens": 512, "label": "test"}
+    encode_passages(str(base_model), corpus, str(tmp_path / "d.parquet"), str(tmp_path / "c.json"), **settings)
+    encode_queries(str(base_model), queries, str(tmp_path / "q.parquet"), **settings)
+    doc_ids, passages = read_embeddings(tmp_path / "d.parquet", "doc_id")
+    query_ids, vectors = read_embeddings(tmp_path / "q.parquet", "query_id")
+    assert doc_ids == [f"d{i}" for i in range(len(TEXTS))]
+    assert query_ids == [f"q{i}" for i in range(len(TEXTS))]
+    assert passages.dtype == np.float32
+    assert np.array_equal(passages, vectors)
+    cost = json.loads((tmp_path / "c.json").read_text())
+    assert cost["passages"] == len(TEXTS)
+    assert cost["seconds"] > 0
+    assert cost["peak_memory_mib"] > 50

@@ -1,0 +1,86 @@
+"""The code fingerprint: logic changes it, however far away; nothing else does."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from backfire.provenance import code_digest, plain, value_digest
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A script that imports a, which imports b inside a function; c stands alone."""
+    package = tmp_path / "lib" / "backfire"
+    (package / "sub").mkdir(parents=True)
+    for init in (package, package / "sub"):
+        (init / "__init__.py").write_text("")
+    (package / "a.py").write_text('"""A."""\n\ndef f(x):\n    """Doc."""\n    from backfire.sub.b import g\n    return g(x)\n')
+    (package / "sub" / "b.py").write_text("def g(x):\n    return x + 1\n")
+    (package / "c.py").write_text("VALUE = 1\n")
+    (tmp_path / "script.py").write_text("from backfire import a\n\na.f(1)\n")
+    return tmp_path
+
+
+def digest(tree):
+    """The fingerprint as a fresh process computes it."""
+    code = "import sys; from backfire.provenance import code_digest; print(code_digest(sys.argv[1], sys.argv[2]))"
+    command = [sys.executable, "-c", code, str(tree / "script.py"), str(tree / "lib")]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def replace(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_logic_two_imports_away_changes_it(tree):
+    before = digest(tree)
+    replace(tree / "lib/backfire/sub/b.py", "x + 1", "x + 2")
+    assert digest(tree) != before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("lib/backfire/a.py", '"""Doc."""', '"""Another docstring\n\n    in several lines."""'),
+        ("lib/backfire/a.py", "return g(x)", "# a comment\n\n    return g(x)"),
+        ("lib/backfire/sub/b.py", "return x + 1", "return (x + 1)"),
+        ("lib/backfire/c.py", "1", "2"),
+        ("script.py", "a.f(1)", "a.f( 1 )  # call"),
+    ],
+)
+def test_comments_docstrings_layout_and_unrelated_modules_do_not(tree, file, old, new):
+    before = digest(tree)
+    replace(tree / file, old, new)
+    assert digest(tree) == before
+
+
+def test_a_touch_does_not(tree):
+    before = digest(tree)
+    for path in tree.rglob("*.py"):
+        os.utime(path, (1, 1))
+    assert digest(tree) == before
+
+
+def test_string_and_bytes_and_number_types_are_told_apart(tree):
+    digests = set()
+    for literal in ("1", "1.0", "'1'", "b'1'", "True"):
+        (tree / "lib/backfire/sub/b.py").write_text(f"def g(x):\n    return {literal}\n")
+        digests.add(digest(tree))
+    assert len(digests) == 5
+
+
+def test_every_script_of_the_workflow_has_a_fingerprint_of_its_own(root):
+    scripts = sorted((root / "workflow/scripts").glob("*.py"))
+    assert scripts
+    digests = {code_digest(script, root / "workflow/lib") for script in scripts}
+    assert len(digests) == len(scripts)
+
+
+def test_plain_data_is_ordered_by_key_at_every_depth():
+    assert repr(plain({"b": [{"d": 1, "c": 2}], "a": (1,)})) == "{'a': [1], 'b': [{'c': 2, 'd': 1}]}"
+    assert value_digest({"a": 1, "b": 2}) == value_digest({"b": 2, "a": 1})
+    assert value_digest({"a": 1}) != value_digest({"a": 1.5})

@@ -1,0 +1,122 @@
+"""The configuration: every mistake a person makes is one line that says what to do."""
+
+import copy
+
+import pytest
+import yaml
+
+from backfire.errors import BackfireError
+from backfire.settings import checked
+from backfire.study import Study
+
+
+@pytest.fixture
+def schema(root):
+    return yaml.safe_load((root / "workflow/schemas/config.yaml").read_text())
+
+
+@pytest.fixture
+def config(root):
+    return yaml.safe_load((root / "config.yaml").read_text())
+
+
+def edited(config, path, value):
+    """A copy of `config` with the key at a dotted path set, or removed where `value` is None."""
+    config = copy.deepcopy(config)
+    *parents, last = path.split(".")
+    block = config
+    for parent in parents:
+        block = block[parent]
+    if value is None:
+        del block[last]
+    else:
+        block[last] = value
+    return config
+
+
+def test_the_shipped_config_fits_and_gets_every_default(config, schema):
+    filled = checked(config, schema)
+    assert filled["encoding"]["batch_tokens"] == 4096
+    assert filled["variants"]["full_hard"]["start_from"] == "base"
+    assert filled["variants"]["full_hard"]["precision"] == "auto"
+    assert filled["base_model_sha256"] is None
+    study = Study(filled)
+    assert study.trained == ["full_bm25", "full_hard", "lora_bm25", "lora_hard"]
+    assert study.runs[0] == ("base", 0)
+
+
+def test_absent_sections_are_filled_deeply(config, schema):
+    for section in ("encoding", "ranking", "comparison", "geometry", "projection", "latency", "dynamics"):
+        config.pop(section)
+    filled = checked(config, schema)
+    assert filled["encoding"]["shards"] == 1
+    assert filled["ranking"]["depth"] == 1000
+
+
+def test_null_removes_an_entry_of_an_overlay(config, schema):
+    config["variants"]["lora_hard"] = None
+    filled = checked(config, schema)
+    assert "lora_hard" not in filled["variants"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message", "hint"),
+    [
+        ("enconding", {"shards": 2}, "unknown key 'enconding', did you mean 'encoding'?", "workflow/schemas"),
+        ("variants.full_hard.learning_rat", 0.1, "did you mean 'learning_rate'?", "spelling"),
+        ("variants.full_hard.learning_rate", "2e-5", "found the text '2e-5', expected a number", "write 2.0e-5"),
+        ("variants.full_hard.batch_size", "32", "found the text '32', expected a number", "quotes"),
+        ("encoding.shards", 0, "encoding.shards: found 0, expected at least 1", ""),
+        ("seeds", [0, 0], "seeds: 0 is listed twice", "once"),
+        ("seeds", [], "at least 1 item", ""),
+        ("study", "my study", "lower-case letters", ""),
+        ("study", "../../etc", "lower-case letters", ""),
+        ("study", None, "missing key study", "add"),
+        ("variants.full_hard.triples", "hrd", "variants.full_hard.triples: 'hrd' is not a triple set", "'hard'"),
+        ("variants.full_hard.triples", None, "it is trained but names no triple set", "bm25, hard"),
+        ("variants.full_hard.start_from", "bse", "'bse' is not a variant", "'base'"),
+        ("variants.full_hard.start_from", "full_hard", "comes back to itself", "start from base"),
+        ("variants.full_hard.lora", {"rank": 4}, "method is 'full' but a lora block is present", "lora"),
+        ("variants.lora_hard.lora", None, "a lora block is missing", "rank"),
+        ("variants.base.method", "full", "variants.base.method: found 'full'", "method none"),
+        ("variants.full_hard.method", "none", "variants.full_hard.method: found 'none'", "base"),
+        ("variants.base", None, "missing key base", "add"),
+        ("primary.split", "tset", "'tset' is not a split", "'test'"),
+        ("primary.collection", "pydoc", "'pydoc' is not a collection", "'pydocs'"),
+        ("primary.measure", "RR@100", "'RR@100' is not among measures", "add it"),
+        ("train_on", "pydoc", "train_on: 'pydoc' is not a collection", "'pydocs'"),
+        ("collections.pydocs.train", None, "it has no training queries", "collections.pydocs.train"),
+        ("collections.pydocs.splits", {"train": "pydocs/test"}, "reserved", ""),
+        ("dynamics.split", "valid", "'valid' is not a split of 'pydocs'", "known:"),
+        ("triples.hard.negatives", "easy", "expected one of random, bm25, hard", ""),
+        ("base_model_sha256", "abc", "base_model_sha256", ""),
+    ],
+)
+def test_a_mistake_is_named_with_what_to_do(config, schema, path, value, message, hint):
+    with pytest.raises(BackfireError) as caught:
+        Study(checked(edited(config, path, value), schema))
+    text = str(caught.value)
+    assert message in text
+    assert hint in caught.value.hint
+    assert text.splitlines()[-1].startswith("Hint: ")
+
+
+def test_every_mistake_is_listed_at_once(config, schema):
+    config = edited(edited(config, "ranking.depth", 0), "measure", ["AP"])
+    with pytest.raises(BackfireError) as caught:
+        checked(config, schema)
+    assert "ranking.depth" in str(caught.value)
+    assert "unknown key 'measure'" in str(caught.value)
+
+
+def test_every_key_of_the_schema_is_described(schema):
+    def keys(part, where):
+        if "$ref" in part:
+            part = {**schema["$defs"][part["$ref"].rsplit("/", 1)[1]], **part}
+        for name, sub in part.get("properties", {}).items():
+            assert "description" in sub or "$ref" in sub, f"{where}.{name}"
+            keys(sub, f"{where}.{name}")
+        if isinstance(part.get("additionalProperties"), dict):
+            keys(part["additionalProperties"], f"{where}.*")
+
+    keys(schema, "config")

@@ -1,0 +1,121 @@
+"""What a variant costs: training time, encoding rate, memory, parameters, and the latency of a single query."""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from backfire.encoder import Encoder, load_encoder, sentence_transformer_forward
+from backfire.formats.atomic import read_json, write_json
+from backfire.formats.tables import read_rows, write_rows
+from backfire.keyed import keyed_sample
+from backfire.logs import usable_threads
+
+UNITS = {
+    "training_time": "s",
+    "training_peak_memory": "MiB",
+    "trainable_parameters": "count",
+    "total_parameters": "count",
+    "encoding_rate": "passages/s",
+    "encoding_peak_memory": "MiB",
+    "query_latency_p50": "ms",
+    "query_latency_p95": "ms",
+    "query_latency_p50_unmerged": "ms",
+    "query_latency_p95_unmerged": "ms",
+}
+WARM_UP = 5
+
+
+def measure_latency(
+    model: str, base: str, queries: str, count: int, max_length: int, precision: str, threads: int, output: str
+) -> None:
+    """Time single-query encodings, tokenising included; medians and 95th percentiles in ms go to `output`.
+
+    A folder with an `adapter/` is timed twice: merged, and with the adapter applied beside the weights of `base`, as
+    one would serve several adapters over one model. Counts the parameters too.
+    """
+    import torch
+
+    torch.set_num_threads(usable_threads(threads))
+    table = read_rows(queries, "queries")
+    texts = dict(zip(table["query_id"].to_pylist(), table["text"].to_pylist(), strict=True))
+    sample = [texts[query_id] for query_id in keyed_sample(texts, count, "latency")]
+    encoder = load_encoder(model, precision)
+    p50, p95 = _latency(encoder, sample, max_length)
+    quantities = {
+        "query_latency_p50": p50,
+        "query_latency_p95": p95,
+        "total_parameters": _parameters(model),
+    }
+    if (Path(model) / "adapter").is_dir():
+        unmerged = _with_adapter(base, str(Path(model) / "adapter"), precision)
+        p50, p95 = _latency(unmerged, sample, max_length)
+        quantities |= {"query_latency_p50_unmerged": p50, "query_latency_p95_unmerged": p95}
+    write_json(output, quantities)
+
+
+def _latency(encoder: Encoder, texts: list[str], max_length: int) -> tuple[float, float]:
+    """Median and 95th percentile of the time to encode one query, in ms."""
+    times = []
+    for text in texts[:WARM_UP] + texts:
+        start = time.perf_counter()
+        # Copying to the host waits for a GPU to finish.
+        encoder.embed(encoder.tokenize([text], "query", max_length)).cpu()
+        times.append(1000 * (time.perf_counter() - start))
+    times = times[min(WARM_UP, len(texts)) :]
+    return float(np.percentile(times, 50)), float(np.percentile(times, 95))
+
+
+def _with_adapter(base: str, adapter: str, precision: str) -> Encoder:
+    """The base with an adapter applied beside its weights."""
+    from peft import PeftModel
+    from sentence_transformers import SentenceTransformer
+
+    from backfire.encoder import pick_device, pick_dtype
+
+    device = pick_device()
+    dtype = pick_dtype(precision, device)
+    model = SentenceTransformer(base, device=str(device), model_kwargs={"dtype": dtype, "use_safetensors": True})
+    model[0].model = PeftModel.from_pretrained(model[0].model, adapter).to(device=device, dtype=dtype)
+    return Encoder(model.tokenizer, sentence_transformer_forward(model.eval()), device)
+
+
+def _parameters(model: str) -> int:
+    """Number of parameters in a model folder's weights; integer buffers do not count."""
+    from safetensors import safe_open
+
+    with safe_open(Path(model) / "model.safetensors", framework="numpy") as weights:
+        slices = [weights.get_slice(name) for name in weights.keys()]  # noqa: SIM118
+        return sum(int(np.prod(part.get_shape())) for part in slices if "F" in part.get_dtype())
+
+
+def collect_cost(runs: list[tuple[str, int]], parts: dict[tuple[str, int], Iterable[str]], output: str) -> None:
+    """Write the table `cost` from the JSON parts that the jobs of each (variant, seed) left.
+
+    Encoding is summed over shards: passages over seconds of forward passes and tokenising, model loading left out;
+    memory is the largest of any job.
+    """
+    rows = []
+    for variant, seed in runs:
+        quantities = _merged([read_json(path) for path in parts[variant, seed]])
+        rows += [
+            {"variant": variant, "seed": seed, "quantity": name, "value": float(quantities[name]), "unit": unit}
+            for name, unit in UNITS.items()
+            if name in quantities
+        ]
+    write_rows(output, "cost", rows)
+
+
+def _merged(parts: list[dict]) -> dict[str, float]:
+    encodings = [part for part in parts if "passages" in part]
+    quantities: dict[str, float] = {}
+    for part in parts:
+        if "passages" not in part:
+            quantities |= part
+    if encodings:
+        quantities["encoding_rate"] = sum(part["passages"] for part in encodings) / sum(
+            part["seconds"] for part in encodings
+        )
+        quantities["encoding_peak_memory"] = max(part["peak_memory_mib"] for part in encodings)
+    return quantities

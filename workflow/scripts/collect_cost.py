@@ -1,0 +1,13 @@
+"""Put what every model cost in one table."""
+
+from backfire.logs import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from backfire.cost import collect_cost
+
+    runs = [tuple(run) for run in snakemake.params.cfg["runs"]]
+    parts = {
+        (variant, seed): [path for path in snakemake.input if f"/cost/{variant}/seed-{seed}/" in path]
+        for variant, seed in runs
+    }
+    collect_cost(runs=runs, parts=parts, output=snakemake.output[0])

@@ -1,0 +1,15 @@
+"""Time single-query encodings of one model."""
+
+from backfire.logs import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from backfire.cost import measure_latency
+
+    measure_latency(
+        model=snakemake.input.model,
+        base=snakemake.input.base,
+        queries=snakemake.input.queries,
+        threads=snakemake.threads,
+        output=snakemake.output[0],
+        **snakemake.params.cfg,
+    )
