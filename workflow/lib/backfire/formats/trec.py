@@ -1,6 +1,7 @@
 """TREC run files: `query_id Q0 doc_id rank score tag`, ranked by score descending, then doc id ascending."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,19 +30,47 @@ def write_run(path: str | Path, rankings: Iterable[tuple[str, Ranking]], tag: st
 
 
 def read_run(path: str | Path) -> dict[str, Ranking]:
-    """Read a run as {query_id: ranking}, in the order of the file.
+    """Read a whole run as {query_id: ranking}, in the order of the file. Raises as `iterate_run` does."""
+    return dict(iterate_run(path))
 
-    Raises `BackfireError` for a line without six columns, or whose score is no number.
+
+def iterate_run(path: str | Path) -> Iterator[tuple[str, Ranking]]:
+    """Read a run query by query, as (query_id, ranking), in the order of the file.
+
+    Raises `BackfireError` when the file is missing, for a line without six columns or whose score is no finite
+    number, and when the lines of a query do not stand together.
     """
-    run: dict[str, Ranking] = {}
-    with Path(path).open(encoding="utf-8") as stream:
+    path = Path(path)
+    if not path.is_file():
+        raise BackfireError(f"{path}: there is no such run.", "it is an output of the rule rank; run that first.")
+    query_id, ranking, done = None, [], set()
+    with path.open(encoding="utf-8") as stream:
         for number, line in enumerate(stream, start=1):
-            try:
-                query_id, _, doc_id, _, score, _ = line.split()
-                run.setdefault(query_id, []).append((doc_id, float(score)))
-            except ValueError as error:
-                raise BackfireError(
-                    f"{path}:{number}: not a line of a TREC run: {line.rstrip()!r}.",
-                    "the file was cut short or edited; delete it and run again.",
-                ) from error
-    return run
+            current, doc_id, score = _columns(path, number, line)
+            if current != query_id:
+                if query_id is not None:
+                    yield query_id, ranking
+                    done.add(query_id)
+                if current in done:
+                    raise BackfireError(
+                        f"{path}:{number}: query '{current}' appears again after other queries.",
+                        "the lines of a query stand together in a run; delete the file and run again.",
+                    )
+                query_id, ranking = current, []
+            ranking.append((doc_id, score))
+    if query_id is not None:
+        yield query_id, ranking
+
+
+def _columns(path: str | Path, number: int, line: str) -> tuple[str, str, float]:
+    try:
+        query_id, _, doc_id, _, score, _ = line.split()
+        value = float(score)
+        if not math.isfinite(value):
+            raise ValueError(score)
+    except ValueError as error:
+        raise BackfireError(
+            f"{path}:{number}: not a line of a TREC run: {line.rstrip()!r}.",
+            "the file was cut short or edited; delete it and run again.",
+        ) from error
+    return query_id, doc_id, value

@@ -1,0 +1,244 @@
+"""Per-query values against pytrec_eval called directly and a scorer of its own."""
+
+import random
+
+import pytest
+import pytrec_eval
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backfire.errors import BackfireError
+from backfire.formats.tables import read_rows, write_rows
+from backfire.formats.trec import write_run
+from backfire.measures import collect_measures, measure_named, measure_run, read_qrels, score_run
+
+NAMES = ["RR@10", "nDCG@10", "R@100", "AP"]
+TREC_EVAL = {"RR": "recip_rank", "nDCG@10": "ndcg_cut_10", "R@100": "recall_100", "AP": "map", "P@5": "P_5"}
+
+
+def ms_marco_rr(ranking, judged, cutoff=10):
+    """Reciprocal rank as MS MARCO's own evaluation script defines it."""
+    for position, (doc_id, _) in enumerate(ranking[:cutoff], start=1):
+        if judged.get(doc_id, 0) > 0:
+            return 1 / position
+    return 0.0
+
+
+def scored(run, qrels, names=NAMES):
+    return score_run(run.items(), qrels, {name: measure_named(name) for name in names})
+
+
+def random_study(seed, queries=60, grades=(0, 1, 2, 3), ties=False):
+    random.seed(seed)
+    docs = [f"d{number}" for number in range(300)]
+    qrels = {
+        f"q{query}": {doc: random.choice(grades) for doc in random.sample(docs, random.randint(1, 12))}
+        for query in range(queries)
+    }
+    run = {}
+    for query_id in qrels:
+        found = random.sample(docs, random.randint(1, 200))
+        scores = [random.choice([0.25, 0.5]) if ties else random.random() for _ in found]
+        run[query_id] = sorted(zip(found, scores, strict=True), key=lambda hit: (-hit[1], hit[0]))
+    return run, qrels
+
+
+@pytest.mark.parametrize("grades", [(1,), (0, 1), (0, 1, 2, 3)])
+def test_equals_pytrec_eval_where_scores_do_not_tie(grades):
+    run, qrels = random_study(1, grades=grades)
+    names = list(TREC_EVAL)
+    found = scored(run, qrels, names)
+    reference = pytrec_eval.RelevanceEvaluator(qrels, set(TREC_EVAL.values()))
+    expected = reference.evaluate({query_id: dict(ranking) for query_id, ranking in run.items()})
+    for name in names:
+        assert found[name] == {query_id: expected[query_id][TREC_EVAL[name]] for query_id in qrels}
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_rr_equals_an_independent_scorer(ties):
+    run, qrels = random_study(2, queries=200, ties=ties)
+    found = scored(run, qrels, ["RR@10"])["RR@10"]
+    assert found == {query_id: ms_marco_rr(run[query_id], qrels[query_id]) for query_id in qrels}
+    assert 0 < sum(found.values()) < len(found)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.permutations([f"d{number}" for number in range(12)]), st.integers(0, 11), st.floats(-1, 1, width=32))
+def test_order_of_the_file_decides_among_equal_scores(docs, relevant, score):
+    """trec_eval would put the highest doc id first, and merge scores that differ beyond single precision."""
+    tied = [(doc, score) for doc in docs]
+    close = [(doc, 0.9 - position * 1e-12) for position, doc in enumerate(docs)]
+    qrels = {"q": {docs[relevant]: 1}}
+    for ranking in (tied, close):
+        values = scored({"q": ranking}, qrels, ["RR@10", "RR", "AP", "P@5"])
+        assert values["RR"]["q"] == values["AP"]["q"] == 1 / (relevant + 1)
+        assert values["RR@10"]["q"] == (1 / (relevant + 1) if relevant < 10 else 0)
+        assert values["P@5"]["q"] == (0.2 if relevant < 5 else 0)
+
+
+def test_grades_count_in_ndcg_and_a_binary_measure_keeps_its_own_threshold():
+    qrels = {"q": {"best": 3, "fair": 1, "bad": 0}}
+    worse, better = ({"q": [(doc, 0.5) for doc in docs]} for docs in (["fair", "best"], ["best", "fair"]))
+    assert scored(worse, qrels)["nDCG@10"]["q"] < scored(better, qrels)["nDCG@10"]["q"] == 1
+    values = scored(worse, qrels, ["RR@10", "RR(rel=2)@10", "P(rel=3)@2"])
+    assert [values[name]["q"] for name in values] == [1, 0.5, 0.5]
+    assert scored({"q": [("bad", 1.0), ("fair", 0.5)]}, qrels)["RR@10"]["q"] == 0.5
+
+
+def test_value_does_not_depend_on_the_other_measures_of_the_study():
+    run, qrels = random_study(3)
+    gains = "nDCG(gains={0: 0, 1: 1, 2: 3, 3: 7})@10"
+    alone = scored(run, qrels, ["nDCG@10"])["nDCG@10"]
+    assert scored(run, qrels, [gains, "nDCG@10"])["nDCG@10"] == alone
+    assert scored(run, qrels, [gains])[gains] != alone
+
+
+def test_blocks_of_queries_change_no_value(monkeypatch):
+    run, qrels = random_study(4)
+    whole = scored(run, qrels)
+    monkeypatch.setattr("backfire.measures.QUERY_BLOCK", 7)
+    assert scored(run, qrels) == whole
+
+
+def test_queries_without_results_score_zero_and_are_counted(caplog):
+    run, qrels = random_study(5, queries=10)
+    partial = {query_id: run[query_id] for query_id in list(run)[:7]}
+    values = scored(partial, qrels)
+    for name in NAMES:
+        assert set(values[name]) == set(qrels)
+        assert [values[name][query_id] for query_id in list(run)[7:]] == [0, 0, 0]
+        assert {q: values[name][q] for q in partial} == {q: scored(run, qrels)[name][q] for q in partial}
+    assert "3 of 10 queries have no results" in caplog.text
+    assert scored({}, qrels)["AP"] == dict.fromkeys(qrels, 0.0)
+
+
+def test_query_with_nothing_relevant_scores_zero():
+    values = scored({"q": [("a", 1.0), ("b", 0.5)]}, {"q": {"a": 0, "b": 0}})
+    assert values == {name: {"q": 0.0} for name in NAMES}
+
+
+def test_run_that_does_not_belong_to_the_split_is_an_error():
+    with pytest.raises(BackfireError, match="query 'stranger' has no judgments"):
+        scored({"stranger": [("a", 1.0)]}, {"q": {"a": 1}})
+    with pytest.raises(BackfireError, match="ranked more than once for query 'q'"):
+        scored({"q": [("a", 1.0), ("a", 0.5)]}, {"q": {"a": 1}})
+    with pytest.raises(BackfireError, match="no judgments to score it with"):
+        scored({}, {})
+
+
+def test_undefined_value_is_an_error_and_not_a_zero():
+    with pytest.raises(BackfireError, match="Accuracy is undefined for a query among q"):
+        scored({"q": [("a", 1.0)]}, {"q": {"a": 1}}, ["Accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        ("RRR@10", "knows no such measure", "did you mean 'RR'"),
+        ("ndcg@10", "knows no such measure", "did you mean 'nDCG'"),
+        ("mrr@10", "knows no such measure", "did you mean 'RR'"),
+        ("R", "does not accept it", "NAME@cutoff"),
+        ("RR@0", "cutoff must be at least 1", "NAME@cutoff"),
+        ("RR@ten", "does not accept it", "NAME@cutoff"),
+        ("RR(level=2)@10", "does not accept it", "NAME@cutoff"),
+        ("__import__('os')", "does not accept it", "NAME@cutoff"),
+        ("SDCG@10.5", "does not accept it", "NAME@cutoff"),
+    ],
+)
+def test_unknown_measure(name, message, hint):
+    with pytest.raises(BackfireError) as caught:
+        measure_named(name)
+    assert f"measure '{name}'" in caught.value.message
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+def write_qrels(path, qrels):
+    rows = [
+        {"query_id": query_id, "doc_id": doc_id, "relevance": relevance}
+        for query_id, judged in qrels.items()
+        for doc_id, relevance in judged.items()
+    ]
+    write_rows(path, "qrels", rows)
+
+
+def part(folder, variant, seed, study, names=NAMES):
+    """Measure one variant on one split, on disk."""
+    run, qrels = study
+    write_run(folder / f"{variant}-{seed}.trec", run.items(), variant)
+    write_qrels(folder / "qrels.parquet", qrels)
+    output = folder / f"{variant}-{seed}.parquet"
+    trec, judgments = [folder / f"{variant}-{seed}.trec"], [folder / "qrels.parquet"]
+    measure_run(trec, judgments, [["pydocs", "test"]], names, variant, seed, output)
+    return output
+
+
+def test_tables_of_several_runs(tmp_path):
+    first, second = random_study(6, queries=20), random_study(6, queries=20)
+    parts = [part(tmp_path, "full_hard", seed, first) for seed in (10, 2)] + [part(tmp_path, "base", 0, second)]
+    collect_measures(parts, tmp_path / "measures.parquet")
+    rows = read_rows(tmp_path / "measures.parquet", "measures").to_pylist()
+    keys = [tuple(row[column] for column in list(row)[:-1]) for row in rows]
+    assert keys == sorted(keys)
+    assert len(keys) == 3 * 4 * 20
+    expected = scored(*first)
+    assert all(row["value"] == expected[row["measure"]][row["query_id"]] for row in rows)
+    collect_measures(parts[::-1], tmp_path / "again.parquet")
+    assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "measures.parquet").read_bytes()
+
+
+def test_several_splits_are_kept_apart(tmp_path):
+    for split, seed in (("dev", 7), ("test", 8)):
+        run, qrels = random_study(seed, queries=5)
+        write_run(tmp_path / f"{split}.trec", run.items(), "base")
+        write_qrels(tmp_path / f"{split}.parquet", qrels)
+    output = tmp_path / "base.parquet"
+    splits = ["dev", "test"]
+    measure_run(
+        [tmp_path / f"{split}.trec" for split in splits],
+        [tmp_path / f"{split}.parquet" for split in splits],
+        [["pydocs", split] for split in splits],
+        ["RR@10"],
+        "base",
+        0,
+        output,
+    )
+    for row in read_rows(output, "measures").to_pylist():
+        run, qrels = random_study({"dev": 7, "test": 8}[row["split"]], queries=5)
+        assert row["value"] == ms_marco_rr(run[row["query_id"]], qrels[row["query_id"]])
+
+
+def test_missing_run_is_an_error_and_leaves_nothing(tmp_path):
+    write_qrels(tmp_path / "qrels.parquet", {"q": {"a": 1}})
+    with pytest.raises(BackfireError, match=r"absent\.trec: there is no such run"):
+        measure_run(
+            [tmp_path / "absent.trec"],
+            [tmp_path / "qrels.parquet"],
+            [["pydocs", "test"]],
+            NAMES,
+            "base",
+            0,
+            tmp_path / "out.parquet",
+        )
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_passage_judged_twice_is_an_error(tmp_path):
+    row = {"query_id": "q", "doc_id": "a", "relevance": 1}
+    write_rows(tmp_path / "qrels.parquet", "qrels", [row, {**row, "relevance": 0}])
+    with pytest.raises(BackfireError, match="'a' is judged twice for query 'q'"):
+        read_qrels(tmp_path / "qrels.parquet")
+
+
+def test_collecting_rejects_copies_and_unequal_queries(tmp_path):
+    study = random_study(9, queries=6)
+    base, tuned = part(tmp_path, "base", 0, study), part(tmp_path, "full_hard", 0, study)
+    with pytest.raises(BackfireError, match="measured twice: variant base, seed 0"):
+        collect_measures([base, tuned, base], tmp_path / "out.parquet")
+    rows = read_rows(tuned, "measures").to_pylist()
+    write_rows(tuned, "measures", [row for row in rows if row["query_id"] != "q3"])
+    with pytest.raises(BackfireError, match="'q3' has a value of AP for base seed 0 but none for full_hard seed 0"):
+        collect_measures([base, tuned], tmp_path / "out.parquet")
+    with pytest.raises(BackfireError, match="'q3' has a value of AP for base seed 0 but none for full_hard seed 0"):
+        collect_measures([tuned, base], tmp_path / "out.parquet")
+    assert not (tmp_path / "out.parquet").exists()

@@ -1,0 +1,195 @@
+"""Effectiveness of runs, query by query, by `ir_measures`."""
+
+import logging
+import math
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from backfire.errors import BackfireError, nearest
+from backfire.formats.tables import read_rows, write_rows
+from backfire.formats.trec import Ranking, iterate_run
+
+log = logging.getLogger(__name__)
+
+# Queries that are scored together: bounds memory, changes no value.
+QUERY_BLOCK = 500
+KEY = ["variant", "seed", "collection", "split", "measure", "query_id"]
+
+Qrels = dict[str, dict[str, int]]
+"""Judgments as {query_id: {doc_id: relevance}}."""
+
+
+def measure_run(
+    runs: Sequence[str | Path],
+    qrels: Sequence[str | Path],
+    evaluations: Sequence[Sequence[str]],
+    measures: Sequence[str],
+    variant: str,
+    seed: int,
+    output: str | Path,
+) -> None:
+    """Score all runs of one (variant, seed) and write the table `measures`.
+
+    `runs` and `qrels` name a file for each (collection, split) of `evaluations`, in that order. Raises
+    `BackfireError` as `score_run` and `measure_named` do.
+    """
+    named = {name: measure_named(name) for name in measures}
+    rows = []
+    for run, judgments, (collection, split) in zip(runs, qrels, evaluations, strict=True):
+        values = score_run(iterate_run(run), read_qrels(judgments), named, source=str(run))
+        head = {"variant": variant, "seed": seed, "collection": collection, "split": split}
+        for name in measures:
+            rows.extend(
+                {**head, "measure": name, "query_id": query_id, "value": value}
+                for query_id, value in sorted(values[name].items())
+            )
+            log.info("%s/%s %s: %.4f", collection, split, name, math.fsum(values[name].values()) / len(values[name]))
+    write_rows(output, "measures", rows)
+
+
+def measure_named(name: str) -> Any:
+    """The `ir_measures` measure that `name` (as RR@10, nDCG@10, P(rel=2)@5) stands for.
+
+    Raises `BackfireError` when there is none, or no installed provider computes it.
+    """
+    import ir_measures
+
+    try:
+        measure = ir_measures.parse_measure(name)
+        if measure.params.get("cutoff", 1) < 1:
+            raise ValueError("the cutoff must be at least 1")
+        if ir_measures.DefaultPipeline.supports(measure):
+            return measure
+        reason = "no installed provider of ir_measures computes it with these parameters"
+        hint = "choose another, such as RR@10, nDCG@10, R@100 or AP."
+    except NameError:
+        reason = "ir_measures knows no such measure"
+        hint = _nearest_measure(name.split("@")[0].split("(")[0], ir_measures.measures.registry)
+    except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+        reason = f"ir_measures does not accept it: {error}"
+        hint = "write it as NAME, NAME@cutoff or NAME(parameter=value)@cutoff, as in RR@10 or P(rel=2)@5."
+    raise BackfireError(f"measure '{name}': {reason}.", hint)
+
+
+def score_run(
+    run: Iterable[tuple[str, Ranking]], qrels: Qrels, measures: dict[str, Any], source: str = "run"
+) -> dict[str, dict[str, float]]:
+    """Values of `measures` ({name: ir_measures measure}) for every query of `qrels`: {name: {query_id: value}}.
+
+    The order of each ranking counts, not its scores: evaluation tools compare scores in single precision and break
+    ties their own way (trec_eval by doc id descending), so they are given scores that strictly decrease. A measure
+    keeps its own threshold of relevance. A query without results is scored as an empty ranking, which is 0 for
+    every measure of effectiveness, and is counted in a warning.
+
+    Raises `BackfireError` when the run ranks a query without judgments or a passage twice, when there are no
+    judgments, or when a value is undefined.
+    """
+    if not qrels:
+        raise BackfireError(f"{source}: there are no judgments to score it with.", "check the qrels of this split.")
+    values: dict[str, dict[str, float]] = {name: {} for name in measures}
+    rankings, ranked = iter(run), set()
+    while block := dict(islice(rankings, QUERY_BLOCK)):
+        _score(block, {query_id: qrels.get(query_id) for query_id in block}, measures, values, source)
+        ranked.update(block)
+    unranked = {query_id: judged for query_id, judged in qrels.items() if query_id not in ranked}
+    if unranked:
+        log.warning("%s: %d of %d queries have no results; they score 0.", source, len(unranked), len(qrels))
+        _score({}, unranked, measures, values, source)
+    return values
+
+
+def read_qrels(path: str | Path) -> Qrels:
+    """Read the table `qrels`. Raises `BackfireError` when a passage is judged twice for a query."""
+    table = read_rows(path, "qrels")
+    qrels: Qrels = {}
+    for query_id, doc_id, relevance in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        judged = qrels.setdefault(query_id, {})
+        if doc_id in judged:
+            raise BackfireError(
+                f"{path}: passage '{doc_id}' is judged twice for query '{query_id}'.",
+                "keep one judgment per query and passage in the qrels of the collection.",
+            )
+        judged[doc_id] = relevance
+    return qrels
+
+
+def collect_measures(parts: Sequence[str | Path], output: str | Path) -> None:
+    """Write the tables of all (variant, seed) as one table `measures`, sorted by its columns from left to right.
+
+    Raises `BackfireError` when a row occurs twice, or when two of them were not measured on the same queries with
+    the same measures.
+    """
+    import pyarrow as pa
+
+    table = pa.concat_tables(read_rows(part, "measures") for part in parts)
+    _check_unique(table)
+    _check_same_queries(table)
+    write_rows(output, "measures", table.sort_by([(column, "ascending") for column in KEY]))
+
+
+def _nearest_measure(name: str, registry: dict[str, Any]) -> str:
+    """A hint that names the measure meant by `name`, in the spelling of ir_measures."""
+    for known, measure in registry.items():
+        if known.casefold() == name.casefold():
+            return f"did you mean '{measure.NAME}'?"
+    return nearest(name, registry)
+
+
+def _score(block, qrels, measures, values, source: str) -> None:
+    """Add the values of the queries of `qrels`, ranked as in `block`, to `values`."""
+    run = {}
+    for query_id, ranking in block.items():
+        if qrels[query_id] is None:
+            raise BackfireError(
+                f"{source}: query '{query_id}' has no judgments in the qrels of this split.",
+                "the run belongs to other queries; delete it and run again.",
+            )
+        run[query_id] = {doc_id: -float(position) for position, (doc_id, _) in enumerate(ranking, start=1)}
+        if len(run[query_id]) < len(ranking):
+            raise BackfireError(
+                f"{source}: a passage is ranked more than once for query '{query_id}'.",
+                "the corpus holds a doc id twice; remove the copy from the collection and run again.",
+            )
+    for name, measure in measures.items():
+        # One at a time: ir_measures may give nDCG the gains of another measure of the same call.
+        try:
+            found = {metric.query_id: float(metric.value) for metric in measure.iter_calc(qrels, run)}
+        except ZeroDivisionError:
+            found = dict.fromkeys(qrels, math.nan)
+        undefined = sorted(query_id for query_id, value in found.items() if not math.isfinite(value))
+        if undefined:
+            raise BackfireError(
+                f"{source}: {name} is undefined for a query among {', '.join(undefined[:3])}, ...",
+                f"remove {name} from measures: it has no value for every query.",
+            )
+        values[name].update(found)
+
+
+def _check_unique(table) -> None:
+    counts = table.group_by(KEY).aggregate([([], "count_all")])
+    twice = counts.filter(counts["count_all"].to_numpy() > 1)
+    if len(twice):
+        row = twice.slice(0, 1).to_pylist()[0]
+        raise BackfireError(
+            f"measured twice: {', '.join(f'{column} {row[column]}' for column in KEY)} ({len(twice)} such rows).",
+            "a part was copied over another; delete results/<study>/measures/ and run again.",
+        )
+
+
+def _check_same_queries(table) -> None:
+    """Raise `BackfireError` unless every (variant, seed) has the same (collection, split, measure, query)."""
+    found: dict[tuple, set] = {}
+    for *run, collection, split, measure, query_id in zip(*(table[column].to_pylist() for column in KEY), strict=True):
+        found.setdefault(tuple(run), set()).add((collection, split, measure, query_id))
+    (first, expected), *others = found.items()
+    for run, rows in others:
+        if rows != expected:
+            collection, split, measure, query_id = min(rows ^ expected)
+            has, lacks = (run, first) if (collection, split, measure, query_id) in rows else (first, run)
+            raise BackfireError(
+                f"{collection}/{split}: query '{query_id}' has a value of {measure} for {has[0]} seed {has[1]} but "
+                f"none for {lacks[0]} seed {lacks[1]} ({len(rows ^ expected)} such).",
+                "variants are compared on the same queries; delete results/<study>/measures/ and run again.",
+            )

@@ -1,0 +1,16 @@
+"""Score the runs of one variant and seed, query by query."""
+
+from backfire.logs import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from backfire.measures import measure_run
+
+    measure_run(
+        runs=snakemake.input.runs,
+        qrels=snakemake.input.qrels,
+        evaluations=snakemake.params.cfg["evaluations"],
+        measures=snakemake.params.cfg["measures"],
+        variant=snakemake.wildcards.variant,
+        seed=int(snakemake.wildcards.seed),
+        output=snakemake.output.measures,
+    )
