@@ -1,0 +1,61 @@
+"""Near-duplicate texts: an exact join on the Jaccard similarity of word shingles.
+
+Prefix filtering as in Bayardo, Ma and Srikant (2007), "Scaling up all pairs similarity search": two sets with
+Jaccard similarity >= t share an element among the |s| - ceil(t |s|) + 1 rarest of each, so only texts that meet in
+such a prefix are compared. No hashing and no sampling, so the result does not depend on a seed.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from backfire.datasets.text import normalised
+
+SHINGLE = 3
+THRESHOLD = 0.8
+
+
+def shingles(text: str, vocabulary: dict[str, int]) -> set[int]:
+    """Runs of `SHINGLE` normalised words as numbers; a shorter text is one shingle. Adds words to `vocabulary`."""
+    words = [vocabulary.setdefault(word, len(vocabulary) + 1) for word in normalised(text).split()]
+    words += [0] * (SHINGLE - len(words))
+    runs = zip(*(words[start:] for start in range(SHINGLE)), strict=False)
+    return {(a << 48) | (b << 24) | c for a, b, c in runs}
+
+
+def near_duplicates(texts: Sequence[str], threshold: float = THRESHOLD) -> Iterator[tuple[int, int]]:
+    """Every pair (i, j), i < j, of positions whose texts have Jaccard similarity >= `threshold`; in no set order."""
+    vocabulary: dict[str, int] = {}
+    sets = [shingles(text, vocabulary) for text in texts]
+    frequency = Counter(shingle for each in sets for shingle in each)
+    postings: dict[int, list[int]] = {}
+    for i in sorted(range(len(sets)), key=lambda i: (len(sets[i]), i)):
+        mine = sets[i]
+        prefix = len(mine) - math.ceil(threshold * len(mine)) + 1
+        rarest = sorted(mine, key=lambda shingle: (frequency[shingle], shingle))[:prefix]
+        # A shingle that stands in one text only cannot bring two together.
+        rarest = [shingle for shingle in rarest if frequency[shingle] > 1]
+        for j in {j for shingle in rarest for j in postings.get(shingle, ())}:
+            if len(sets[j]) < threshold * len(mine):
+                continue
+            shared = len(mine & sets[j])
+            if shared >= threshold * (len(mine) + len(sets[j]) - shared):
+                yield (i, j) if i < j else (j, i)
+        for shingle in rarest:
+            postings.setdefault(shingle, []).append(i)
+
+
+def groups(count: int, links: Iterator[tuple[int, int]]) -> list[int]:
+    """The smallest position of each position's group, positions being in one group when `links` connect them."""
+    parent = list(range(count))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for i, j in links:
+        low, high = sorted((root(i), root(j)))
+        parent[high] = low
+    return [root(i) for i in range(count)]
