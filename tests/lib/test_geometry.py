@@ -9,7 +9,8 @@ import pytest
 from backfire import geometry
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows, write_embeddings, write_rows
-from backfire.sampling import sample_embeddings, sample_ids, unit_rows
+from backfire.keyed import keyed_sample
+from backfire.sampling import sample_embeddings, unit_rows
 
 
 def unit(*shape: int, seed: int = 0) -> np.ndarray:
@@ -97,9 +98,7 @@ def corpus(tmp_path):
     for number, rows in enumerate(np.array_split(order, 3)):
         parts.append(tmp_path / f"{number}.parquet")
         write_embeddings(parts[-1], "doc_id", [ids[row] for row in rows], vectors[rows])
-    write_embeddings(
-        tmp_path / "queries.parquet", "query_id", [f"q{i}" for i in range(5)], unit(5, 16, seed=9)
-    )
+    write_embeddings(tmp_path / "queries.parquet", "query_id", [f"q{i}" for i in range(5)], unit(5, 16, seed=9))
     judged = [("q0", "d7", 1), ("q1", "d8", 2), ("q1", "d9", 0), ("q2", "gone", 1)]
     rows = [{"query_id": query, "doc_id": doc, "relevance": relevance} for query, doc, relevance in judged]
     write_rows(tmp_path / "qrels.parquet", "qrels", rows)
@@ -108,9 +107,7 @@ def corpus(tmp_path):
 
 def measure(folder, shards, output, **changes):
     settings = {"variant": "base", "seed": 0, "collection": "toy", "sample": 100, "sample_seed": 0} | changes
-    geometry.measure_geometry(
-        shards, folder / "queries.parquet", folder / "qrels.parquet", output=output, **settings
-    )
+    geometry.measure_geometry(shards, folder / "queries.parquet", folder / "qrels.parquet", output=output, **settings)
     return {row["quantity"]: row for row in read_rows(output, "geometry").to_pylist()}
 
 
@@ -118,11 +115,11 @@ def test_sample_is_keyed_by_id_not_by_shard_or_order(corpus):
     folder, ids, vectors, parts = corpus
     one, first, _ = sample_embeddings([folder / "all.parquet"], 40, seed=3)
     three, second, _ = sample_embeddings(parts, 40, seed=3)
-    assert one == three == sample_ids(reversed(ids), 40, seed=3)
+    assert one == three == keyed_sample(reversed(ids), 40, 3)
     np.testing.assert_array_equal(first, second)
     np.testing.assert_allclose(first, vectors[[int(name[1:]) for name in one]], atol=1e-6)
-    assert sample_ids(ids, 20, seed=3) == one[:20]
-    assert sample_ids(ids, 40, seed=4) != one
+    assert keyed_sample(ids, 20, 3) == one[:20]
+    assert keyed_sample(ids, 40, 4) != one
 
 
 def test_table_is_the_same_bytes_for_any_sharding(corpus):
@@ -153,9 +150,7 @@ def test_collected_tables_keep_every_row(corpus):
     measure(folder, parts, folder / "b.parquet", variant="full", seed=2)
     geometry.collect_geometry([folder / "b.parquet", folder / "a.parquet"], folder / "both.parquet")
     table = read_rows(folder / "both.parquet", "geometry").to_pylist()
-    assert [row["variant"] for row in table] == ["full"] * len(geometry.UNITS) + ["base"] * len(
-        geometry.UNITS
-    )
+    assert [row["variant"] for row in table] == ["full"] * len(geometry.UNITS) + ["base"] * len(geometry.UNITS)
 
 
 def test_judgments_of_another_collection_are_an_error(corpus):

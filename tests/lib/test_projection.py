@@ -7,8 +7,8 @@ import pytest
 
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows, write_embeddings
+from backfire.keyed import keyed_sample
 from backfire.projection import project_embeddings
-from backfire.sampling import sample_ids
 
 IDS = [f"d{number}" for number in range(150)]
 QUERIES = [f"q{number}" for number in range(12)]
@@ -17,9 +17,7 @@ QUERIES = [f"q{number}" for number in range(12)]
 def vectors(seed: int, shift: float = 0.0) -> np.ndarray:
     """Three clusters of unit vectors in 8 dimensions; `shift` turns each of them by a little noise."""
     centres = np.eye(8)[[0, 3, 6]]
-    points = centres[np.arange(len(IDS) + len(QUERIES)) % 3] + 0.2 * np.random.default_rng(seed).normal(
-        size=(162, 8)
-    )
+    points = centres[np.arange(len(IDS) + len(QUERIES)) % 3] + 0.2 * np.random.default_rng(seed).normal(size=(162, 8))
     points += shift * np.random.default_rng(seed + 1).normal(size=points.shape)
     return points / np.linalg.norm(points, axis=1, keepdims=True)
 
@@ -72,8 +70,8 @@ def test_every_model_shows_the_same_keyed_passages_and_queries(maps):
     for number, name in enumerate(models):
         of = [row for row in rows if row["variant"] == name]
         assert {row["seed"] for row in of} == {number}
-        assert [row["id"] for row in of if row["kind"] == "passage"] == sample_ids(IDS, 60, 0)
-        assert [row["id"] for row in of if row["kind"] == "query"] == sample_ids(QUERIES, 5, 0)
+        assert [row["id"] for row in of if row["kind"] == "passage"] == keyed_sample(IDS, 60, 0)
+        assert [row["id"] for row in of if row["kind"] == "query"] == keyed_sample(QUERIES, 5, 0)
 
 
 def test_a_model_that_moved_nothing_has_no_drift(maps):
@@ -103,9 +101,7 @@ def test_few_passages_lower_the_neighbours(tmp_path, caplog):
 
 
 def test_a_map_without_queries(tmp_path):
-    rows = project(
-        tmp_path / "map.parquet", base=model(tmp_path, "base", vectors(0)), settings={"sampled_queries": 0}
-    )
+    rows = project(tmp_path / "map.parquet", base=model(tmp_path, "base", vectors(0)), settings={"sampled_queries": 0})
     assert {row["kind"] for row in rows} == {"passage"}
 
 

@@ -73,9 +73,9 @@ rule collect_geometry:
     output:
         "results/{study}/geometry.parquet",
     log:
-        "results/{study}/logs/collect_geometry/all.log",
+        "results/{study}/logs/collect_geometry.log",
     benchmark:
-        "results/{study}/benchmarks/collect_geometry/all.tsv"
+        "results/{study}/benchmarks/collect_geometry.tsv"
     threads: 1
     resources:
         mem_mb=1000,
@@ -109,9 +109,9 @@ rule project_embeddings:
     output:
         "results/{study}/projection.parquet",
     log:
-        "results/{study}/logs/project_embeddings/all.log",
+        "results/{study}/logs/project_embeddings.log",
     benchmark:
-        "results/{study}/benchmarks/project_embeddings/all.tsv"
+        "results/{study}/benchmarks/project_embeddings.tsv"
     threads: 1
     resources:
         mem_mb=8000,

@@ -71,9 +71,7 @@ def measure_geometry(
             "the judgments belong to another collection; check collections in the configuration.",
         )
     if len(present) < len(pairs):
-        log.warning(
-            "%d of %d relevant pairs are not embedded and are left out", len(pairs) - len(present), len(pairs)
-        )
+        log.warning("%d of %d relevant pairs are not embedded and are left out", len(pairs) - len(present), len(pairs))
     values = passage_statistics(passages) | pair_statistics(
         np.stack([vectors[query] for query, _ in present]),
         np.stack([relevant[doc] for _, doc in present]),

@@ -12,7 +12,8 @@ import numpy as np
 
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_embeddings, write_rows
-from backfire.sampling import sample_embeddings, sample_ids, unit_rows
+from backfire.keyed import keyed_sample
+from backfire.sampling import sample_embeddings, unit_rows
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def project_embeddings(
     """
     ids, fitted_on, _ = sample_embeddings(shards[0], passages, seed)
     reducer = fit_map(fitted_on, neighbors, min_dist, seed)
-    query_ids = sample_ids(read_embeddings(queries[0], "query_id")[0], sampled_queries, seed)
+    query_ids = keyed_sample(read_embeddings(queries[0], "query_id")[0], sampled_queries, seed)
     rows: list[dict] = []
     for (variant, run), files, query_file in zip(models, shards, queries, strict=True):
         found, vectors, _ = sample_embeddings(files, passages, seed)
@@ -71,9 +72,7 @@ def fit_map(passages: np.ndarray, neighbors: int, min_dist: float, seed: int):
             "raise projection.passages, or use a larger collection.",
         )
     if neighbors >= len(passages):
-        log.warning(
-            "projection.neighbors %d lowered to %d, one less than the passages", neighbors, len(passages) - 1
-        )
+        log.warning("projection.neighbors %d lowered to %d, one less than the passages", neighbors, len(passages) - 1)
         neighbors = len(passages) - 1
     reducer = UMAP(n_neighbors=neighbors, min_dist=min_dist, metric="cosine", random_state=seed, n_jobs=1)
     return reducer.fit(passages.astype(np.float32))

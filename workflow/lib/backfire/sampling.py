@@ -1,7 +1,5 @@
-"""A sample that depends on ids alone: the same passages for every model, shard count and order."""
+"""A sample of embedded passages: the same passages for every model, shard count and order."""
 
-import hashlib
-import heapq
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -9,25 +7,13 @@ import numpy as np
 
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_embeddings
-
-
-def sample_key(seed: int, identifier: str) -> bytes:
-    """The place of an id in the order that samples are cut from: SHA-256 of (seed, id), 32 bytes."""
-    return hashlib.sha256(f"{seed}\t{identifier}".encode()).digest()
-
-
-def sample_ids(ids: Iterable[str], size: int, seed: int) -> list[str]:
-    """The `size` ids with the smallest keys (all, when there are fewer), in the order of their keys.
-
-    A larger sample with the same seed holds the smaller one.
-    """
-    return heapq.nsmallest(size, ids, key=lambda identifier: (sample_key(seed, identifier), identifier))
+from backfire.keyed import keyed_sample
 
 
 def sample_embeddings(
     shards: Iterable[str | Path], size: int, seed: int, also: Collection[str] = frozenset()
 ) -> tuple[list[str], np.ndarray, dict[str, np.ndarray]]:
-    """Read a keyed sample of passages out of embedding shards, one shard in memory at a time.
+    """Read a keyed sample of passages (see `keyed`) out of embedding shards, one in memory at a time.
 
     Returns the sampled ids in key order, their vectors as a float64 matrix (passages, dimensions) scaled to
     unit norm, and the vectors of those ids of `also` that the shards hold. Raises `BackfireError` for shards
@@ -40,9 +26,9 @@ def sample_embeddings(
         ids, matrix = read_embeddings(shard, "doc_id")
         rows = {identifier: row for row, identifier in enumerate(ids)}
         # Only a shard's own smallest keys can be among the smallest of all.
-        for identifier in sample_ids(ids, size, seed):
+        for identifier in keyed_sample(ids, size, seed):
             kept[identifier] = matrix[rows[identifier]].copy()
-        kept = {identifier: kept[identifier] for identifier in sample_ids(kept, size, seed)}
+        kept = {identifier: kept[identifier] for identifier in keyed_sample(kept, size, seed)}
         for identifier in also.intersection(rows):
             wanted[identifier] = matrix[rows[identifier]].copy()
     ids = list(kept)

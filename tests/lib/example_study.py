@@ -1,0 +1,170 @@
+"""Small tables of a study, made from seeds, for tests of what renders them; the numbers mean nothing."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from backfire.formats.atomic import write_json
+from backfire.formats.tables import write_rows
+from backfire.geometry import UNITS
+
+VARIANTS = ["base", "full_bm25", "full_hard", "lora_bm25", "lora_hard"]
+TRAINED = VARIANTS[1:]
+PRIMARY = ("pydocs", "test", "RR@10")
+SPLITS = ["dev", "test", "unseen"]
+MEASURES = ["RR@10", "nDCG@10", "R@100", "AP"]
+VERDICTS = dict(zip(TRAINED, ["HELPS", "HARMS", "INCONCLUSIVE", "HARMS"], strict=True))
+DELTAS = {"HELPS": 0.041, "HARMS": -0.083, "INCONCLUSIVE": 0.006}
+
+
+@dataclass
+class Example:
+    """Where the tables of the study lie; `variants` may be renamed to test odd names."""
+
+    folder: Path
+    verdicts: dict[str, str] = field(default_factory=lambda: dict(VERDICTS))
+    overrides: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Verdicts of a (variant, split), where they differ from those of the primary split."""
+    seeds: int = 1
+    extra_collection: str | None = "vaswani"
+
+    @property
+    def variants(self) -> list[str]:
+        """All variants, base first."""
+        return ["base", *self.verdicts]
+
+    @property
+    def runs(self) -> list[tuple[str, int]]:
+        """Every trained (variant, seed)."""
+        return [(name, seed) for name in self.verdicts for seed in range(self.seeds)]
+
+    def path(self, name: str) -> str:
+        """A file of the study."""
+        return str(self.folder / name)
+
+    def verdict(self, variant: str, split: str) -> str:
+        """The verdict that was set for a variant on a split."""
+        return self.overrides.get((variant, split), self.verdicts[variant])
+
+    def comparison(self) -> str:
+        """Write the table `comparison`."""
+        rng, rows = np.random.default_rng(0), []
+        places = [("pydocs", split) for split in SPLITS]
+        places += [(self.extra_collection, "test")] if self.extra_collection else []
+        for collection, split in places:
+            for number, measure in enumerate(MEASURES):
+                where = {"collection": collection, "split": split, "measure": measure, "queries": 250}
+                base = 0.55 + 0.08 * number
+                none = {"delta": 0.0, "wins": 0, "ties": 250, "losses": 0}
+                rows.append(
+                    where | none | {"variant": "base", "seeds": 1, "mean": base, "base_mean": base, "verdict": "BASE"}
+                )
+                for name in self.verdicts:
+                    verdict = self.verdict(name, split)
+                    delta = DELTAS[verdict] + 0.004 * rng.normal()
+                    half = 0.8 * abs(DELTAS[verdict]) if verdict != "INCONCLUSIVE" else 0.021
+                    wins, losses = (70, 40) if delta > 0 else (40, 70)
+                    rows.append(
+                        where
+                        | {"variant": name, "seeds": self.seeds, "mean": base + delta, "base_mean": base}
+                        | {"delta": delta, "ci_low": delta - half, "ci_high": delta + half, "verdict": verdict}
+                        | {"p": 0.2 if verdict == "INCONCLUSIVE" else 0.0004, "wins": wins, "losses": losses}
+                        | {"p_adjusted": 0.31 if verdict == "INCONCLUSIVE" else 0.0016, "ties": 140}
+                    )
+        write_rows(self.path("comparison.parquet"), "comparison", rows)
+        return self.path("comparison.parquet")
+
+    def dynamics(self, steps: int = 120) -> list[str]:
+        """Write a table `dynamics` for each trained run."""
+        paths = []
+        for number, (name, _) in enumerate(self.runs):
+            rng = np.random.default_rng(number)
+            dev = 0.62
+            rows = [{"step": 0, "weight_drift": 0.0, "dev_RR@10": dev}]
+            for step in range(1, steps + 1):
+                done = step / steps
+                rows.append(
+                    {
+                        "step": step,
+                        "loss": float(0.18 * np.exp(-3 * done) + 0.02 + 0.02 * rng.random()),
+                        "learning_rate": 2e-5 * min(10 * done, (1 - done) / 0.9),
+                        "grad_norm": float(1.5 + rng.random()),
+                        "active_triplets": float(np.clip(0.9 * np.exp(-2 * done) + 0.1 * rng.random(), 0, 1)),
+                        "weight_drift": 0.01 * done**0.5 * (1 + number / 4),
+                    }
+                )
+                if step % 12 == 0:
+                    dev += DELTAS[self.verdicts[name]] / 10 + 0.003 * rng.normal()
+                    rows[-1]["dev_RR@10"] = dev
+            paths.append(self.path(f"dynamics-{number}.parquet"))
+            write_rows(paths[-1], "dynamics", rows)
+        return paths
+
+    def projection(self) -> str:
+        """Write the table `projection`."""
+        rng = np.random.default_rng(1)
+        centres = rng.uniform(0, 12, size=(9, 2))
+        places = {
+            "passage": centres[np.arange(200) % 9] + 0.7 * rng.normal(size=(200, 2)),
+            "query": centres[np.arange(30) % 9] + 0.7 * rng.normal(size=(30, 2)),
+        }
+        rows = []
+        for number, name in enumerate(self.variants):
+            for kind, points in places.items():
+                moved = points + 0.3 * number * rng.normal(size=points.shape)
+                rows += [
+                    {"variant": name, "seed": 0, "kind": kind, "id": f"{kind[0]}{i}", "x": float(x), "y": float(y)}
+                    for i, (x, y) in enumerate(moved)
+                ]
+        write_rows(self.path("projection.parquet"), "projection", rows)
+        return self.path("projection.parquet")
+
+    def geometry(self) -> str:
+        """Write the table `geometry`; the effective rank of the last variant is undefined."""
+        collections = ["pydocs", *([self.extra_collection] if self.extra_collection else [])]
+        rng, rows = np.random.default_rng(2), []
+        for name, seed in [("base", 0), *self.runs]:
+            for collection in collections:
+                for quantity, unit in UNITS.items():
+                    value = 2000.0 if unit == "count" else float(rng.uniform(0.1, 0.9))
+                    if quantity == "effective_rank" and name == self.variants[-1]:
+                        value = None
+                    rows.append(
+                        {"variant": name, "seed": seed, "collection": collection}
+                        | {"quantity": quantity, "value": value, "unit": unit}
+                    )
+        write_rows(self.path("geometry.parquet"), "geometry", rows)
+        return self.path("geometry.parquet")
+
+    def cost(self) -> str:
+        """Write the table `cost`; base has no training, LoRA variants a latency before merging."""
+        rows = []
+        for number, (name, seed) in enumerate([("base", 0), *self.runs]):
+            values = {"total_parameters": (22713216.0, "count"), "encoding_rate": (81.3 - number, "passages/s")}
+            values |= {"encoding_peak_memory": (1480.0 + number, "MiB"), "query_latency_p50": (6.2, "ms")}
+            values["query_latency_p95"] = (8.9 + number / 10, "ms")
+            if name != "base":
+                lora = name.startswith("lora")
+                values["training_time"] = (96.4 + 11 * number, "s")
+                values["training_peak_memory"] = (2210.5, "MiB")
+                values["trainable_parameters"] = (147456.0 if lora else 22713216.0, "count")
+                if lora:
+                    values["query_latency_p50_unmerged"] = (9.4, "ms")
+                    values["query_latency_p95_unmerged"] = (12.8, "ms")
+            rows += [
+                {"variant": name, "seed": seed, "quantity": quantity, "value": value, "unit": unit}
+                for quantity, (value, unit) in values.items()
+            ]
+        write_rows(self.path("cost.parquet"), "cost", rows)
+        return self.path("cost.parquet")
+
+    def manifests(self) -> dict[str, str]:
+        """Write a data manifest for each collection."""
+        paths = {}
+        for collection in ["pydocs", *([self.extra_collection] if self.extra_collection else [])]:
+            paths[collection] = self.path(f"{collection}.json")
+            corpus = {"read": 2431, "kept": 2400, "dropped": {"empty": 7, "duplicate": 24}, "sha256": "ab" * 32}
+            splits = {split: {"queries": 250, "qrels": 263} for split in SPLITS}
+            write_json(paths[collection], {"source": collection, "corpus": corpus, "splits": splits, "notes": []})
+        return paths

@@ -1,0 +1,95 @@
+"""Training curves: what the loss, the gradients, the weights and the development measure did, step by step."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from backfire.charts.style import BASE_COLOUR, drawing, note, variant_styles
+from backfire.formats.tables import read_rows
+
+DEV = "dev_"
+TITLES = {
+    "loss": "Training loss",
+    "active_triplets": "Share of active triplets",
+    "grad_norm": "Gradient norm",
+    "weight_drift": "Weight drift from the start",
+    "learning_rate": "Learning rate",
+}
+COLUMNS = 3
+# Longer curves are shown as a running mean over this share of their length, and thinned to this many points.
+SMOOTHING = 1 / 40
+POINTS = 400
+LINE = 1.1
+
+
+def plot_dynamics(
+    tables: list[str | Path],
+    runs: list[tuple[str, int]],
+    variants: list[str],
+    svg: str | Path,
+    png: str | Path,
+) -> None:
+    """Draw the tables `dynamics` of `runs`, a (variant, seed) for each table; a note when there are none.
+
+    `variants` are all of the study, in its order, which sets the colours. Each seed is a thin line.
+    """
+    if not tables:
+        with drawing(svg, png, height=1.2) as figure:
+            note(figure, "No variant of this study was trained, so there are no training curves.")
+        return
+    curves = [read_rows(table, "dynamics") for table in tables]
+    watched = sorted({name for curve in curves for name in curve.column_names if name.startswith(DEV)})
+    panels = ["loss", "active_triplets", *watched, "grad_norm", "weight_drift", "learning_rate"]
+    styles = variant_styles(variants)
+    rows = -(-len(panels) // COLUMNS)
+    with drawing(svg, png, height=0.6 + 2.3 * rows) as figure:
+        grid = figure.subplots(rows, COLUMNS, squeeze=False)
+        for axes, panel in zip(grid.flat, panels, strict=False):
+            for curve, (variant, _) in zip(curves, runs, strict=True):
+                if panel in curve.column_names:
+                    _line(axes, *_values(curve, panel), panel.startswith(DEV), styles[variant])
+            _finish(axes, panel)
+        for axes in list(grid.flat)[len(panels) :]:
+            axes.set_axis_off()
+        drawn = [name for name in variants if any(name == variant for variant, _ in runs)]
+        handles = [Line2D([], [], linewidth=2, label=name, **styles[name]) for name in drawn]
+        figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 6), handlelength=1.8)
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """Mean of each value and its neighbours within `window` values, fewer at the ends; as long as `values`."""
+    kernel = np.ones(min(window, len(values)))
+    return np.convolve(values, kernel, mode="same") / np.convolve(np.ones(len(values)), kernel, mode="same")
+
+
+def _values(curve, column: str) -> tuple[np.ndarray, np.ndarray]:
+    steps = curve["step"].to_numpy().astype(float)
+    values = curve[column].to_numpy().astype(float)
+    present = np.isfinite(values)
+    return steps[present], values[present]
+
+
+def _line(axes: Axes, steps: np.ndarray, values: np.ndarray, evaluated: bool, style: dict) -> None:
+    if evaluated:
+        axes.plot(steps, values, linewidth=LINE, marker="o", markersize=2.4, **style)
+        if len(steps) and steps[0] == 0:
+            axes.axhline(values[0], color=BASE_COLOUR, linewidth=0.7, linestyle=(0, (2, 2)), zorder=1)
+        return
+    window = max(1, int(len(values) * SMOOTHING))
+    if window > 1:
+        values = running_mean(values, window)
+    thin = max(1, len(values) // POINTS)
+    axes.plot(steps[::thin], values[::thin], linewidth=LINE, **style)
+
+
+def _finish(axes: Axes, panel: str) -> None:
+    measure = panel.removeprefix(DEV)
+    axes.set_title(TITLES.get(panel) or f"{measure} on development queries")
+    axes.set_xlabel("step")
+    axes.margins(x=0.02)
+    if panel in ("loss", "active_triplets", "weight_drift", "learning_rate", "grad_norm"):
+        axes.set_ylim(bottom=0)
+    if panel in ("learning_rate", "weight_drift"):
+        axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
