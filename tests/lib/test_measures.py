@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows, write_rows
 from backfire.formats.trec import write_run
-from backfire.measures import collect_measures, measure_named, measure_run, read_qrels, score_run
+from backfire.measures import collect_measures, mean_measures, measure_named, measure_run, read_qrels, score_run
 
 NAMES = ["RR@10", "nDCG@10", "R@100", "AP"]
 TREC_EVAL = {"RR": "recip_rank", "nDCG@10": "ndcg_cut_10", "R@100": "recall_100", "AP": "map", "P@5": "P_5"}
@@ -110,6 +110,14 @@ def test_queries_without_results_score_zero_and_are_counted(caplog):
         assert {q: values[name][q] for q in partial} == {q: scored(run, qrels)[name][q] for q in partial}
     assert "3 of 10 queries have no results" in caplog.text
     assert scored({}, qrels)["AP"] == dict.fromkeys(qrels, 0.0)
+
+
+def test_means_of_a_run_in_memory():
+    run, qrels = random_study(10, queries=8)
+    judgments = [(query, doc, grade) for query, judged in qrels.items() for doc, grade in judged.items()]
+    missing = dict(list(run.items())[1:])
+    expected = sum(ms_marco_rr(missing.get(query, []), qrels[query]) for query in qrels) / 8
+    assert mean_measures(["RR@10"], judgments, missing) == {"RR@10": pytest.approx(expected)}
 
 
 def test_query_with_nothing_relevant_scores_zero():

@@ -105,11 +105,11 @@ def test_collapsed_space_is_cut_exactly(monkeypatch):
 small = st.integers(-2, 2)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_any_corpus_full_of_ties(data):
     dimensions = data.draw(st.integers(1, 4))
-    size = data.draw(st.integers(1, 150))
+    size = data.draw(st.integers(1, 100))
     vector = st.lists(small, min_size=dimensions, max_size=dimensions)
     passages = np.array(data.draw(st.lists(vector, min_size=size, max_size=size)), np.float32)
     queries = np.array(data.draw(st.lists(vector, min_size=1, max_size=3)), np.float32)

@@ -5,11 +5,13 @@ from backfire.logs import job
 with job(snakemake.log[0], snakemake.threads):
     from backfire.search import rank
 
+    w = snakemake.wildcards
     rank(
         queries=snakemake.input.queries,
         embeddings=snakemake.input.embeddings,
         indexes=snakemake.input.indexes,
         depth=snakemake.params.cfg["depth"],
-        tag=f"{snakemake.wildcards.variant}-seed-{snakemake.wildcards.seed}",
+        tag=f"{w.variant}-seed-{w.seed}",
         output=snakemake.output.run,
+        label=f"rank {w.variant} seed {w.seed} {w.collection}/{w.split}",
     )

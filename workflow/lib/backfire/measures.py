@@ -100,6 +100,20 @@ def score_run(
     return values
 
 
+def mean_measures(
+    measures: Sequence[str], qrels: Iterable[tuple[str, str, int]], run: dict[str, Ranking]
+) -> dict[str, float]:
+    """Mean over queries of each measure, {name: mean}, of a run in memory.
+
+    `qrels` are (query_id, doc_id, relevance). Raises `BackfireError` as `score_run` and `measure_named` do.
+    """
+    judgments: Qrels = {}
+    for query_id, doc_id, relevance in qrels:
+        judgments.setdefault(query_id, {})[doc_id] = relevance
+    values = score_run(run.items(), judgments, {name: measure_named(name) for name in measures})
+    return {name: math.fsum(found.values()) / len(found) for name, found in values.items()}
+
+
 def read_qrels(path: str | Path) -> Qrels:
     """Read the table `qrels`. Raises `BackfireError` when a passage is judged twice for a query."""
     table = read_rows(path, "qrels")

@@ -56,19 +56,23 @@ def rank(
     depth: int,
     tag: str,
     output: str | Path,
+    label: str = "rank",
 ) -> None:
     """Write the TREC run of the query embeddings in `queries` over a corpus to `output`, `depth` passages per query.
 
     `embeddings` and `indexes` name the files of the corpus's shards, in the same order. One shard is in memory at a
-    time. Raises `BackfireError` as `search` does.
+    time. `tag` goes into the last column, `label` into the lines that tell progress. Raises `BackfireError` as
+    `search` does.
     """
     query_ids, matrix = read_embeddings(queries, "query_id")
-    write_run(output, search(query_ids, matrix, stored_shards(embeddings, indexes), depth), tag)
+    write_run(output, search(query_ids, matrix, stored_shards(embeddings, indexes, label), depth), tag)
 
 
-def stored_shards(embeddings: Sequence[str | Path], indexes: Sequence[str | Path]) -> Iterator[Shard]:
+def stored_shards(
+    embeddings: Sequence[str | Path], indexes: Sequence[str | Path], label: str = "search"
+) -> Iterator[Shard]:
     """Load the shards of a corpus one after another; a shard is freed once the caller drops it."""
-    with progress("search", total=len(embeddings), unit="shard") as bar:
+    with progress(label, total=len(embeddings), unit="shard") as bar:
         for vectors, index in zip(embeddings, indexes, strict=True):
             yield Shard(*read_embeddings(vectors, "doc_id"), index=read_index(index), source=str(vectors))
             bar.update(1)
@@ -153,6 +157,8 @@ def _search_shard(shard: Shard, queries: np.ndarray, best: list[_Best], k: int, 
             _, found = shard.index.search(block, min(len(doc_ids), k + SLACK))
             candidates = [row[row >= 0] for row in found]
         for offset, chosen in enumerate(candidates):
+            if not len(chosen):
+                continue
             scores = pair_scores(block[offset], shard.embeddings[chosen])
             best[start + offset] = _merge(best[start + offset], scores, doc_ids[chosen], k)
 

@@ -1,0 +1,74 @@
+"""Measuring: how good each ranking is, query by query, and how sure a difference from base is."""
+
+
+rule measure_run:
+    """Every query of every split is scored with each of `measures` by ir_measures, in the order of the run; a query without results scores 0."""
+    input:
+        runs=per_split("results/{study}/runs/{variant}/seed-{seed}/{collection}/{split}.trec"),
+        qrels=per_split("data/{collection}/qrels/{split}.parquet"),
+    output:
+        measures="results/{study}/measures/{variant}/seed-{seed}.parquet",
+    log:
+        "results/{study}/logs/measure_run/{variant}/seed-{seed}.log",
+    benchmark:
+        "results/{study}/benchmarks/measure_run/{variant}/seed-{seed}.tsv"
+    params:
+        cfg=lambda w: {"evaluations": plain(STUDY.evaluations), "measures": STUDY.config["measures"]},
+        code=code("measure_run"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    script:
+        "../scripts/measure_run.py"
+
+
+rule collect_measures:
+    """The values of all variants and seeds, which must cover the same queries, form one table."""
+    input:
+        parts=per_run("results/{study}/measures/{variant}/seed-{seed}.parquet"),
+    output:
+        measures="results/{study}/measures.parquet",
+    log:
+        "results/{study}/logs/collect_measures.log",
+    benchmark:
+        "results/{study}/benchmarks/collect_measures.tsv"
+    params:
+        cfg=lambda w: {},
+        code=code("collect_measures"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    script:
+        "../scripts/collect_measures.py"
+
+
+rule compare_variants:
+    """Differences from base, paired by query, get a BCa bootstrap interval and a two-sided sign-flip test; p-values are corrected by Holm over the variants at the primary measure, and by Benjamini-Hochberg over all other comparisons."""
+    input:
+        measures="results/{study}/measures.parquet",
+    output:
+        parquet="results/{study}/comparison.parquet",
+        csv="results/{study}/comparison.csv",
+    log:
+        "results/{study}/logs/compare_variants.log",
+    benchmark:
+        "results/{study}/benchmarks/compare_variants.tsv"
+    params:
+        cfg=lambda w: plain(
+            {
+                **STUDY.config["comparison"],
+                "evaluations": STUDY.evaluations,
+                "measures": STUDY.config["measures"],
+                "primary": STUDY.primary,
+                "variants": list(STUDY.variants),
+            }
+        ),
+        code=code("compare_variants"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    script:
+        "../scripts/compare_variants.py"
