@@ -12,13 +12,13 @@ rule measure_run:
         "results/{study}/logs/measure_run/{variant}/seed-{seed}.log",
     benchmark:
         "results/{study}/benchmarks/measure_run/{variant}/seed-{seed}.tsv"
-    params:
-        cfg=lambda w: {"evaluations": plain(STUDY.evaluations), "measures": STUDY.config["measures"]},
-        code=code("measure_run"),
     threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        cfg=lambda w: {"evaluations": plain(STUDY.evaluations), "measures": STUDY.config["measures"]},
+        code=code("measure_run"),
     script:
         "../scripts/measure_run.py"
 
@@ -33,13 +33,13 @@ rule collect_measures:
         "results/{study}/logs/collect_measures.log",
     benchmark:
         "results/{study}/benchmarks/collect_measures.tsv"
-    params:
-        cfg=lambda w: {},
-        code=code("collect_measures"),
     threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        cfg=lambda w: {},
+        code=code("collect_measures"),
     script:
         "../scripts/collect_measures.py"
 
@@ -55,6 +55,10 @@ rule compare_variants:
         "results/{study}/logs/compare_variants.log",
     benchmark:
         "results/{study}/benchmarks/compare_variants.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         cfg=lambda w: plain(
             {
@@ -66,9 +70,5 @@ rule compare_variants:
             }
         ),
         code=code("compare_variants"),
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=60,
     script:
         "../scripts/compare_variants.py"

@@ -11,13 +11,13 @@ rule index_shard:
         "results/{study}/logs/index_shard/{variant}/seed-{seed}/{collection}-{shard}-of-{shards}.log",
     benchmark:
         "results/{study}/benchmarks/index_shard/{variant}/seed-{seed}/{collection}-{shard}-of-{shards}.tsv"
-    params:
-        cfg=lambda w: {"index": STUDY.config["encoding"]["index"]},
-        code=code("index_shard"),
     threads: THREADS
     resources:
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=60,
+    params:
+        cfg=lambda w: {"index": STUDY.config["encoding"]["index"]},
+        code=code("index_shard"),
     script:
         "../scripts/index_shard.py"
 
@@ -36,12 +36,12 @@ rule rank:
         "results/{study}/logs/rank/{variant}/seed-{seed}/{collection}-{split}.log",
     benchmark:
         "results/{study}/benchmarks/rank/{variant}/seed-{seed}/{collection}-{split}.tsv"
-    params:
-        cfg=lambda w: {"depth": STUDY.config["ranking"]["depth"]},
-        code=code("rank"),
     threads: THREADS
     resources:
         mem_mb=lambda w, attempt: 6000 * attempt,
         runtime=120,
+    params:
+        cfg=lambda w: {"depth": STUDY.config["ranking"]["depth"]},
+        code=code("rank"),
     script:
         "../scripts/rank.py"
