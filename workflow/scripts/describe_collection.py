@@ -1,0 +1,12 @@
+"""Write the manifest of a collection."""
+
+from backfire.logs import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from backfire.datasets.export import describe_collection
+
+    describe_collection(
+        corpus_manifest=snakemake.input.corpus,
+        split_manifests=list(snakemake.input.splits),
+        output=snakemake.output[0],
+    )
