@@ -1,0 +1,224 @@
+"""What to do, derived from the numbers by explicit rules. Nothing is said of a difference that has no interval.
+
+Each rule is a function of the findings and gives a `Advice` or None; the page shows them in the order of `RULES`.
+"""
+
+from dataclasses import dataclass
+
+from backfire.report.findings import Findings, Row
+from backfire.report.numbers import count, interval, names, plain, signed
+from backfire.verdict import Verdict
+
+# What may differ between two variants for a rule to say that they differ in the method of training alone.
+METHOD_KEYS = {"method", "lora", "learning_rate"}
+
+
+@dataclass(frozen=True)
+class Advice:
+    """An instruction and the numbers that it rests on."""
+
+    title: str
+    text: str
+
+
+def advise(findings: Findings) -> list[Advice]:
+    """Every rule that applies, most important first."""
+    found = (rule(findings) for rule in RULES)
+    return [advice for advice in found if advice is not None]
+
+
+def decision(findings: Findings) -> Advice | None:
+    """Use a variant that helps; keep the base when none does."""
+    claims, where = findings.claims, "/".join(findings.primary[:2])
+    helping, harming = findings.having(Verdict.HELPS), findings.having(Verdict.HARMS)
+    if not claims:
+        return Advice("Add a variant to compare.", "Name at least one variant besides base in the configuration.")
+    if len(helping) == 1:
+        only = "the only variant" if len(claims) > 1 else "a variant"
+        return Advice(
+            f"Use {helping[0]}.",
+            f"It is {only} whose gain over base on {where} is beyond chance: {_change(claims[helping[0]])}.",
+        )
+    if helping:
+        best = max(helping, key=lambda name: claims[name]["delta"])
+        return Advice(
+            f"Use {names(helping[:-1])} or {helping[-1]}.",
+            f"They gain over base on {where}. The largest gain was measured for {best}, {_change(claims[best])}; but "
+            "variants are tested against base and not against each other, so let cost decide between them.",
+        )
+    if len(harming) == len(claims):
+        every = "Every fine-tuned variant ranks" if len(claims) > 1 else "The fine-tuned variant ranks"
+        return Advice(
+            "Keep the base model.",
+            f"{every} worse than base on {where}. Before training on more data, change the recipe: a lower learning "
+            "rate, fewer steps, other negatives. A base that was trained on this kind of data already has little to "
+            "gain from it and much to lose.",
+        )
+    if harming:
+        return Advice("Keep the base model.", f"No variant helps on {where}, and {names(harming)} made it worse.")
+    return Advice(
+        "Keep the base model for now.",
+        f"No variant showed a difference on {where} that {count(_queries(findings), 'query', 'queries')} can resolve.",
+    )
+
+
+def negatives(findings: Findings) -> Advice | None:
+    """Where training on one source of negatives backfires and on another does not, all else equal: use the other."""
+    pairs = _contrasts(
+        findings, {"triples"}, lambda worse, better: findings.negatives(worse) != findings.negatives(better)
+    )
+    if not pairs:
+        return None
+    bad = list(dict.fromkeys(findings.negatives(worse) for worse, _ in pairs))
+    good = list(
+        dict.fromkeys(findings.negatives(better) for _, better in pairs if findings.negatives(better) not in bad)
+    )
+    if not good:
+        return None
+    why = ""
+    if "hard" in bad:
+        why = (
+            " A common reason, not tested here: passages that the base ranks high and nobody judged are often "
+            "relevant, and training pushes them away. Draw them from further down (a larger triples.depth), or drop "
+            "them."
+        )
+    return Advice(
+        f"Train on {names(good)} negatives, not on {names(bad)} ones.", _evidence(findings, pairs, "negatives") + why
+    )
+
+
+def method(findings: Findings) -> Advice | None:
+    """Where one method of training backfires and another on the same triples does not: use the other."""
+    pairs = _contrasts(
+        findings,
+        METHOD_KEYS,
+        lambda worse, better: findings.variants[worse]["method"] != findings.variants[better]["method"],
+    )
+    spelled = {"full": "full fine-tuning", "lora": "LoRA"}
+    bad = list(dict.fromkeys(findings.variants[worse]["method"] for worse, _ in pairs))
+    good = list(dict.fromkeys(findings.variants[better]["method"] for _, better in pairs))
+    if not pairs or set(good) & set(bad):
+        return None
+    return Advice(
+        f"Prefer {names(spelled[name] for name in good)} to {names(spelled[name] for name in bad)}.",
+        _evidence(findings, pairs, "method"),
+    )
+
+
+def forgetting(findings: Findings) -> Advice | None:
+    """A variant that does not backfire on the primary split, yet falls on another: what it gained it paid for."""
+    collection, split, measure = findings.primary
+    falls = {}
+    for place in findings.places:
+        if place[2] == measure and place[:2] != (collection, split):
+            for name, row in findings.at(place).items():
+                if row["verdict"] == Verdict.HARMS and name not in findings.having(Verdict.HARMS):
+                    falls.setdefault(name, []).append(f"{'/'.join(place[:2])} ({_numbers(row)})")
+    if not falls:
+        return None
+    return Advice(
+        f"Watch out for forgetting: {names(falls)}.",
+        " ".join(
+            f"{name} {'helps' if name in findings.having(Verdict.HELPS) else 'does not backfire'} on "
+            f"{collection}/{split} but falls on {names(places)}."
+            for name, places in falls.items()
+        )
+        + " If queries like those matter to you, keep base for them, or train with fewer steps or a lower learning "
+        "rate.",
+    )
+
+
+def other_measures(findings: Findings) -> Advice | None:
+    """A variant that helps by the primary measure and falls by another, on the same split."""
+    falls = {}
+    for place in findings.places:
+        if place[:2] == findings.primary[:2] and place != findings.primary:
+            for name, row in findings.at(place).items():
+                if row["verdict"] == Verdict.HARMS and name in findings.having(Verdict.HELPS):
+                    falls.setdefault(name, []).append(f"{place[2]} ({_numbers(row)})")
+    if not falls:
+        return None
+    return Advice(
+        "Check the measure that your use depends on.",
+        " ".join(f"{name} gains in {findings.primary[2]} but loses in {names(found)}." for name, found in falls.items())
+        + " A loss in recall matters when another model re-ranks these results.",
+    )
+
+
+def more_queries(findings: Findings) -> Advice | None:
+    """What an inconclusive result leaves open, and what would settle it."""
+    open_ones = findings.having(Verdict.INCONCLUSIVE)
+    if not open_ones:
+        return None
+    spans = names(f"{name} {interval(*_bounds(findings.claims[name]))}" for name in open_ones)
+    return Advice(
+        "Inconclusive is not equal.",
+        f"On {count(_queries(findings), 'query', 'queries')} a true change anywhere in the interval remains possible: "
+        f"{spans}. To settle it, evaluate more queries (four times as many halve an interval) and train with more "
+        "seeds.",
+    )
+
+
+def seeds(findings: Findings) -> Advice | None:
+    """What the intervals cover."""
+    if not findings.claims:
+        return None
+    if findings.seeds == 1:
+        return Advice(
+            "One seed: query sampling only.",
+            "The intervals say how the result could change with other queries of the same kind. They say nothing of "
+            "how it could change with another training seed. Before you publish or ship, add seeds: [0, 1, 2].",
+        )
+    return Advice(
+        f"{findings.seeds} seeds: averaged.",
+        "A variant's score for a query is its mean over the training seeds. The intervals say how that mean could "
+        "change with other queries of the same kind; the training curves show how far the seeds lie apart.",
+    )
+
+
+RULES = (decision, negatives, method, forgetting, other_measures, more_queries, seeds)
+
+
+def _contrasts(findings: Findings, keys: set[str], differ) -> list[tuple[str, str]]:
+    """(worse, better): worse backfires, better does not, their settings differ only in `keys`, and `differ` holds."""
+    pairs = []
+    for worse in findings.having(Verdict.HARMS):
+        for better in findings.claims:
+            one, other = findings.variants[worse], findings.variants[better]
+            changed = {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
+            if better not in findings.having(Verdict.HARMS) and changed <= keys and differ(worse, better):
+                pairs.append((worse, better))
+    return pairs
+
+
+def _evidence(findings: Findings, pairs: list[tuple[str, str]], what: str) -> str:
+    """Says what backfired and what did not, and whether the intervals keep the two apart."""
+    parts = [
+        f"{worse} backfires ({_numbers(findings.claims[worse])}), {better}, which differs in its {what} alone, "
+        f"does not ({_numbers(findings.claims[better])})"
+        for worse, better in pairs
+    ]
+    apart = all(_apart(findings.claims[worse], findings.claims[better]) for worse, better in pairs)
+    if apart:
+        return f"{'; '.join(parts)}. The intervals do not overlap."
+    return f"{'; '.join(parts)}. Intervals overlap here, so this is a hint and not a finding."
+
+
+def _apart(worse: Row, better: Row) -> bool:
+    return None not in (worse["ci_high"], better["ci_low"]) and worse["ci_high"] < better["ci_low"]
+
+
+def _queries(findings: Findings) -> int:
+    return max((row["queries"] for row in findings.claims.values()), default=0)
+
+
+def _bounds(row: Row) -> tuple[float | None, float | None]:
+    return row["ci_low"], row["ci_high"]
+
+
+def _numbers(row: Row) -> str:
+    return f"{signed(row['delta'])} {interval(*_bounds(row))}"
+
+
+def _change(row: Row) -> str:
+    return f"{row['measure']} {plain(row['mean'])} against {plain(row['base_mean'])}, {_numbers(row)}"

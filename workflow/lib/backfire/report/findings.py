@@ -1,0 +1,85 @@
+"""The rows that the page reasons about: comparisons with base, by place, and the headline that they make."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from backfire.report.numbers import names
+from backfire.verdict import Verdict
+
+Row = dict[str, Any]
+Place = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The table `comparison`, with what it takes to read it."""
+
+    rows: list[Row]
+    primary: Place
+    """(collection, split, measure) of the headline."""
+    variants: dict[str, dict]
+    """Settings of every variant, in the study's order."""
+    triples: dict[str, dict]
+    alpha: float
+
+    def at(self, place: Place) -> dict[str, Row]:
+        """Rows of one (collection, split, measure), by variant in the study's order."""
+        found = {row["variant"]: row for row in self.rows if (row["collection"], row["split"], row["measure"]) == place}
+        return {name: found[name] for name in self.variants if name in found}
+
+    @property
+    def claims(self) -> dict[str, Row]:
+        """Rows of the tuned variants at the primary place."""
+        return {name: row for name, row in self.at(self.primary).items() if row["verdict"] != Verdict.BASE}
+
+    @property
+    def base(self) -> Row | None:
+        """Row of the base at the primary place."""
+        return next((row for row in self.at(self.primary).values() if row["verdict"] == Verdict.BASE), None)
+
+    @property
+    def places(self) -> list[Place]:
+        """Every (collection, split, measure), those of the primary split first, else in the table's order."""
+        places = list(dict.fromkeys((row["collection"], row["split"], row["measure"]) for row in self.rows))
+        return sorted(places, key=lambda place: place[:2] != self.primary[:2])
+
+    @property
+    def seeds(self) -> int:
+        """Training seeds behind each claim; the smallest number when they differ, 0 without a claim."""
+        return min((row["seeds"] for row in self.claims.values()), default=0)
+
+    def having(self, verdict: Verdict) -> list[str]:
+        """Names of the variants with that verdict at the primary place."""
+        return [name for name, row in self.claims.items() if row["verdict"] == verdict]
+
+    def negatives(self, variant: str) -> str | None:
+        """Where a variant's negatives come from."""
+        return self.triples.get(self.variants[variant].get("triples"), {}).get("negatives")
+
+
+_PHRASES = {
+    Verdict.HELPS: ("helps", "help"),
+    Verdict.HARMS: ("backfires", "backfire"),
+    Verdict.INCONCLUSIVE: ("cannot be told apart from base", "cannot be told apart from base"),
+}
+
+
+def headline(findings: Findings) -> str:
+    """One sentence that says which variants help, which backfire, and which cannot be told apart from base."""
+    claims = findings.claims
+    if not claims:
+        return "Nothing was fine-tuned: this study measures the base model alone."
+    groups = {verdict: findings.having(verdict) for verdict in _PHRASES if findings.having(verdict)}
+    if len(groups) == 1:
+        verdict, members = next(iter(groups.items()))
+        if len(members) == 1:
+            return f"The one fine-tuned variant, {members[0]}, {_PHRASES[verdict][0]}."
+        everyone = "No" if verdict == Verdict.INCONCLUSIVE else "All"
+        rest = "can be told apart from base" if verdict == Verdict.INCONCLUSIVE else _PHRASES[verdict][1]
+        subject = "fine-tuned variant" if everyone == "No" else f"{len(members)} fine-tuned variants"
+        return f"{everyone} {subject} {rest}: {names(members)}."
+    parts = [
+        f"{len(members)} {_PHRASES[verdict][len(members) > 1]} ({', '.join(members)})"
+        for verdict, members in groups.items()
+    ]
+    return f"Of {len(claims)} fine-tuned variants, {names(parts)}."

@@ -1,0 +1,137 @@
+"""The method in words, from the settings and the data manifests: what a methods section would say."""
+
+from typing import Any
+
+from backfire.report.numbers import count, names
+
+
+def method_paragraphs(config: dict[str, Any], variants: list[str]) -> list[tuple[str, str]]:
+    """(heading, text) for each stage of the study."""
+    return [
+        ("Base", _base(config)),
+        ("Data", _data(config)),
+        ("Negatives", _negatives(config)),
+        *((name, training(config["variants"][name])) for name in variants if name != "base"),
+        ("Encoding and ranking", _encoding(config)),
+        ("Measures and tests", _tests(config)),
+        ("Explanations", _explanations(config)),
+    ]
+
+
+def training(settings: dict[str, Any]) -> str:
+    """How one variant was trained."""
+    how = "All weights are updated."
+    if "lora" in settings:
+        lora = settings["lora"]
+        how = (
+            f"LoRA adapters of rank {lora['rank']} (alpha {lora['alpha']:g}, dropout {lora['dropout']:g}) are "
+            f"trained on the modules {names(lora['target_modules'])} and merged into the weights afterwards."
+        )
+    loss, dropout = settings["loss"], settings["dropout"]
+    return (
+        f"{how} It starts from {settings['start_from']} and trains on the triples '{settings['triples']}' for "
+        f"{settings['epochs']:g} epoch(s) in batches of {settings['batch_size']}, with the {loss['name']} loss at "
+        f"margin {loss['margin']:g} and AdamW at a peak learning rate of {settings['learning_rate']:g} (warm-up over "
+        f"{settings['warmup_ratio']:.0%} of the steps, weight decay {settings['weight_decay']:g}, gradients clipped to "
+        f"norm {settings['max_grad_norm']:g}). Texts are cut at {settings['max_length']} tokens; dropout is "
+        f"{'that of the model' if dropout is None else f'{dropout:g}'}; precision is {settings['precision']}."
+    )
+
+
+def recipe(settings: dict[str, Any], triples: dict[str, dict]) -> str:
+    """A variant's training in a line, for its card."""
+    if settings["method"] == "none":
+        return "as published, not trained"
+    how = "full fine-tuning"
+    if "lora" in settings:
+        how = f"LoRA of rank {settings['lora']['rank']}"
+    source = triples.get(settings["triples"], {})
+    start = "" if settings["start_from"] == "base" else f", starting from {settings['start_from']}"
+    return (
+        f"{how} on {count(source.get('size', 0), 'triple')} with {source.get('negatives', '?')} negatives, "
+        f"learning rate {settings['learning_rate']:g}, {settings['epochs']:g} epoch(s){start}"
+    )
+
+
+def flattened(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """The leaves of nested plain data as (dotted path, text), in the order of the data."""
+    if isinstance(value, dict) and value:
+        return [leaf for key, part in value.items() for leaf in flattened(part, (*path, str(key)))]
+    if isinstance(value, list) and value and any(isinstance(part, (dict, list)) for part in value):
+        return [leaf for place, part in enumerate(value, 1) for leaf in flattened(part, (*path, str(place)))]
+    if isinstance(value, list):
+        text = ", ".join(map(str, value)) or "none"
+    elif isinstance(value, bool) or value is None:
+        text = {True: "yes", False: "no", None: "none"}[value]
+    else:
+        text = count(value) if isinstance(value, int) else str(value)
+    return [(" \N{RIGHTWARDS ARROW} ".join(path), text)]
+
+
+def _base(config: dict[str, Any]) -> str:
+    return f"The base is {config['base_model']}, evaluated as it was published. Every variant is compared with it."
+
+
+def _data(config: dict[str, Any]) -> str:
+    parts = []
+    for name, collection in config["collections"].items():
+        splits = names(f"{split} ({source})" for split, source in collection["splits"].items())
+        size = collection["size"]
+        cut = "" if size is None else f", cut to {count(size, 'passage')} by a hash of their ids"
+        trained = f" Training queries come from {collection['train']}." if name == config["train_on"] else ""
+        parts.append(f"{name}: the passages of {collection['corpus']}{cut}; evaluated on {splits}.{trained}")
+    return " ".join(parts)
+
+
+def _negatives(config: dict[str, Any]) -> str:
+    sources = {
+        "random": "drawn evenly from the whole corpus",
+        "bm25": "drawn from the first {depth} passages that BM25 finds for the query and that are not judged relevant",
+        "hard": "drawn from the first {depth} passages that the base itself finds and that are not judged relevant",
+    }
+    used = {settings.get("triples") for settings in config["variants"].values()}
+    return (
+        " ".join(
+            f"'{name}' holds {count(block['size'], 'triple')} (a query, a relevant passage and one that is not), the "
+            f"negatives {sources[block['negatives']].format(depth=count(block['depth']))}."
+            for name, block in config["triples"].items()
+            if name in used
+        )
+        or "No triples were used."
+    )
+
+
+def _encoding(config: dict[str, Any]) -> str:
+    encoding = config["encoding"]
+    exact = " (exact search)" if encoding["index"] == "Flat" else ""
+    return (
+        f"Passages and queries are cut at {encoding['max_length']} tokens, encoded with precision "
+        f"{encoding['precision']} and scaled to unit length. Each query ranks the whole corpus by cosine with a FAISS "
+        f"{encoding['index']} index{exact}; {count(config['ranking']['depth'], 'passage')} are kept, ties broken by id."
+    )
+
+
+def _tests(config: dict[str, Any]) -> str:
+    comparison = config["comparison"]
+    collection, split, measure = (config["primary"][key] for key in ("collection", "split", "measure"))
+    return (
+        f"{names(config['measures'])} are computed for every query by ir_measures. Variants are compared with base "
+        f"query by query: a {100 * (1 - comparison['alpha']):g} % bootstrap interval (BCa) and a two-sided sign-flip "
+        f"test, with {count(comparison['resamples'])} draws each. P-values are adjusted for the number of "
+        f"comparisons: by Holm over the variants at {measure} on {collection}/{split}, the claims of this study, and "
+        "by Benjamini-Hochberg over all other comparisons, which explore. Training seeds: "
+        f"{names(map(str, config['seeds']))}."
+    )
+
+
+def _explanations(config: dict[str, Any]) -> str:
+    geometry, projection, dynamics = config["geometry"], config["projection"], config["dynamics"]
+    return (
+        f"Embedding statistics are taken over {count(geometry['sample'], 'passage')} chosen by a hash of their ids "
+        "(all, when there are fewer), the same for every variant. The map is a UMAP of "
+        f"{count(projection['passages'])} such passages ({projection['neighbors']} neighbours, minimum distance "
+        f"{projection['min_dist']:g}, seed {projection['seed']}), fitted on base once; the others are placed on it. "
+        f"During training, every {dynamics['interval']} steps the model ranks a pool of "
+        f"{count(dynamics['pool'], 'passage')} for {count(dynamics['queries'], 'query', 'queries')} of "
+        f"{dynamics['split']}."
+    )

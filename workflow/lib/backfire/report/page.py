@@ -1,0 +1,119 @@
+"""The report: one self-contained HTML page, the verdict first, every setting last."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from backfire.formats.atomic import read_json, replacing
+from backfire.formats.tables import read_rows
+from backfire.report.advice import advise
+from backfire.report.findings import Findings, headline
+from backfire.report.method import flattened, method_paragraphs, recipe
+from backfire.report.numbers import count, plain
+from backfire.report.tables import comparison_tables, cost_table, geometry_tables, training_table
+from backfire.report.words import GEOMETRY, measure_meaning
+from backfire.verdict import sentence
+
+# A larger vector graphic is replaced by its bitmap, which keeps the page light to load and to mail.
+LARGEST_SVG = 400_000
+
+
+def write_report(
+    comparison: str | Path,
+    geometry: str | Path,
+    cost: str | Path,
+    dynamics: list[str | Path],
+    runs: list[tuple[str, int]],
+    manifests: dict[str, str | Path],
+    figures: dict[str, tuple[str | Path, str | Path]],
+    config: dict[str, Any],
+    variants: list[str],
+    versions: dict[str, str],
+    command: str,
+    template: str | Path,
+    css: str | Path,
+    output: str | Path,
+) -> None:
+    """Render the page of one study.
+
+    `dynamics` are the training curves of `runs`, (variant, seed) each; `manifests` the data manifest of each
+    collection; `figures` the (svg, png) of `dynamics`, `projection`, `effects` and `cost`. `config` is the whole
+    configuration, checked and with defaults, and `variants` the order of the tables. `versions` maps packages to
+    versions, `command` is what repeats the study. The page loads nothing from anywhere and holds no date, so that
+    the same inputs give the same bytes.
+    """
+    primary = tuple(config["primary"][key] for key in ("collection", "split", "measure"))
+    settings = {name: config["variants"][name] for name in variants}
+    alpha = config["comparison"]["alpha"]
+    rows = read_rows(comparison, "comparison").to_pylist()
+    findings = Findings(rows, primary, settings, config["triples"], alpha)
+    watched, curves = training_table(dynamics, runs)
+    base = findings.base
+    page = {
+        "study": config["study"],
+        "model": config["base_model"],
+        "css": Markup(Path(css).read_text(encoding="utf-8")),
+        "headline": headline(findings),
+        "collection": primary[0],
+        "split": primary[1],
+        "measure": primary[2],
+        "queries": count(base["queries"], "query", "queries") if base else "no queries",
+        "base_mean": plain(base["mean"]) if base else plain(None),
+        "seeds": findings.seeds,
+        "confidence": f"{100 * (1 - alpha):g} %",
+        "alpha": f"{alpha:g}",
+        "cards": cards(findings),
+        "advice": advise(findings),
+        "tables": comparison_tables(findings),
+        "measures": {name: measure_meaning(name) for name in dict.fromkeys(row["measure"] for row in rows)},
+        "watched": watched,
+        "curves": curves,
+        "geometry": geometry_tables(geometry, variants),
+        "terms": GEOMETRY,
+        "cost": cost_table(cost, variants),
+        "figures": {name: picture(*files) for name, files in figures.items()},
+        "method": method_paragraphs(config, variants),
+        "manifests": {name: flattened(read_json(path)) for name, path in manifests.items()},
+        "config": yaml.safe_dump(_ordered(config, variants), sort_keys=False, allow_unicode=True, width=100),
+        "versions": versions,
+        "command": command,
+    }
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    html = environment.from_string(Path(template).read_text(encoding="utf-8")).render(page)
+    with replacing(output) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+
+
+def cards(findings: Findings) -> list[dict[str, Any]]:
+    """What each tuned variant's card shows; positions on its scale run from 0 to 100, the same for all cards."""
+    bounds = [row[key] for row in findings.claims.values() for key in ("ci_low", "ci_high", "delta")]
+    reach = 1.1 * max((abs(bound) for bound in bounds if bound is not None), default=0) or 1.0
+    return [
+        {
+            "variant": name,
+            "verdict": row["verdict"],
+            "sentence": sentence(row, findings.alpha),
+            "recipe": recipe(findings.variants[name], findings.triples),
+            "tally": [(row["wins"], "better"), (row["ties"], "same"), (row["losses"], "worse")],
+            **{
+                key: None if row[key] is None else round(50 + 50 * row[key] / reach, 2)
+                for key in ("ci_low", "ci_high", "delta")
+            },
+        }
+        for name, row in findings.claims.items()
+    ]
+
+
+def picture(svg: str | Path, png: str | Path) -> str:
+    """A figure as a data URI: the vector graphic, or the bitmap where the former is large."""
+    kind, path = ("svg+xml", Path(svg)) if Path(svg).stat().st_size <= LARGEST_SVG else ("png", Path(png))
+    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _ordered(config: dict[str, Any], variants: list[str]) -> dict[str, Any]:
+    """The configuration with its variants in the study's order, which is that of every table."""
+    return config | {"variants": {name: config["variants"][name] for name in variants}}

@@ -1,0 +1,151 @@
+"""The tables of the page, as rows of formatted text."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backfire.formats.tables import read_rows
+from backfire.report.findings import Findings, Row
+from backfire.report.numbers import MISSING, count, interval, p_value, plain, quantity, signed
+from backfire.report.words import COST, GEOMETRY
+from backfire.verdict import Verdict
+
+# The first and the last tenth of a curve stand for its start and its end: single steps are noisy.
+TENTH = 10
+
+
+def comparison_tables(findings: Findings) -> list[dict[str, Any]]:
+    """One table per (collection, split): a row per variant, a cell per measure."""
+    tables = []
+    for split in dict.fromkeys(place[:2] for place in findings.places):
+        places = [place for place in findings.places if place[:2] == split]
+        cells = {place[2]: findings.at(place) for place in places}
+        variants = [name for name in findings.variants if any(name in rows for rows in cells.values())]
+        queries = max(row["queries"] for rows in cells.values() for row in rows.values())
+        tables.append(
+            {
+                "name": "/".join(split),
+                "primary": split == findings.primary[:2],
+                "queries": count(queries, "query", "queries"),
+                "measures": list(cells),
+                "rows": [
+                    {"variant": name, "cells": [_cell(rows.get(name)) for rows in cells.values()]} for name in variants
+                ],
+            }
+        )
+    return tables
+
+
+def _cell(row: Row | None) -> dict[str, str]:
+    if row is None:
+        return {"verdict": "", "mean": MISSING}
+    if row["verdict"] == Verdict.BASE:
+        return {"verdict": "BASE", "mean": plain(row["mean"])}
+    return {
+        "verdict": row["verdict"],
+        "mean": plain(row["mean"]),
+        "delta": signed(row["delta"]),
+        "interval": interval(row["ci_low"], row["ci_high"]),
+        "p": p_value(row["p_adjusted"]),
+        "tally": f"{row['wins']} better, {row['ties']} same, {row['losses']} worse",
+    }
+
+
+def geometry_tables(path: str | Path, variants: Iterable[str]) -> list[dict[str, Any]]:
+    """One table per collection: a row per variant (mean of its seeds), a column per quantity of `words.GEOMETRY`."""
+    values = _grouped(read_rows(path, "geometry").to_pylist(), ("collection", "variant", "quantity"))
+    tables = []
+    for collection in dict.fromkeys(key[0] for key in values):
+        rows = [
+            {"variant": name, "cells": [plain(_mean(values.get((collection, name, term))), 3) for term in GEOMETRY]}
+            for name in variants
+            if any(key[:2] == (collection, name) for key in values)
+        ]
+        counts = {
+            term: max(_mean(of) for key, of in values.items() if key[0] == collection and key[2] == term)
+            for term in ("sampled_passages", "judged_pairs")
+        }
+        tables.append(
+            {
+                "name": collection,
+                "rows": rows,
+                "passages": count(counts["sampled_passages"], "passage"),
+                "pairs": count(counts["judged_pairs"], "pair"),
+            }
+        )
+    return tables
+
+
+def cost_table(path: str | Path, variants: Iterable[str]) -> dict[str, Any]:
+    """A row per variant (mean of its seeds), a column per quantity that any variant has."""
+    rows = read_rows(path, "cost").to_pylist()
+    values = _grouped(rows, ("variant", "quantity"))
+    units = {row["quantity"]: row["unit"] for row in rows}
+    columns = [name for name in COST if any(key[1] == name for key in values)]
+    return {
+        "columns": [COST[name] for name in columns],
+        "rows": [
+            {
+                "variant": name,
+                "cells": [quantity(_mean(values.get((name, column))), units[column]) for column in columns],
+            }
+            for name in variants
+            if any(key[0] == name for key in values)
+        ],
+    }
+
+
+def training_table(
+    tables: Iterable[str | Path], runs: Iterable[tuple[str, int]]
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """The development measures that were watched, and what the curves of each run say, first to last step."""
+    curves = [read_rows(table, "dynamics") for table in tables]
+    watched = sorted({name for curve in curves for name in curve.column_names if name.startswith("dev_")})
+    rows = []
+    for curve, (variant, seed) in zip(curves, runs, strict=True):
+        cells = [count(max(curve["step"].to_pylist(), default=0))]
+        cells += [_ends(curve, "loss", 4), _ends(curve, "active_triplets", 2)]
+        drift = _present(curve, "weight_drift")[1]
+        cells.append(f"{100 * drift[-1]:.2f} %" if len(drift) else MISSING)
+        for name in watched:
+            cells.append(_watched(*_present(curve, name)) if name in curve.column_names else MISSING)
+        rows.append({"variant": variant, "seed": seed, "cells": cells})
+    return [name.removeprefix("dev_") for name in watched], rows
+
+
+def _present(curve, column: str) -> tuple[np.ndarray, np.ndarray]:
+    steps, values = curve["step"].to_numpy(), curve[column].to_numpy().astype(float)
+    return steps[np.isfinite(values)], values[np.isfinite(values)]
+
+
+def _ends(curve, column: str, digits: int) -> str:
+    _, values = _present(curve, column)
+    if not len(values):
+        return MISSING
+    part = max(1, len(values) // TENTH)
+    return f"{plain(values[:part].mean(), digits)} \N{RIGHTWARDS ARROW} {plain(values[-part:].mean(), digits)}"
+
+
+def _watched(steps: np.ndarray, values: np.ndarray) -> str:
+    if not len(values):
+        return MISSING
+    best = int(values.argmax())
+    arrow = "\N{RIGHTWARDS ARROW}"
+    return (
+        f"{plain(values[0], 3)} {arrow} {plain(values[-1], 3)} (best {plain(values[best], 3)} at step {steps[best]:,})"
+    )
+
+
+def _grouped(rows: list[dict], keys: tuple[str, ...]) -> dict[tuple[str, ...], list[float]]:
+    """Values by key, those of seeds together; an undefined value leaves its key out."""
+    grouped: dict[tuple[str, ...], list[float]] = {}
+    for row in rows:
+        if row["value"] is not None:
+            grouped.setdefault(tuple(row[key] for key in keys), []).append(row["value"])
+    return grouped
+
+
+def _mean(values: list[float] | None) -> float | None:
+    return sum(values) / len(values) if values else None

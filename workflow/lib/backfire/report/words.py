@@ -1,0 +1,65 @@
+"""What the terms of the page mean, for a reader who has met none of them."""
+
+GEOMETRY = {
+    "mean_cosine": (
+        "Mean cosine",
+        "How alike two passages picked at random look to the model; near 1, all passages crowd into one corner and "
+        "are hard to tell apart.",
+    ),
+    "participation_ratio": (
+        "Participation ratio",
+        "In how many directions of the space the passages really spread, large directions counting most; a fall means "
+        "that the space has flattened.",
+    ),
+    "effective_rank": (
+        "Effective rank",
+        "The same question, with small directions counting more; always at least the participation ratio.",
+    ),
+    "uniformity": (
+        "Uniformity",
+        "How evenly passages cover the sphere; 0 when they all coincide, about \N{MINUS SIGN}4 when they spread "
+        "evenly, so lower is more even.",
+    ),
+    "alignment": (
+        "Alignment",
+        "Mean squared distance from a query to a passage judged relevant to it; lower is closer.",
+    ),
+    "relevant_cosine": ("Relevant cosine", "How alike a query and its relevant passage look to the model."),
+    "random_cosine": ("Random cosine", "How alike a query and any passage of the corpus look to the model."),
+    "margin": (
+        "Margin",
+        "Relevant cosine less random cosine: how far a relevant passage stands out from the corpus, which is what "
+        "ranking lives on.",
+    ),
+}
+"""Heading and explanation of each quantity in the table `geometry`."""
+
+COST = {
+    "training_time": "Training time",
+    "training_peak_memory": "Peak memory in training",
+    "trainable_parameters": "Trainable parameters",
+    "total_parameters": "All parameters",
+    "encoding_rate": "Encoding rate",
+    "encoding_peak_memory": "Peak memory in encoding",
+    "query_latency_p50": "Query latency, median",
+    "query_latency_p95": "Query latency, 95th percentile",
+    "query_latency_p50_unmerged": "Median, adapter not merged",
+    "query_latency_p95_unmerged": "95th percentile, adapter not merged",
+}
+"""Heading of each quantity in the table `cost`."""
+
+_MEASURES = {
+    "RR": "reciprocal rank: 1 divided by the rank of the first relevant passage, 0 when none is found; its mean is MRR",
+    "nDCG": "normalised discounted cumulative gain: rewards relevant passages, the more so the higher they are ranked",
+    "R": "recall: the share of the relevant passages that were found",
+    "P": "precision: the share of the passages found that are relevant",
+    "AP": "average precision: precision at each relevant passage's rank, averaged; its mean is MAP",
+    "Success": "1 when a relevant passage was found, else 0",
+}
+
+
+def measure_meaning(measure: str) -> str:
+    """What a measure by its ir_measures name says, as `RR@10`; the name's own page for one that is not known here."""
+    family, _, cutoff = measure.partition("@")
+    meaning = _MEASURES.get(family.partition("(")[0], "see the documentation of ir_measures")
+    return f"{meaning}; over the first {cutoff} results" if cutoff.isdigit() else meaning
