@@ -17,7 +17,7 @@ from backfire.formats.tables import read_rows, write_rows
 FIGURES = {
     "dynamics": lambda study, svg, png: plot_dynamics(study.dynamics(), study.runs, study.variants, svg, png),
     "projection": lambda study, svg, png: plot_projection(study.projection(), study.variants, svg, png),
-    "effects": lambda study, svg, png: plot_effects(study.comparison(), PRIMARY, 0.95, study.variants, svg, png),
+    "effects": lambda study, svg, png: plot_effects(study.comparison(), PRIMARY, 0.05, study.variants, svg, png),
     "cost": lambda study, svg, png: plot_cost(study.cost(), study.variants, svg, png),
 }
 
@@ -59,7 +59,7 @@ def test_effects_show_numbers_splits_and_verdict_colours(tmp_path):
     study = Example(tmp_path)
     svg, _ = draw("effects", study)
     said, drawn = texts(svg), svg.read_text()
-    for split in ("pydocs/test (primary)", "pydocs/dev", "pydocs/unseen", "vaswani/test", "95% interval"):
+    for split in ("pydocs/test (primary)", "pydocs/dev", "pydocs/unseen", "vaswani/test", "95 % interval"):
         assert split in said
     for row in read_rows(study.path("comparison.parquet"), "comparison").to_pylist():
         if (row["collection"], row["split"], row["measure"]) == PRIMARY and row["variant"] != "base":
@@ -74,7 +74,7 @@ def test_effects_without_an_interval_still_show_the_difference(tmp_path):
     for row in rows:
         row |= {"ci_low": None, "ci_high": None}
     write_rows(study.path("bare.parquet"), "comparison", rows)
-    plot_effects(study.path("bare.parquet"), PRIMARY, 0.95, VARIANTS, tmp_path / "a.svg", tmp_path / "a.png")
+    plot_effects(study.path("bare.parquet"), PRIMARY, 0.05, VARIANTS, tmp_path / "a.svg", tmp_path / "a.png")
     assert "[" not in texts(tmp_path / "a.svg")
     assert all(variant in texts(tmp_path / "a.svg") for variant in TRAINED)
 

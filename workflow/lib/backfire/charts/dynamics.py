@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
 
 from backfire.charts.style import BASE_COLOUR, drawing, note, variant_styles
 from backfire.formats.tables import read_rows
@@ -91,5 +92,7 @@ def _finish(axes: Axes, panel: str) -> None:
     axes.margins(x=0.02)
     if panel in ("loss", "active_triplets", "weight_drift", "learning_rate", "grad_norm"):
         axes.set_ylim(bottom=0)
-    if panel in ("learning_rate", "weight_drift"):
+    if panel in ("active_triplets", "weight_drift"):
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    if panel == "learning_rate":
         axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))

@@ -16,7 +16,7 @@ ROW = 0.34
 def plot_effects(
     comparison: str | Path,
     primary: tuple[str, str, str],
-    confidence: float,
+    alpha: float,
     variants: list[str],
     svg: str | Path,
     png: str | Path,
@@ -24,7 +24,7 @@ def plot_effects(
     """Draw a forest plot of the differences from base in the table `comparison`.
 
     `primary` is (collection, split, measure): its panel is the large one, and the measure's other splits
-    follow in small, on the same scale. `confidence` (0 to 1) is that of the intervals; `variants` the order
+    follow in small, on the same scale. The intervals have confidence 1 - `alpha`; `variants` the order
     of the rows.
     """
     collection, split, measure = primary
@@ -48,7 +48,7 @@ def plot_effects(
         grid = figure.add_gridspec(1 + below, COLUMNS, height_ratios=[large, *[small] * below])
         main = figure.add_subplot(grid[0, :])
         _forest(main, panels[collection, split], shown, f"{collection}/{split} (primary)")
-        main.set_xlabel(f"change in {measure} against base, with {confidence:.0%} interval")
+        main.set_xlabel(f"change in {measure} against base, with {100 * (1 - alpha):g} % interval")
         _numbers(main, panels[collection, split], shown)
         for place, panel in enumerate(others):
             axes = figure.add_subplot(grid[1 + place // COLUMNS, place % COLUMNS], sharex=main)

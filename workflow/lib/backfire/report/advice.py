@@ -79,12 +79,13 @@ def negatives(findings: Findings) -> Advice | None:
     if "hard" in bad:
         why = (
             " A common reason, not tested here: passages that the base ranks high and nobody judged are often "
-            "relevant, and training pushes them away. Draw them from further down (a larger triples.depth), or drop "
+            "relevant, and training pushes them away. Draw them from further down (a larger depth), or drop "
             "them."
         )
-    return Advice(
-        f"Train on {names(good)} negatives, not on {names(bad)} ones.", _evidence(findings, pairs, "negatives") + why
-    )
+    title = f"Train on {names(good)} negatives, not on {names(bad)} ones."
+    if not _all_apart(findings, pairs):
+        title = f"Try {names(good)} negatives before {names(bad)} ones."
+    return Advice(title, _evidence(findings, pairs, "negatives") + why)
 
 
 def method(findings: Findings) -> Advice | None:
@@ -99,10 +100,9 @@ def method(findings: Findings) -> Advice | None:
     good = list(dict.fromkeys(findings.variants[better]["method"] for _, better in pairs))
     if not pairs or set(good) & set(bad):
         return None
-    return Advice(
-        f"Prefer {names(spelled[name] for name in good)} to {names(spelled[name] for name in bad)}.",
-        _evidence(findings, pairs, "method"),
-    )
+    verb, link = ("Prefer", "to") if _all_apart(findings, pairs) else ("Try", "before")
+    title = f"{verb} {names(spelled[name] for name in good)} {link} {names(spelled[name] for name in bad)}."
+    return Advice(title, _evidence(findings, pairs, "method of training"))
 
 
 def forgetting(findings: Findings) -> Advice | None:
@@ -193,15 +193,20 @@ def _contrasts(findings: Findings, keys: set[str], differ) -> list[tuple[str, st
 
 def _evidence(findings: Findings, pairs: list[tuple[str, str]], what: str) -> str:
     """Says what backfired and what did not, and whether the intervals keep the two apart."""
-    parts = [
-        f"{worse} backfires ({_numbers(findings.claims[worse])}), {better}, which differs in its {what} alone, "
-        f"does not ({_numbers(findings.claims[better])})"
-        for worse, better in pairs
-    ]
-    apart = all(_apart(findings.claims[worse], findings.claims[better]) for worse, better in pairs)
-    if apart:
-        return f"{'; '.join(parts)}. The intervals do not overlap."
-    return f"{'; '.join(parts)}. Intervals overlap here, so this is a hint and not a finding."
+    sentences = []
+    for worse, better in pairs:
+        verb = "do not overlap" if _apart(findings.claims[worse], findings.claims[better]) else "overlap"
+        sentences.append(
+            f"{worse} backfires ({_numbers(findings.claims[worse])}); {better}, which differs in its {what} alone, "
+            f"does not ({_numbers(findings.claims[better])}). Their intervals {verb}."
+        )
+    if not _all_apart(findings, pairs):
+        sentences.append("Where intervals overlap, this is a hint and not a finding.")
+    return " ".join(sentences)
+
+
+def _all_apart(findings: Findings, pairs: list[tuple[str, str]]) -> bool:
+    return all(_apart(findings.claims[worse], findings.claims[better]) for worse, better in pairs)
 
 
 def _apart(worse: Row, better: Row) -> bool:

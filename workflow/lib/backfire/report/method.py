@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from backfire.report.numbers import count, names
+from backfire.report.numbers import count, names, rate
 
 
 def method_paragraphs(config: dict[str, Any], variants: list[str]) -> list[tuple[str, str]]:
@@ -30,10 +30,10 @@ def training(settings: dict[str, Any]) -> str:
     loss, dropout = settings["loss"], settings["dropout"]
     return (
         f"{how} It starts from {settings['start_from']} and trains on the triples '{settings['triples']}' for "
-        f"{settings['epochs']:g} epoch(s) in batches of {settings['batch_size']}, with the {loss['name']} loss at "
-        f"margin {loss['margin']:g} and AdamW at a peak learning rate of {settings['learning_rate']:g} (warm-up over "
-        f"{settings['warmup_ratio']:.0%} of the steps, weight decay {settings['weight_decay']:g}, gradients clipped to "
-        f"norm {settings['max_grad_norm']:g}). Texts are cut at {settings['max_length']} tokens; dropout is "
+        f"{epochs(settings)} in batches of {settings['batch_size']}, with the {loss['name']} loss at "
+        f"margin {loss['margin']:g} and AdamW at a peak learning rate of {rate(settings['learning_rate'])} (warm-up "
+        f"over {settings['warmup_ratio']:.0%} of the steps, weight decay {settings['weight_decay']:g}, gradients "
+        f"clipped to norm {settings['max_grad_norm']:g}). Texts are cut at {settings['max_length']} tokens; dropout is "
         f"{'that of the model' if dropout is None else f'{dropout:g}'}; precision is {settings['precision']}."
     )
 
@@ -49,8 +49,13 @@ def recipe(settings: dict[str, Any], triples: dict[str, dict]) -> str:
     start = "" if settings["start_from"] == "base" else f", starting from {settings['start_from']}"
     return (
         f"{how} on {count(source.get('size', 0), 'triple')} with {source.get('negatives', '?')} negatives, "
-        f"learning rate {settings['learning_rate']:g}, {settings['epochs']:g} epoch(s){start}"
+        f"learning rate {rate(settings['learning_rate'])}, {epochs(settings)}{start}"
     )
+
+
+def epochs(settings: dict[str, Any]) -> str:
+    """`1 epoch`, `0.5 epochs`."""
+    return f"{settings['epochs']:g} {'epoch' if settings['epochs'] == 1 else 'epochs'}"
 
 
 def flattened(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:

@@ -36,6 +36,12 @@ def count(number: int | float, noun: str = "", many: str | None = None) -> str:
     return f"{text} {noun if number == 1 else many or noun + 's'}" if noun else text
 
 
+def rate(value: float) -> str:
+    """A learning rate: `2e-5`."""
+    mantissa, exponent = f"{value:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
 def quantity(value: float | None, unit: str) -> str:
     """A cost with its unit: `1.6 min`, `22,713,216`, `6.2 ms`."""
     if value is None:

@@ -96,7 +96,7 @@ def cards(findings: Findings) -> list[dict[str, Any]]:
         {
             "variant": name,
             "verdict": row["verdict"],
-            "sentence": sentence(row, findings.alpha),
+            "sentence": sentence(row, findings.alpha).replace(" % ", "\N{NO-BREAK SPACE}% "),
             "recipe": recipe(findings.variants[name], findings.triples),
             "tally": [(row["wins"], "better"), (row["ties"], "same"), (row["losses"], "worse")],
             **{

@@ -49,7 +49,7 @@ def _cell(row: Row | None) -> dict[str, str]:
         "delta": signed(row["delta"]),
         "interval": interval(row["ci_low"], row["ci_high"]),
         "p": p_value(row["p_adjusted"]),
-        "tally": f"{row['wins']} better, {row['ties']} same, {row['losses']} worse",
+        "tally": f"{row['wins']} / {row['ties']} / {row['losses']}",
     }
 
 
@@ -59,7 +59,7 @@ def geometry_tables(path: str | Path, variants: Iterable[str]) -> list[dict[str,
     tables = []
     for collection in dict.fromkeys(key[0] for key in values):
         rows = [
-            {"variant": name, "cells": [plain(_mean(values.get((collection, name, term))), 3) for term in GEOMETRY]}
+            {"variant": name, "cells": [_described(values.get((collection, name, term))) for term in GEOMETRY]}
             for name in variants
             if any(key[:2] == (collection, name) for key in values)
         ]
@@ -145,6 +145,12 @@ def _grouped(rows: list[dict], keys: tuple[str, ...]) -> dict[tuple[str, ...], l
         if row["value"] is not None:
             grouped.setdefault(tuple(row[key] for key in keys), []).append(row["value"])
     return grouped
+
+
+def _described(values: list[float] | None) -> str:
+    """Numbers of directions run to hundreds, cosines to 1: about as many digits for both."""
+    value = _mean(values)
+    return plain(value, 3 if value is None or abs(value) < 10 else 1)
 
 
 def _mean(values: list[float] | None) -> float | None:

@@ -1,0 +1,207 @@
+"""Reporting: figures, and one page that says what to do."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+FIGURES = ["dynamics", "projection", "effects", "cost"]
+PACKAGES = [
+    "backfire",
+    "snakemake",
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "peft",
+    "faiss-cpu",
+    "bm25s",
+    "ir_datasets",
+    "ir_measures",
+    "umap-learn",
+    "scikit-learn",
+    "numpy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "matplotlib",
+]
+
+
+def trained_runs():
+    """(variant, seed) of every training run."""
+    return [[variant, seed] for variant, seed in STUDY.runs if STUDY.variants[variant].trained]
+
+
+def per_trained_run(pattern):
+    """Fill in {variant} and {seed} for every training run; an empty list when nothing is trained."""
+    return [
+        path
+        for variant, seed in trained_runs()
+        for path in expand(pattern, variant=variant, seed=seed, allow_missing=True)
+    ]
+
+
+def software():
+    """Versions of what computes the results, as far as it is installed where the workflow is started."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+rule plot_dynamics:
+    """Training curves of all trained variants are drawn, a line per seed."""
+    input:
+        tables=per_trained_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet"),
+    output:
+        svg=report(
+            "results/{study}/figures/dynamics.svg",
+            caption="../report/dynamics.rst",
+            category="Explanations",
+            labels={"figure": "training curves"},
+        ),
+        png="results/{study}/figures/dynamics.png",
+    log:
+        "results/{study}/logs/plot_dynamics.log",
+    benchmark:
+        "results/{study}/benchmarks/plot_dynamics.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        cfg={"runs": trained_runs(), "variants": list(STUDY.variants)},
+        code=code("plot_dynamics"),
+    script:
+        "../scripts/plot_dynamics.py"
+
+
+rule plot_projection:
+    """Every variant gets a panel of the shared map."""
+    input:
+        table="results/{study}/projection.parquet",
+    output:
+        svg=report(
+            "results/{study}/figures/projection.svg",
+            caption="../report/projection.rst",
+            category="Explanations",
+            labels={"figure": "maps of the embedding space"},
+        ),
+        png="results/{study}/figures/projection.png",
+    log:
+        "results/{study}/logs/plot_projection.log",
+    benchmark:
+        "results/{study}/benchmarks/plot_projection.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        cfg={"variants": list(STUDY.variants)},
+        code=code("plot_projection"),
+    script:
+        "../scripts/plot_projection.py"
+
+
+rule plot_effects:
+    """Differences from base at the primary measure are drawn with their intervals."""
+    input:
+        comparison="results/{study}/comparison.parquet",
+    output:
+        svg=report(
+            "results/{study}/figures/effects.svg",
+            caption="../report/effects.rst",
+            category="Verdict",
+            labels={"figure": "effects"},
+        ),
+        png="results/{study}/figures/effects.png",
+    log:
+        "results/{study}/logs/plot_effects.log",
+    benchmark:
+        "results/{study}/benchmarks/plot_effects.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        cfg={
+            "alpha": STUDY.config["comparison"]["alpha"],
+            "primary": list(STUDY.primary),
+            "variants": list(STUDY.variants),
+        },
+        code=code("plot_effects"),
+    script:
+        "../scripts/plot_effects.py"
+
+
+rule plot_cost:
+    """What each variant takes to train and to serve is drawn as bars, the mean of its seeds."""
+    input:
+        table="results/{study}/cost.parquet",
+    output:
+        svg=report(
+            "results/{study}/figures/cost.svg",
+            caption="../report/cost.rst",
+            category="Cost",
+            labels={"figure": "cost"},
+        ),
+        png="results/{study}/figures/cost.png",
+    log:
+        "results/{study}/logs/plot_cost.log",
+    benchmark:
+        "results/{study}/benchmarks/plot_cost.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        cfg={"variants": list(STUDY.variants)},
+        code=code("plot_cost"),
+    script:
+        "../scripts/plot_cost.py"
+
+
+rule write_report:
+    """One self-contained page gives the verdicts, what to do, all results and every setting."""
+    input:
+        comparison="results/{study}/comparison.parquet",
+        geometry="results/{study}/geometry.parquet",
+        cost="results/{study}/cost.parquet",
+        dynamics=per_trained_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet"),
+        manifests=expand("data/{collection}/manifest.json", collection=STUDY.collections),
+        svg=expand("results/{study}/figures/{figure}.svg", figure=FIGURES, allow_missing=True),
+        png=expand("results/{study}/figures/{figure}.png", figure=FIGURES, allow_missing=True),
+        # Relative, so that a copy of the folder elsewhere finds its results up to date.
+        template=os.path.relpath(ROOT / "workflow/report/report.html.j2"),
+        css=os.path.relpath(ROOT / "workflow/report/style.css"),
+    output:
+        report(
+            "results/{study}/report.html",
+            caption="../report/report.rst",
+            category="Verdict",
+            labels={"figure": "the report"},
+        ),
+    log:
+        "results/{study}/logs/write_report.log",
+    benchmark:
+        "results/{study}/benchmarks/write_report.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        cfg=plain(
+            {
+                "collections": list(STUDY.collections),
+                "command": "snakemake --cores 8",
+                "config": STUDY.config,
+                "figures": FIGURES,
+                "runs": trained_runs(),
+                "variants": list(STUDY.variants),
+                "versions": software(),
+            }
+        ),
+        code=code("write_report"),
+    script:
+        "../scripts/write_report.py"

@@ -1,0 +1,13 @@
+"""Draw the training curves of all trained variants."""
+
+from backfire.logs import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from backfire.charts.dynamics import plot_dynamics
+
+    plot_dynamics(
+        tables=list(snakemake.input.tables),
+        svg=snakemake.output.svg,
+        png=snakemake.output.png,
+        **snakemake.params.cfg,
+    )

@@ -1,0 +1,26 @@
+"""Write the page that says whether fine-tuning helps or backfires, why, and what to do."""
+
+from backfire.logs import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from backfire.report.page import write_report
+
+    cfg = snakemake.params.cfg
+    write_report(
+        comparison=snakemake.input.comparison,
+        geometry=snakemake.input.geometry,
+        cost=snakemake.input.cost,
+        dynamics=list(snakemake.input.dynamics),
+        runs=cfg["runs"],
+        manifests=dict(zip(cfg["collections"], snakemake.input.manifests, strict=True)),
+        figures={
+            name: files for name, *files in zip(cfg["figures"], snakemake.input.svg, snakemake.input.png, strict=True)
+        },
+        config=cfg["config"],
+        variants=cfg["variants"],
+        versions=cfg["versions"],
+        command=cfg["command"],
+        template=snakemake.input.template,
+        css=snakemake.input.css,
+        output=snakemake.output[0],
+    )
