@@ -64,7 +64,7 @@ def test_agrees_with_brute_force_for_any_number_of_shards(count):
     )
 
 
-@pytest.mark.parametrize("block", [1, 5, 256])
+@pytest.mark.parametrize("block", [1, 5, 1024])
 def test_shards_order_of_shards_and_query_blocks_change_no_bit(block):
     rng = np.random.default_rng(2)
     doc_ids, passages, queries = names(rng, 900), unit(rng, 900, 384), unit(rng, 12, 384)
@@ -96,7 +96,7 @@ def test_collapsed_space_is_cut_exactly(monkeypatch):
     doc_ids, queries = names(rng, 700), unit(rng, 6)
     expected = [[doc for doc, _ in r] for _, r in brute_force(doc_ids, passages, queries, 5)]
     monkeypatch.setattr(module, "SCORES_AT_ONCE", 1000)
-    monkeypatch.setattr(module, "RESCORE_ROWS", 64)
+    monkeypatch.setattr(module, "CONVERT_ROWS", 64)
     for count in (1, 4):
         found = ranked(doc_ids, passages, queries, 5, count)
         assert [[doc for doc, _ in ranking] for _, ranking in found] == expected

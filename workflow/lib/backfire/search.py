@@ -23,12 +23,12 @@ from backfire.logs import progress
 
 log = logging.getLogger(__name__)
 
-QUERY_BLOCK = 256
+QUERY_BLOCK = 1024
 # Candidates asked of an index beyond k, so that near-ties at the cut seldom need a second pass.
 SLACK = 64
-# Upper bounds on temporary arrays, in numbers: a block of scores; passages that are scored again together.
+# Upper bounds on temporary arrays: scores in a block; passages that are converted to float64 together.
 SCORES_AT_ONCE = 1 << 24
-RESCORE_ROWS = 4096
+CONVERT_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -130,10 +130,10 @@ def pair_scores(query: np.ndarray, passages: np.ndarray) -> np.ndarray:
     """
     scores = np.empty(len(passages), np.float32)
     query = query.astype(np.float64)
-    for start in range(0, len(passages), RESCORE_ROWS):
-        products = passages[start : start + RESCORE_ROWS].astype(np.float64)
+    for start in range(0, len(passages), CONVERT_ROWS):
+        products = passages[start : start + CONVERT_ROWS].astype(np.float64)
         products *= query
-        scores[start : start + RESCORE_ROWS] = products.sum(axis=1)
+        scores[start : start + CONVERT_ROWS] = products.sum(axis=1)
     # A negative zero would be printed as such; adding zero turns it into a plain one.
     return scores + np.float32(0)
 
@@ -174,19 +174,30 @@ def _exact_candidates(shard: Shard, queries: np.ndarray, k: int, floor: np.ndarr
     size, dimensions = shard.embeddings.shape
     count = min(size, k + SLACK)
     scores, rows = shard.index.search(queries, count)
+    largest = np.linalg.norm(queries, axis=1).astype(np.float64) * longest
     threshold = np.maximum(floor, scores[:, k - 1]) if size >= k else floor
-    lowest = threshold - (dimensions + 4) * 2.0**-23 * np.linalg.norm(queries, axis=1) * longest
+    lowest = threshold - (dimensions + 4) * 2.0**-23 * largest
     candidates = [row[score >= low] for row, score, low in zip(rows, scores, lowest, strict=True)]
     if count < size:
-        # The index was cut among passages that may still enter: score the whole shard for these queries.
+        # The index was cut among passages that may still enter.
         unsafe = np.flatnonzero(scores[:, -1] >= lowest)
         step = max(1, SCORES_AT_ONCE // size)
-        for start in range(0, len(unsafe), step):
-            some = unsafe[start : start + step]
-            everything = queries[some] @ shard.embeddings.T
-            for query, row in zip(some, everything, strict=True):
-                candidates[query] = np.flatnonzero(row >= lowest[query])
+        for some in (unsafe[start : start + step] for start in range(0, len(unsafe), step)):
+            for query, row in zip(some, _double_scores(queries[some], shard.embeddings), strict=True):
+                # Errors vanish in double precision: what is left is the rounding of the final score.
+                threshold = max(floor[query], np.partition(row, size - k)[size - k])
+                candidates[query] = np.flatnonzero(row >= threshold - 2.0**-22 * largest[query])
     return candidates
+
+
+def _double_scores(queries: np.ndarray, passages: np.ndarray) -> np.ndarray:
+    """Float64 inner products, queries x passages, the passages converted a piece at a time."""
+    queries = queries.astype(np.float64)
+    scores = np.empty((len(queries), len(passages)))
+    for start in range(0, len(passages), CONVERT_ROWS):
+        piece = passages[start : start + CONVERT_ROWS].astype(np.float64)
+        np.matmul(queries, piece.T, out=scores[:, start : start + CONVERT_ROWS])
+    return scores
 
 
 def _merge(best: _Best, scores: np.ndarray, doc_ids: np.ndarray, k: int) -> _Best:
