@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from backfire.encoder import Encoder, load_encoder
+from backfire.encoder import Encoder, load_encoder, padded
 from backfire.formats.atomic import write_json
 from backfire.formats.tables import read_rows, write_embeddings
 from backfire.logs import progress
@@ -29,7 +29,7 @@ def encode(
     tokens = encoder.tokenize(texts, kind, max_length)
     vectors: np.ndarray | None = None
     with progress(label, len(texts), "text") as bar:
-        for rows in token_batches([len(ids) for ids in tokens], batch_tokens):
+        for rows in token_batches([padded(len(ids)) for ids in tokens], batch_tokens):
             part = encoder.embed([tokens[row] for row in rows]).cpu().numpy()
             if vectors is None:
                 vectors = np.empty((len(texts), part.shape[1]), dtype=np.float32)
@@ -39,13 +39,14 @@ def encode(
 
 
 def token_batches(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Row numbers in batches, longest texts first, each with (rows x longest text) at most `batch_tokens`."""
-    order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
-    start = 0
-    while start < len(order):
-        count = max(1, batch_tokens // max(1, lengths[order[start]]))
-        yield order[start : start + count]
-        start += count
+    """Row numbers in batches of equal length, longest first, each of at most `batch_tokens` tokens or one row."""
+    by_length: dict[int, list[int]] = {}
+    for row, length in enumerate(lengths):
+        by_length.setdefault(length, []).append(row)
+    for length, rows in sorted(by_length.items(), reverse=True):
+        count = max(1, batch_tokens // max(1, length))
+        for start in range(0, len(rows), count):
+            yield rows[start : start + count]
 
 
 def encode_passages(

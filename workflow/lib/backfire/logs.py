@@ -52,11 +52,14 @@ def job(log: str, threads: int = 1) -> Iterator[None]:
 
 def usable_threads(requested: int) -> int:
     """The smaller of `requested` and the processors this process is allowed to run on."""
-    return max(1, min(requested, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()))
+    return max(
+        1,
+        min(requested, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+    )
 
 
 class _Lines:
-    """A stream for tqdm that turns its carriage returns into lines, so that parallel jobs do not overwrite each other."""
+    """A stream that turns tqdm's carriage returns into lines, so that parallel jobs do not overwrite each other."""
 
     def __init__(self, stream):
         self._stream = stream
@@ -72,8 +75,11 @@ class _Lines:
         self._stream.flush()
 
 
-def progress(label: str, total: int, unit: str):
-    """A tqdm bar on the terminal, one line at most every few seconds; use as a context manager and call `update(n)`."""
+def progress(label: str | None, total: int, unit: str):
+    """A tqdm bar on the terminal, one line at most every few seconds; use as a context manager and call `update(n)`.
+
+    Silent when `label` is None.
+    """
     from tqdm import tqdm
 
     return tqdm(
@@ -85,4 +91,5 @@ def progress(label: str, total: int, unit: str):
         ascii=" #",
         ncols=100,
         leave=False,
+        disable=label is None,
     )

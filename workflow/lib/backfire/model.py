@@ -84,7 +84,7 @@ def verify(folder: Path, name: str, sha256: str | None) -> str:
     if expected and found != expected:
         raise BackfireError(
             f"{folder / WEIGHTS}: SHA-256 {found}, expected {expected} for '{name}'.",
-            "the weights are damaged or not the ones named; install or download them again, or correct base_model_sha256.",
+            "the weights are damaged or not the ones named; install them again, or correct base_model_sha256.",
         )
     if not expected:
         logger.warning(

@@ -49,7 +49,8 @@ def code_digest(script: str | Path, library: str | Path) -> str:
             seen.add(path)
             pending.extend(_imports(path, library))
     modules = {
-        "script" if path == script else path.relative_to(library).as_posix(): _tree_digest(path) for path in seen
+        "script" if path == script else path.relative_to(library).as_posix(): _tree_digest(path)
+        for path in seen
     }
     return value_digest(modules)
 

@@ -1,0 +1,172 @@
+"""Sampling triples: the contract, the exclusions, and choices that do not depend on order or shards."""
+
+import numpy as np
+import pytest
+
+from backfire.errors import BackfireError
+from backfire.formats.tables import read_rows, write_embeddings
+from backfire.negatives.bm25 import mine_bm25
+from backfire.negatives.hard import mine_hard
+from backfire.negatives.triples import sample_triples
+
+PASSAGES = {
+    "sort": "Sort the elements of an array along an axis and return a sorted copy of it.",
+    "argsort": "Return the indices that would sort an array along the given axis.",
+    "sort-again": "Sort the elements of an array, along an axis; and return a SORTED copy of it!",
+    "fft": "Compute the discrete Fourier transform with the fast algorithm.",
+    "ifft": "Compute the inverse of the discrete Fourier transform.",
+    "svd": "Factor a matrix into singular vectors and singular values.",
+    "eig": "Compute the eigenvalues and eigenvectors of a square matrix.",
+    "mean": "Compute the arithmetic mean along the specified axis of an array.",
+}
+QUERIES = {
+    "q1": "sort an array along an axis and compute its transform",
+    "q2": "compute the discrete Fourier transform of an array along an axis",
+    "q3": "compute the eigenvalues of a matrix or array",
+}
+QRELS = [("q1", "sort", 1), ("q1", "argsort", 0), ("q2", "fft", 1), ("q2", "ifft", 1), ("q3", "eig", 1)]
+
+
+@pytest.fixture
+def world(table, tmp_path):
+    """A function that writes the collection in so many shards, in the order given, and names its files."""
+
+    def build(shards=2, reverse=False):
+        rng = np.random.default_rng(0)
+        vectors = {name: rng.normal(size=16) for name in [*PASSAGES, *QUERIES]}
+        vectors = {name: (v / np.linalg.norm(v)).astype(np.float32) for name, v in vectors.items()}
+        items = list(PASSAGES.items())[:: -1 if reverse else 1]
+        parts = [part.tolist() for part in np.array_split(np.arange(len(items)), shards)]
+        corpus, embeddings, indexes = [], [], []
+        from backfire.index import index_shard
+
+        for number, rows in enumerate(parts):
+            rows_here = [items[row] for row in rows]
+            name = f"{shards}-{reverse}-{number}"
+            corpus.append(table(f"corpus-{name}", "corpus", [{"doc_id": i, "text": t} for i, t in rows_here]))
+            embeddings.append(str(tmp_path / f"emb-{name}.parquet"))
+            write_embeddings(embeddings[-1], "doc_id", [i for i, _ in rows_here], np.stack([vectors[i] for i, _ in rows_here]))
+            indexes.append(str(tmp_path / f"index-{name}.faiss"))
+            index_shard(embeddings[-1], "Flat", indexes[-1])
+        queries = [{"query_id": i, "text": t} for i, t in list(QUERIES.items())[:: -1 if reverse else 1]]
+        qrels = [dict(zip(("query_id", "doc_id", "relevance"), row, strict=True)) for row in QRELS]
+        query_embeddings = str(tmp_path / "queries-emb.parquet")
+        write_embeddings(query_embeddings, "query_id", list(QUERIES), np.stack([vectors[i] for i in QUERIES]))
+        return {
+            "corpus": corpus,
+            "embeddings": embeddings,
+            "indexes": indexes,
+            "queries": table(f"queries-{reverse}", "queries", queries),
+            "qrels": table("qrels", "qrels", qrels[:: -1 if reverse else 1]),
+            "query_embeddings": query_embeddings,
+            "vectors": vectors,
+            "out": str(tmp_path / "triples.parquet"),
+            "candidates": str(tmp_path / "candidates.parquet"),
+        }
+
+    return build
+
+
+def sample(files, source, size, seed=0, depth=8):
+    """Triples from a source, as a list of dicts."""
+    candidates = None
+    if source == "bm25":
+        mine_bm25(files["corpus"], files["queries"], depth, files["candidates"], None)
+        candidates = files["candidates"]
+    elif source == "hard":
+        mine_hard(files["query_embeddings"], files["embeddings"], files["indexes"], depth, files["candidates"])
+        candidates = files["candidates"]
+    sample_triples(
+        source=source,
+        candidates=candidates,
+        qrels=files["qrels"],
+        corpus=files["corpus"],
+        query_embeddings=files["query_embeddings"],
+        embeddings=files["embeddings"],
+        size=size,
+        seed=seed,
+        output=files["out"],
+    )
+    return read_rows(files["out"], "triples").to_pylist()
+
+
+def test_bm25_candidates_share_a_word_and_are_ordered(world):
+    files = world()
+    mine_bm25(files["corpus"], files["queries"], 8, files["candidates"], None)
+    rows = [row for row in read_rows(files["candidates"], "candidates").to_pylist() if row["query_id"] == "q2"]
+    assert [row["doc_id"] for row in rows][:2] == ["ifft", "fft"] or [row["doc_id"] for row in rows][:2] == ["fft", "ifft"]
+    assert "svd" not in [row["doc_id"] for row in rows]
+    assert [row["rank"] for row in rows] == list(range(1, len(rows) + 1))
+    assert all(a["score"] >= b["score"] > 0 for a, b in zip(rows, rows[1:], strict=False))
+
+
+@pytest.mark.parametrize("source", ["random", "bm25", "hard"])
+def test_the_contract_of_every_source(world, source):
+    files = world()
+    triples = sample(files, source, 6)
+    assert len(triples) == 6
+    assert {row["source"] for row in triples} == {source}
+    for row in triples:
+        relevant = {doc for query, doc, grade in QRELS if query == row["query_id"] and grade > 0}
+        judged = {doc for query, doc, _ in QRELS if query == row["query_id"]}
+        assert row["positive_id"] in relevant
+        assert row["negative_id"] not in judged
+        assert (row["query_id"], row["negative_id"]) != ("q1", "sort-again"), "the same text as a relevant passage"
+        assert (row["rank"] is None) == (source == "random")
+        expected = np.dot(files["vectors"][row["query_id"]], files["vectors"][row["negative_id"]])
+        assert row["base_score"] == pytest.approx(expected, abs=1e-6)
+    assert len({(row["query_id"], row["negative_id"]) for row in triples}) == 6, "no negative twice for a query"
+    counts = [sum(row["query_id"] == query for row in triples) for query in QUERIES]
+    assert counts == [2, 2, 2], "every query once before any is taken again"
+
+
+@pytest.mark.parametrize("source", ["bm25", "hard"])
+def test_order_and_shards_do_not_matter(world, source):
+    assert sample(world(1), source, 6) == sample(world(3, reverse=True), source, 6)
+
+
+def test_shards_do_not_matter_to_uniform_draws(world):
+    assert sample(world(1), "random", 5) == sample(world(4), "random", 5)
+
+
+def test_seeds_differ_and_repeat(world):
+    files = world()
+    assert sample(files, "random", 6, seed=1) == sample(files, "random", 6, seed=1)
+    assert sample(files, "random", 6, seed=1) != sample(files, "random", 6, seed=2)
+
+
+def test_fewer_negatives_than_asked_for_is_an_error(world):
+    with pytest.raises(BackfireError, match="give only") as caught:
+        sample(world(), "random", 100)
+    assert "depth" in caught.value.hint
+
+
+def test_depth_beyond_the_corpus_is_an_error(world):
+    with pytest.raises(BackfireError, match="9.*8|8.*9"):
+        sample(world(), "hard", 3, depth=9)
+
+
+def test_uniform_draws_cover_the_corpus_evenly(table, tmp_path):
+    """Each of 20 passages is drawn about equally often for 2,000 queries."""
+    passages = [{"doc_id": f"d{i}", "text": f"passage number {i}"} for i in range(21)]
+    queries = [f"q{i}" for i in range(2000)]
+    vectors = np.eye(21, 24, dtype=np.float32)
+    write_embeddings(tmp_path / "e.parquet", "doc_id", [row["doc_id"] for row in passages], vectors)
+    write_embeddings(tmp_path / "q.parquet", "query_id", queries, np.tile(vectors[0], (2000, 1)))
+    sample_triples(
+        source="random",
+        candidates=None,
+        qrels=table("qrels", "qrels", [{"query_id": q, "doc_id": "d0", "relevance": 1} for q in queries]),
+        corpus=[table("corpus", "corpus", passages)],
+        query_embeddings=str(tmp_path / "q.parquet"),
+        embeddings=[str(tmp_path / "e.parquet")],
+        size=2000,
+        seed=0,
+        output=str(tmp_path / "t.parquet"),
+    )
+    drawn = read_rows(tmp_path / "t.parquet", "triples")["negative_id"].to_pylist()
+    counts = np.unique(drawn, return_counts=True)[1]
+    assert len(counts) == 20
+    from scipy.stats import chisquare
+
+    assert chisquare(counts).pvalue > 0.001

@@ -1,0 +1,182 @@
+"""Training with the real model: the objective, what is recorded, and models that load."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from backfire.encoder import load_encoder
+from backfire.encoding import encode
+from backfire.errors import BackfireError
+from backfire.formats.tables import read_rows
+from backfire.training.loss import CosineTripletLoss
+from backfire.training.run import train_variant
+
+SETTINGS = {
+    "method": "full",
+    "loss": {"name": "triplet", "margin": 0.2},
+    "learning_rate": 2.0e-5,
+    "epochs": 1,
+    "batch_size": 8,
+    "warmup_ratio": 0.1,
+    "weight_decay": 0.0,
+    "max_grad_norm": 1.0,
+    "max_length": 64,
+    "dropout": 0.0,
+    "precision": "fp32",
+}
+LORA = {"rank": 4, "alpha": 8, "dropout": 0.1, "target_modules": ["query", "value"]}
+DYNAMICS = {"split": "dev", "measures": ["RR@10"], "interval": 2, "queries": 6, "pool": 20}
+
+
+@pytest.fixture(scope="module")
+def docstrings():
+    """(name, first paragraph, rest) of functions of the standard library's statistics and random modules."""
+    import inspect
+    import random
+    import statistics
+
+    found = []
+    for module in (statistics, random, math, json, inspect):
+        for name, item in sorted(vars(module).items()):
+            first, _, rest = (getattr(item, "__doc__", None) or "").strip().partition("\n")
+            if callable(item) and len(rest.split()) > 5:
+                found.append((f"{module.__name__}.{name}", first, rest.strip()))
+    assert len(found) >= 48
+    return found[:48]
+
+
+@pytest.fixture
+def files(docstrings, table):
+    """Tables of a small collection and 24 triples."""
+    name = [row[0] for row in docstrings]
+    triples = [
+        {"query_id": f"q:{name[i]}", "positive_id": name[i], "negative_id": name[(i + 7) % 48], "source": "random"}
+        for i in range(24)
+    ]
+    development = range(24, 36)
+    return {
+        "triples": table("triples", "triples", triples),
+        "queries": table("train", "queries", [{"query_id": f"q:{n}", "text": q} for n, q, _ in docstrings]),
+        "corpus": [table("corpus", "corpus", [{"doc_id": n, "text": d} for n, _, d in docstrings])],
+        "development_queries": table(
+            "dev", "queries", [{"query_id": f"q:{name[i]}", "text": docstrings[i][1]} for i in development]
+        ),
+        "development_qrels": table(
+            "qrels", "qrels", [{"query_id": f"q:{name[i]}", "doc_id": name[i], "relevance": 1} for i in development]
+        ),
+    }
+
+
+@pytest.fixture
+def train(files, base_model, tmp_path):
+    """A function that trains and gives the model folder, the dynamics rows and the cost."""
+
+    def run(name, start=None, seed=0, **settings):
+        train_variant(
+            start=str(start or base_model),
+            **files,
+            settings=SETTINGS | settings,
+            dynamics=DYNAMICS,
+            seed=seed,
+            base_name="all-MiniLM-L6-v2",
+            output=str(tmp_path / name),
+            dynamics_table=str(tmp_path / f"{name}.parquet"),
+            cost=str(tmp_path / f"{name}.json"),
+            label="test",
+        )
+        rows = read_rows(tmp_path / f"{name}.parquet", "dynamics").to_pylist()
+        return tmp_path / name, rows, json.loads((tmp_path / f"{name}.json").read_text())
+
+    return run
+
+
+def vectors(folder, texts=("Return a random choice.", "Compute the median of data.")):
+    return encode(load_encoder(folder, "fp32"), list(texts), "document", 64, 512)
+
+
+def test_the_loss_is_the_formula_and_counts_active_triplets():
+    loss = CosineTripletLoss.__new__(CosineTripletLoss)
+    torch.nn.Module.__init__(loss)
+    from sentence_transformers.sentence_transformer.losses import TripletDistanceMetric
+
+    loss.distance_metric, loss.triplet_margin = TripletDistanceMetric.COSINE, 0.2
+    generator = torch.Generator().manual_seed(0)
+    query, positive, negative = (torch.randn(50, 8, generator=generator) for _ in range(3))
+    cosine = torch.nn.functional.cosine_similarity
+    expected = (cosine(query, negative) - cosine(query, positive) + 0.2).clamp(min=0)
+    assert loss.compute_loss_from_embeddings([query, positive, negative], None).item() == pytest.approx(
+        expected.mean().item(), abs=1e-6
+    )
+    assert loss.active == pytest.approx((expected > 0).float().mean().item())
+
+
+def test_full_training_records_every_step_and_moves_the_model(train, base_model):
+    folder, rows, cost = train("full")
+    assert [row["step"] for row in rows] == [0, 1, 2, 3]
+    assert rows[0]["loss"] is None
+    assert rows[0]["weight_drift"] == 0
+    for row in rows[1:]:
+        assert row["loss"] >= 0
+        assert row["grad_norm"] >= 0
+        assert 0 <= row["active_triplets"] <= 1
+    assert 0 < rows[1]["weight_drift"] < rows[3]["weight_drift"] < 0.1
+    assert [row["dev_RR@10"] is not None for row in rows] == [True, False, True, True]
+    assert all(0 < row["dev_RR@10"] <= 1 for row in rows if row["dev_RR@10"] is not None)
+    assert cost["training_time"] > 0
+    assert cost["trainable_parameters"] > 22_000_000
+    assert not np.allclose(vectors(folder), vectors(base_model), atol=1e-4)
+
+
+def test_the_trained_model_loads_with_sentence_transformers_as_the_base_does(train, base_model):
+    from sentence_transformers import SentenceTransformer
+
+    folder, _, _ = train("full")
+    model, base = SentenceTransformer(str(folder), device="cpu"), SentenceTransformer(str(base_model), device="cpu")
+    assert model.max_seq_length == base.max_seq_length
+    model.max_seq_length = 64
+    np.testing.assert_allclose(model.encode(["Return a random choice."]), vectors(folder)[:1], atol=2e-6)
+    assert not list(folder.rglob("*.bin"))
+
+
+def test_lora_is_merged_and_its_adapter_gives_the_same_vectors(train, base_model):
+    from backfire.cost import _with_adapter
+
+    folder, rows, cost = train("lora", method="lora", lora=LORA, learning_rate=1e-2)
+    assert cost["trainable_parameters"] == 6 * 2 * 2 * 384 * 4
+    assert rows[-1]["weight_drift"] > 0
+    unmerged = encode(_with_adapter(str(base_model), str(folder / "adapter"), "fp32"), ["a b c"], "query", 64, 512)
+    np.testing.assert_allclose(unmerged, vectors(folder, ["a b c"]), atol=1e-5)
+    assert not np.allclose(unmerged, vectors(base_model, ["a b c"]), atol=1e-4)
+    config = json.loads((folder / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "all-MiniLM-L6-v2"
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(train):
+    digests = [
+        (train(name, seed=seed)[0] / "model.safetensors").read_bytes() for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    assert digests[0] == digests[1]
+    assert digests[0] != digests[2]
+
+
+def test_training_starts_from_another_variant(train):
+    first, rows, _ = train("first", learning_rate=1e-4)
+    _, continued, _ = train("second", start=first, learning_rate=1e-6)
+    assert continued[0]["dev_RR@10"] == rows[-1]["dev_RR@10"]
+
+
+def test_a_target_that_fits_no_layer_names_the_layers(train, tmp_path):
+    with pytest.raises(BackfireError, match="fit no layer") as caught:
+        train("bad", method="lora", lora=LORA | {"target_modules": ["q_proj"]})
+    assert "query" in caught.value.hint
+    assert not (tmp_path / "bad").exists()
+
+
+def test_divergence_is_an_error_and_leaves_no_model(train, tmp_path):
+    with pytest.raises(BackfireError, match="the loss is") as caught:
+        train("diverged", learning_rate=1.0, epochs=40, max_grad_norm=1e30, warmup_ratio=0.0, weight_decay=0.0)
+    assert "learning rate" in caught.value.hint
+    assert not (tmp_path / "diverged").exists()
