@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from backfire.formats.atomic import write_json
 from backfire.formats.tables import write_rows
 from backfire.geometry import UNITS
+from backfire.settings import checked
 
 VARIANTS = ["base", "full_bm25", "full_hard", "lora_bm25", "lora_hard"]
 TRAINED = VARIANTS[1:]
@@ -168,3 +170,31 @@ class Example:
             splits = {split: {"queries": 250, "qrels": 263} for split in SPLITS}
             write_json(paths[collection], {"source": collection, "corpus": corpus, "splits": splits, "notes": []})
         return paths
+
+
+def example_config(root: Path, verdicts: dict[str, str], seeds: int = 1, extra: str | None = "vaswani") -> dict:
+    """A checked configuration of the study whose variants are named in `verdicts`, <method>_<negatives> each."""
+    collections = {
+        "pydocs": {"corpus": "pydocs", "train": "pydocs/train", "splits": {s: f"pydocs/{s}" for s in SPLITS}}
+    }
+    if extra:
+        collections[extra] = {"corpus": extra, "splits": {"test": f"{extra}/test"}}
+    variants: dict[str, dict] = {"base": {"method": "none"}}
+    for name in verdicts:
+        method, _, source = name.partition("_")
+        variants[name] = {"method": method, "triples": source}
+        if method == "lora":
+            variants[name] |= {"lora": {"rank": 8}, "learning_rate": 2e-4}
+    triples = {source: {"negatives": source, "depth": 200, "size": 600} for source in ("random", "bm25", "hard")}
+    config = {
+        "study": "example",
+        "base_model": "sentence-transformers/all-MiniLM-L6-v2",
+        "seeds": list(range(seeds)),
+        "collections": collections,
+        "train_on": "pydocs",
+        "primary": dict(zip(("collection", "split", "measure"), PRIMARY, strict=True)),
+        "triples": triples,
+        "variants": variants,
+    }
+    schema = yaml.safe_load((root / "workflow/schemas/config.yaml").read_text(encoding="utf-8"))
+    return checked(config, schema)

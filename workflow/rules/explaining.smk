@@ -142,6 +142,11 @@ rule measure_latency:
         "results/{study}/logs/measure_latency/{variant}/seed-{seed}.log",
     benchmark:
         "results/{study}/benchmarks/measure_latency/{variant}/seed-{seed}.tsv"
+    threads: THREADS
+    resources:
+        mem_mb=4000,
+        runtime=30,
+        gpu=GPU,
     params:
         cfg={
             "count": STUDY.config["latency"]["queries"],
@@ -149,11 +154,6 @@ rule measure_latency:
             "precision": STUDY.config["encoding"]["precision"],
         },
         code=code("measure_latency"),
-    threads: THREADS
-    resources:
-        mem_mb=4000,
-        runtime=30,
-        gpu=GPU,
     script:
         "../scripts/measure_latency.py"
 
@@ -181,12 +181,12 @@ rule collect_cost:
         "results/{study}/logs/collect_cost.log",
     benchmark:
         "results/{study}/benchmarks/collect_cost.tsv"
-    params:
-        cfg={"runs": STUDY.runs},
-        code=code("collect_cost"),
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        cfg={"runs": STUDY.runs},
+        code=code("collect_cost"),
     script:
         "../scripts/collect_cost.py"

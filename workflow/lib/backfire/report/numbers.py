@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 MINUS = "\N{MINUS SIGN}"
 MISSING = "\N{EM DASH}"
+SPACE = "\N{NO-BREAK SPACE}"
 
 
 def plain(value: float | None, digits: int = 4) -> str:
@@ -37,9 +38,8 @@ def count(number: int | float, noun: str = "", many: str | None = None) -> str:
 
 
 def rate(value: float) -> str:
-    """A learning rate: `2e-5`."""
-    mantissa, exponent = f"{value:e}".split("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
+    """A learning rate in full: `0.00002`."""
+    return f"{value:.12f}".rstrip("0").rstrip(".")
 
 
 def quantity(value: float | None, unit: str) -> str:
@@ -49,12 +49,12 @@ def quantity(value: float | None, unit: str) -> str:
     if unit == "count":
         return count(value)
     if unit == "s" and value >= 7200:
-        return f"{value / 3600:.1f} h"
+        return f"{value / 3600:.1f}{SPACE}h"
     if unit == "s" and value >= 120:
-        return f"{value / 60:.1f} min"
+        return f"{value / 60:.1f}{SPACE}min"
     if unit == "MiB" and value >= 4096:
-        return f"{value / 1024:.1f} GiB"
-    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+        return f"{value / 1024:.1f}{SPACE}GiB"
+    return f"{value:,.0f}{SPACE}{unit}" if value >= 100 else f"{value:.3g}{SPACE}{unit}"
 
 
 def names(items: Iterable[str]) -> str:

@@ -1,0 +1,213 @@
+"""The page: whole, self-contained, escaped, the same bytes twice, with every variant, verdict and number."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from example_study import PRIMARY, VERDICTS, Example, example_config
+
+from backfire.charts.cost import plot_cost
+from backfire.charts.dynamics import plot_dynamics
+from backfire.charts.effects import plot_effects
+from backfire.charts.projection import plot_projection
+from backfire.formats.atomic import write_json
+from backfire.formats.tables import read_rows
+from backfire.report.method import flattened
+from backfire.report.numbers import interval, p_value, plain, quantity, signed
+from backfire.report.page import LARGEST_SVG, picture, write_report
+from backfire.verdict import sentence
+
+VOID = {"meta", "img", "line", "br", "hr", "link"}
+VERSIONS = {"python": "3.11.7", "torch": "2.13.0"}
+
+
+class Page(HTMLParser):
+    """What a page loads, links, names and says, and whether its tags match."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.open, self.loads, self.links, self.ids, self.tags, self.words = [], [], [], set(), set(), []
+        self.pictures = []
+        self.feed(html)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.tags.add(tag)
+        self.ids.update([found["id"]] if "id" in found else [])
+        self.loads += [found[key] for key in ("src", "srcset", "data", "poster", "action") if key in found]
+        self.links += [found[key] for key in ("href", "xlink:href") if key in found]
+        if tag == "img":
+            self.pictures.append(found)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split(" ")).replace("\n", " ")
+
+
+def render(study: Example, config: dict, root, **changes) -> str:
+    folder = study.folder
+    comparison, cost, dynamics = study.comparison(), study.cost(), study.dynamics()
+    figures = {name: (folder / f"{name}.svg", folder / f"{name}.png") for name in ("dynamics", "projection", "effects")}
+    figures["cost"] = folder / "cost.svg", folder / "cost.png"
+    plot_dynamics(dynamics, study.runs, study.variants, *figures["dynamics"])
+    plot_projection(study.projection(), study.variants, *figures["projection"])
+    plot_effects(comparison, PRIMARY, 0.05, study.variants, *figures["effects"])
+    plot_cost(cost, study.variants, *figures["cost"])
+    settings = {
+        "manifests": study.manifests(),
+        "versions": VERSIONS,
+        "command": "snakemake --cores 8",
+        "template": root / "workflow/report/report.html.j2",
+        "css": root / "workflow/report/style.css",
+        "output": folder / "report.html",
+    }
+    write_report(
+        comparison=comparison,
+        geometry=study.geometry(),
+        cost=cost,
+        dynamics=dynamics,
+        runs=study.runs,
+        figures=figures,
+        config=config,
+        variants=study.variants,
+        **settings | changes,
+    )
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory, root):
+    study = Example(tmp_path_factory.mktemp("study"))
+    return study, render(study, example_config(root, VERDICTS), root)
+
+
+def test_nothing_is_loaded_from_anywhere(rendered):
+    _, html = rendered
+    page = Page(html)
+    assert len(page.loads) == 4 and all(load.startswith("data:image/") for load in page.loads)
+    assert all(link.startswith("#") for link in page.links)
+    assert not page.tags & {"script", "link", "iframe", "object", "embed", "base"}
+    assert not re.search(r"url\(|@import", html.split("</style>")[0])
+    assert not re.search(r"\bon\w+=", re.sub(r"data:[^\"]+", "", html))
+
+
+def test_page_is_light_accessible_and_whole(rendered):
+    _, html = rendered
+    page = Page(html)
+    assert len(html) < 3_000_000
+    assert html.count("<h1>") == 1
+    assert {link[1:] for link in page.links} <= page.ids
+    assert all(len(picture["alt"]) > 30 for picture in page.pictures)
+
+
+def test_every_comparison_is_there_as_formatted(rendered):
+    study, html = rendered
+    text = Page(html).text
+    for row in read_rows(study.path("comparison.parquet"), "comparison").to_pylist():
+        assert row["variant"] in text and f"{row['collection']}/{row['split']}" in text
+        assert plain(row["mean"]) in text
+        if row["variant"] != "base":
+            assert signed(row["delta"]) in text and interval(row["ci_low"], row["ci_high"]) in text
+            assert f"p {p_value(row['p_adjusted'])} · {row['wins']} / {row['ties']} / {row['losses']}" in text
+    # A badge in each cell of 4 query sets by 4 measures, and on the card, for each of 4 variants; one in the legend.
+    assert re.findall(r'<span class="badge (\w+)"', html).count("HARMS") == 2 * (16 + 1) + 1
+
+
+def test_verdict_sentences_come_from_the_verdict(rendered):
+    study, html = rendered
+    text = Page(html).text.replace("\N{NO-BREAK SPACE}%", " %")
+    for row in read_rows(study.path("comparison.parquet"), "comparison").to_pylist():
+        if (row["collection"], row["split"], row["measure"]) == PRIMARY and row["variant"] != "base":
+            assert sentence(row) in text
+
+
+def test_geometry_cost_and_training_are_there_as_formatted(rendered):
+    study, html = rendered
+    text = Page(html).text
+    for row in read_rows(study.path("geometry.parquet"), "geometry").to_pylist():
+        if row["unit"] != "count":
+            assert plain(row["value"], 3) in text
+    for row in read_rows(study.path("cost.parquet"), "cost").to_pylist():
+        assert quantity(row["value"], row["unit"]) in text
+    curve = read_rows(study.path("dynamics-0.parquet"), "dynamics")
+    assert f"{100 * curve['weight_drift'][-1].as_py():.2f} %" in text
+    assert f"{curve['dev_RR@10'][0].as_py():.3f} \N{RIGHTWARDS ARROW}" in text
+
+
+def test_settings_versions_data_and_command_are_there(rendered):
+    _, html = rendered
+    text = Page(html).text
+    assert "snakemake --cores 8" in text and "2.13.0" in text
+    assert "learning_rate: 0.0002" in text and "resamples: 10000" in text
+    assert "ab" * 32 in text and "corpus \N{RIGHTWARDS ARROW} dropped \N{RIGHTWARDS ARROW} duplicate" in text
+    assert "One seed: the intervals cover query sampling only." in text
+
+
+def test_same_inputs_give_the_same_bytes(rendered, root):
+    study, html = rendered
+    assert render(study, example_config(root, VERDICTS), root) == html
+
+
+def test_hostile_names_are_escaped(tmp_path, root):
+    name = 'full_<script>alert("x")</script>&'
+    study = Example(tmp_path, verdicts={name: "HARMS"}, extra_collection=None)
+    config = example_config(root, {"full_bm25": "HARMS"}, extra=None)
+    config["variants"][name] = config["variants"].pop("full_bm25")
+    config["study"], config["base_model"] = "</title><b>", "</code></pre><img src=x onerror=alert(1)>"
+    manifest = tmp_path / "hostile.json"
+    write_json(manifest, {"</style>": ["<i>", {"a": "</script>"}]})
+    versions, manifests = {"<u>": "</td>"}, {"<s>": manifest}
+    html = render(study, config, root, manifests=manifests, versions=versions)
+    page = Page(html)
+    assert "script" not in page.tags and not page.tags & {"i", "u", "s"} and len(page.pictures) == 4
+    assert name in page.text and config["base_model"] in page.text and "</script>" in page.text
+
+
+def test_several_seeds_are_averaged_and_no_caution_is_shown(tmp_path, root):
+    study = Example(tmp_path, seeds=2)
+    text = Page(render(study, example_config(root, VERDICTS, seeds=2), root)).text
+    assert "One seed" not in text and "2 seeds: averaged." in text and "mean of 2 training seeds" in text
+
+
+def test_study_of_base_alone_still_has_a_page(tmp_path, root):
+    study = Example(tmp_path, verdicts={})
+    text = Page(render(study, example_config(root, {}), root)).text
+    assert "Nothing was fine-tuned" in text and "No variant was trained" in text
+
+
+def test_large_vector_graphics_are_replaced_by_bitmaps(tmp_path):
+    svg, png = tmp_path / "a.svg", tmp_path / "a.png"
+    png.write_bytes(b"bitmap")
+    svg.write_text("<svg/>")
+    assert picture(svg, png).startswith("data:image/svg+xml;base64,")
+    svg.write_text(" " * (LARGEST_SVG + 1))
+    assert picture(svg, png) == "data:image/png;base64,Yml0bWFw"
+
+
+def test_nested_data_become_leaves():
+    data = {"a": {"b": 1200, "c": [1, 2]}, "d": [{"e": None}, {"e": True}], "f": [], "g": {}}
+    arrow = " \N{RIGHTWARDS ARROW} "
+    assert flattened(data) == [
+        (f"a{arrow}b", "1,200"),
+        (f"a{arrow}c", "1, 2"),
+        (f"d{arrow}1{arrow}e", "none"),
+        (f"d{arrow}2{arrow}e", "yes"),
+        ("f", "none"),
+        ("g", "{}"),
+    ]
