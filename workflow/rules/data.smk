@@ -47,13 +47,13 @@ rule export_corpus:
         "data/{collection}/logs/export_corpus.log",
     benchmark:
         "data/{collection}/benchmarks/export_corpus.tsv"
-    params:
-        cfg=lambda w: plain({**corpus_source(w), "size": STUDY.collections[w.collection].size}),
-        code=code("export_corpus"),
     threads: 1
     resources:
         mem_mb=4000,
         runtime=240,
+    params:
+        cfg=lambda w: plain({**corpus_source(w), "size": STUDY.collections[w.collection].size}),
+        code=code("export_corpus"),
     script:
         "../scripts/export_corpus.py"
 
@@ -72,13 +72,13 @@ rule export_queries:
         "data/{collection}/logs/export_queries/{split}.log",
     benchmark:
         "data/{collection}/benchmarks/export_queries/{split}.tsv"
-    params:
-        cfg=lambda w: plain({**corpus_source(w), "split": split_source(w)}),
-        code=code("export_queries"),
     threads: 1
     resources:
         mem_mb=4000,
         runtime=240,
+    params:
+        cfg=lambda w: plain({**corpus_source(w), "split": split_source(w)}),
+        code=code("export_queries"),
     script:
         "../scripts/export_queries.py"
 
@@ -94,11 +94,11 @@ rule describe_collection:
         "data/{collection}/logs/describe_collection.log",
     benchmark:
         "data/{collection}/benchmarks/describe_collection.tsv"
-    params:
-        code=code("describe_collection"),
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        code=code("describe_collection"),
     script:
         "../scripts/describe_collection.py"

@@ -32,9 +32,10 @@ def near_duplicates(texts: Sequence[str], threshold: float = THRESHOLD) -> Itera
     for i in sorted(range(len(sets)), key=lambda i: (len(sets[i]), i)):
         mine = sets[i]
         prefix = len(mine) - math.ceil(threshold * len(mine)) + 1
-        rarest = sorted(mine, key=lambda shingle: (frequency[shingle], shingle))[:prefix]
-        # A shingle that stands in one text only cannot bring two together.
-        rarest = [shingle for shingle in rarest if frequency[shingle] > 1]
+        # The rarest stand in one text only, and so bring no two together.
+        common = [shingle for shingle in mine if frequency[shingle] > 1]
+        prefix -= len(mine) - len(common)
+        rarest = sorted(common, key=lambda shingle: (frequency[shingle], shingle))[:prefix] if prefix > 0 else []
         for j in {j for shingle in rarest for j in postings.get(shingle, ())}:
             if len(sets[j]) < threshold * len(mine):
                 continue

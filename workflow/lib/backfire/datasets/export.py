@@ -6,7 +6,6 @@ Memory holds eight bytes for each passage of the corpus and the queries of one s
 import hashlib
 import logging
 from array import array
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -183,7 +182,7 @@ def _kept_rows(dataset: Any, source: str, limit: int | None, drop_empty: bool, d
 
 def _checked_queries(dataset: Any, source: str) -> dict[str, str]:
     texts: dict[str, str] = {}
-    for query in reading(source, dataset.queries_iter()):
+    for query in reading(source, dataset.queries_iter):
         query_id, text = query.query_id, text_of(query, source)
         _check_id(query_id, "query", source)
         _check_encodable(text, f"the query '{query_id}'", source)
@@ -204,7 +203,7 @@ def _checked_qrels(dataset: Any, source: str, texts: dict[str, str]) -> tuple[di
     """Grades by query and passage, in the order of the source, and the number of judgments read."""
     grades: dict[str, dict[str, int]] = {}
     judged = 0
-    for qrel in reading(source, dataset.qrels_iter()):
+    for qrel in reading(source, dataset.qrels_iter):
         if qrel.query_id not in texts:
             raise BackfireError(
                 f"'{source}': the qrels judge passages for the query '{qrel.query_id}', which is not among the "
@@ -226,7 +225,7 @@ def _check_known(missing: set[str], corpus: str, source: str) -> None:
     if not missing:
         return
     unknown = set(missing)
-    for doc in reading(corpus, load_corpus(corpus).docs_iter()):
+    for doc in reading(corpus, load_corpus(corpus).docs_iter):
         unknown.discard(doc.doc_id)
         if not unknown:
             return
@@ -238,7 +237,7 @@ def _check_known(missing: set[str], corpus: str, source: str) -> None:
 
 
 def _passages(dataset: Any, source: str) -> Iterator[tuple[str, str]]:
-    return ((doc.doc_id, text_of(doc, source)) for doc in reading(source, dataset.docs_iter()))
+    return ((doc.doc_id, text_of(doc, source)) for doc in reading(source, dataset.docs_iter))
 
 
 def _ids(shards: Sequence[str]) -> Iterator[str]:
@@ -283,5 +282,5 @@ def _batches(rows: Iterator[dict]) -> Iterator[list[dict]]:
         yield batch
 
 
-def _tally(read: int, kept: int, dropped: Counter | dict[str, int]) -> dict[str, Any]:
+def _tally(read: int, kept: int, dropped: dict[str, int]) -> dict[str, Any]:
     return {"read": read, "kept": kept, "dropped": {reason: count for reason, count in dropped.items() if count}}

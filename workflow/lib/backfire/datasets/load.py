@@ -1,6 +1,6 @@
 """The one way to a collection: from a source named in the configuration to an `ir_datasets` dataset."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from typing import Any
 
@@ -42,22 +42,25 @@ def load_split(corpus: str, source: str) -> Dataset:
 
 
 def provenance(corpus: str, split: str | None = None) -> dict[str, Any]:
-    """What tells this source from another of the same name: versions of the packages, or digests of the files."""
+    """What tells this source from another of the same name: versions of the packages, or digests of the files.
+
+    For a corpus also its kind and which text stands for a passage.
+    """
     if is_folder(corpus):
-        files = [corpus_file(corpus)] if split is None else [queries_file(corpus), qrels_file(corpus, split)]
-        return {
-            "kind": "folder",
-            "files": {file: file_sha256(file) for file in files},
-            "text": "title and text joined by a space",
-        }
+        if split is not None:
+            return _digests(queries_file(corpus), qrels_file(corpus, split))
+        return {"kind": "folder", "text": "title and text joined by a space", **_digests(corpus_file(corpus))}
     if is_pydocs(corpus):
+        if split is not None:
+            return {"collection_digest": pydocs.collection_digest()}
         return {
             "kind": "pydocs",
-            "versions": package_versions(),
-            "collection_digest": pydocs.collection_digest(),
             "text": "docstring without its first paragraph",
+            "collection_digest": pydocs.collection_digest(),
+            "versions": package_versions(),
         }
-    return {"kind": "ir_datasets", "versions": {"ir_datasets": ir_datasets.__version__}, "text": "default_text()"}
+    versions = {"versions": {"ir_datasets": ir_datasets.__version__}}
+    return versions if split is not None else {"kind": "ir_datasets", "text": "default_text()", **versions}
 
 
 def text_of(record: Any, source: str) -> str:
@@ -70,16 +73,20 @@ def text_of(record: Any, source: str) -> str:
     return record.default_text()
 
 
-def reading(source: str, items: Iterable[Any]) -> Iterator[Any]:
-    """`items` again; a failed download or a missing file becomes an error that names the source."""
+def reading(source: str, start: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+    """What `start()` iterates over; a failed download or a missing file becomes an error that names the source."""
     try:
-        yield from items
+        yield from start()
     except OSError as error:
         raise BackfireError(
             f"'{source}' cannot be read: {type(error).__name__}: {error}",
             "ir_datasets downloads on first use; on a machine without network, put its files under IR_DATASETS_HOME "
             "beforehand, for instance by running the same export where there is a network.",
         ) from error
+
+
+def _digests(*files: str) -> dict[str, Any]:
+    return {"files": {file: file_sha256(file) for file in files}}
 
 
 def _registered(source: str) -> Dataset:
