@@ -1,6 +1,12 @@
 """Encoding: every passage and query becomes a unit vector, and each shard of vectors an index."""
 
 
+def encoding_settings(label):
+    """What both encoding rules take from the configuration, and the name of their progress bar."""
+    keys = ("max_length", "precision", "batch_tokens")
+    return {key: STUDY.config["encoding"][key] for key in keys} | {"label": label}
+
+
 rule encode_corpus:
     """Passages are cut at `encoding.max_length` tokens, encoded and scaled to unit length, a shard per job."""
     input:

@@ -157,3 +157,9 @@ def test_embeddings_of_something_else_are_refused(tmp_path):
     pq.write_table(pa.table({"doc_id": ["a"], "embedding": [[1.0, 2.0]]}), path)
     with pytest.raises(BackfireError, match="with a fixed-size list"):
         read_embeddings(path, "doc_id")
+
+
+def test_a_fraction_does_not_fit_a_whole_column(tmp_path):
+    with pytest.raises(pa.ArrowInvalid):
+        write_rows(tmp_path / "q.parquet", "qrels", [{"query_id": "q", "doc_id": "d", "relevance": 0.5}])
+    assert not list(tmp_path.iterdir())

@@ -88,6 +88,8 @@ def progress(label: str | None, total: int, unit: str):
         unit=unit,
         file=_Lines(sys.stderr),
         mininterval=PROGRESS_SECONDS,
+        # A job that ends sooner says nothing.
+        delay=PROGRESS_SECONDS,
         ascii=" #",
         ncols=100,
         leave=False,

@@ -113,7 +113,7 @@ def write_rows(path: str | Path, kind: str, rows: Iterable[dict] | pa.Table) -> 
         if kind == "dynamics":
             extra = sorted({name for row in rows for name in row} - set(schema.names))
             schema = pa.schema([*schema, *((name, _real) for name in extra)])
-        table = pa.Table.from_pylist(rows, schema=schema)
+        table = _table(rows, schema)
     with replacing(path) as temporary:
         pq.write_table(table, temporary)
 
@@ -123,7 +123,7 @@ def write_batches(path: str | Path, kind: str, batches: Iterable[list[dict]]) ->
     schema, count = SCHEMAS[kind], 0
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for rows in batches:
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+            writer.write_table(_table(rows, schema))
             count += len(rows)
     return count
 
@@ -131,7 +131,9 @@ def write_batches(path: str | Path, kind: str, batches: Iterable[list[dict]]) ->
 def read_rows(path: str | Path, kind: str, columns: list[str] | None = None) -> pa.Table:
     """Read the Parquet table `kind`, its columns checked against the schema; `columns` keeps only those."""
     table = _guarded(path, lambda: pq.read_table(path, columns=columns))
-    expected = SCHEMAS[kind] if columns is None else pa.schema([SCHEMAS[kind].field(name) for name in columns])
+    expected = (
+        SCHEMAS[kind] if columns is None else pa.schema([SCHEMAS[kind].field(name) for name in columns])
+    )
     head = table.schema if kind != "dynamics" else pa.schema(list(table.schema)[: len(expected)])
     _check(path, kind, head, expected)
     return table
@@ -167,14 +169,24 @@ def write_embeddings(path: str | Path, id_column: str, ids: list[str], embedding
 def read_embeddings(path: str | Path, id_column: str) -> tuple[list[str], np.ndarray]:
     """Read ids and the float32 matrix of shape (ids, dimensions) that `write_embeddings` wrote."""
     table = _guarded(path, lambda: pq.read_table(path))
-    if table.schema.names != [id_column, "embedding"] or not pa.types.is_fixed_size_list(table.schema.types[1]):
+    if table.schema.names != [id_column, "embedding"] or not pa.types.is_fixed_size_list(
+        table.schema.types[1]
+    ):
         raise BackfireError(
             f"{path}: columns {table.schema.names}, expected {[id_column, 'embedding']} with a fixed-size list.",
             "delete the file and run again; it was not written by this version of Backfire.",
         )
     column = table["embedding"].combine_chunks()
-    matrix = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), table.schema.types[1].list_size)
+    matrix = (
+        column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), table.schema.types[1].list_size)
+    )
     return table[id_column].to_pylist(), matrix
+
+
+def _table(rows: list[dict], schema: pa.Schema) -> pa.Table:
+    """Rows as a table; inferred first and then cast, since pyarrow truncates 0.5 silently where it is told int32."""
+    columns = [pa.array([row.get(field.name) for row in rows]).cast(field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _guarded(path, read):

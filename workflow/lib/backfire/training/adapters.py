@@ -16,8 +16,6 @@ def attach(model, settings: dict, base_name: str) -> None:
         lora_alpha=settings["alpha"],
         lora_dropout=settings["dropout"],
         target_modules=list(settings["target_modules"]),
-        # Left empty, peft would write the path of a folder that is not there after a move.
-        base_model_name_or_path=base_name,
     )
     try:
         wrapped = get_peft_model(model[0].model, config)
@@ -29,6 +27,7 @@ def attach(model, settings: dict, base_name: str) -> None:
             f"lora.target_modules: {settings['target_modules']} fit no layer of this model.",
             f"its linear layers are named {', '.join(names)}.",
         ) from error
+    # peft notes the folder that the base was loaded from, which need not be there after a move.
     wrapped.peft_config["default"].base_model_name_or_path = base_name
     model[0].model = wrapped
 

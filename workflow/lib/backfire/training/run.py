@@ -50,6 +50,8 @@ def train_variant(
     `settings` is the variant's block of the configuration, `dynamics` the block of that name. The model folder loads
     with `SentenceTransformer(output)`; for LoRA it holds the merged weights, and the adapter in `adapter/`.
     """
+    # Gradients of satisfied triplets leave subnormal numbers in AdamW's state, which slow a CPU down many times.
+    torch.set_flush_denormal(True)
     device = pick_device()
     bf16 = _wants_bf16(settings["precision"], device)
     model = SentenceTransformer(
