@@ -24,10 +24,11 @@ include: "workflow/rules/reporting.smk"
 
 onstart:
     # Wrong base weights stop the run before anything is computed.
-    check_base()
+    verify_base()
 
 
 rule all:
+    default_target: True
     input:
         expand("data/{collection}/manifest.json", collection=STUDY.collections),
         expand(
@@ -40,4 +41,3 @@ rule all:
             ],
             study=STUDY.name,
         ),
-    default_target: True

@@ -63,7 +63,9 @@ def test_another_layout_goes_through_sentence_transformers(base_model, library, 
     shutil.copytree(base_model, folder)
     pooling = folder / "1_Pooling" / "config.json"
     pooling.write_text(
-        json.dumps(json.loads(pooling.read_text()) | {"pooling_mode_mean_tokens": False, "pooling_mode_max_tokens": True})
+        json.dumps(
+            json.loads(pooling.read_text()) | {"pooling_mode_mean_tokens": False, "pooling_mode_max_tokens": True}
+        )
     )
     from sentence_transformers import SentenceTransformer
 

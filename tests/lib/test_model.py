@@ -29,7 +29,9 @@ def test_a_prepared_base_loads_and_holds_no_pickle(base_model, tmp_path):
     (local / ".hidden").mkdir()
     (local / ".hidden" / "config.json").write_text("{}")
     prepare_base(str(local), PINS[NAME].sha256, str(tmp_path / "base"))
-    written = {path.relative_to(tmp_path / "base").as_posix() for path in (tmp_path / "base").rglob("*") if path.is_file()}
+    written = {
+        path.relative_to(tmp_path / "base").as_posix() for path in (tmp_path / "base").rglob("*") if path.is_file()
+    }
     assert WEIGHTS in written
     assert "1_Pooling/config.json" in written
     assert not any(name.endswith(".bin") or name.startswith(".") for name in written)

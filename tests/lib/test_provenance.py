@@ -16,7 +16,9 @@ def tree(tmp_path):
     (package / "sub").mkdir(parents=True)
     for init in (package, package / "sub"):
         (init / "__init__.py").write_text("")
-    (package / "a.py").write_text('"""A."""\n\ndef f(x):\n    """Doc."""\n    from backfire.sub.b import g\n    return g(x)\n')
+    (package / "a.py").write_text(
+        '"""A."""\n\ndef f(x):\n    """Doc."""\n    from backfire.sub.b import g\n    return g(x)\n'
+    )
     (package / "sub" / "b.py").write_text("def g(x):\n    return x + 1\n")
     (package / "c.py").write_text("VALUE = 1\n")
     (tmp_path / "script.py").write_text("from backfire import a\n\na.f(1)\n")

@@ -38,6 +38,8 @@ def test_a_longer_circle_of_variants_is_found(config):
 
 
 def test_key_order_of_the_configuration_does_not_show_in_slices(config):
-    reordered = dict(config, variants={name: dict(reversed(block.items())) for name, block in config["variants"].items()})
+    reordered = dict(
+        config, variants={name: dict(reversed(block.items())) for name, block in config["variants"].items()}
+    )
     left, right = Study(config), Study(reordered)
     assert all(repr(left.variants[name].settings) == repr(right.variants[name].settings) for name in left.variants)

@@ -1,16 +1,23 @@
-"""What every rule file uses: the checked study, fingerprints of code, and wildcards filled in."""
+"""What all rules share: the checked study, fingerprints of code, and wildcards filled in."""
 
 import os
+import sys
 from pathlib import Path
 
 import yaml
 
+ROOT = Path(str(workflow.current_basedir)).parent.parent
+# The workflow runs its own library, installed or not, here and in every job that it starts.
+LIBRARY = str(ROOT / "workflow/lib")
+sys.path.insert(0, LIBRARY)
+os.environ.update(PYTHONPATH=os.pathsep.join([LIBRARY, *filter(None, [os.environ.get("PYTHONPATH")])]))
+
 from backfire.errors import BackfireError
+from backfire.model import check_base
 from backfire.provenance import code_digest, plain
+from backfire.resources import count_gpus
 from backfire.settings import checked
 from backfire.study import BASE, TRAIN, Study
-
-ROOT = Path(str(workflow.current_basedir)).parent.parent
 
 
 def _study() -> Study:
@@ -25,10 +32,18 @@ STUDY = _study()
 # A job of a model takes up to this many cores; locally Snakemake gives it at most what --cores allows.
 THREADS = 8
 # A local run shares the GPUs of this machine; a cluster gives each job its own.
-LOCAL_GPUS = len(list(Path("/dev").glob("nvidia[0-9]*"))) if workflow.local_exec else None
+LOCAL_GPUS = count_gpus() if workflow.local_exec else None
 if LOCAL_GPUS:
     workflow.global_resources.setdefault("gpu", LOCAL_GPUS)
 GPU = 0 if LOCAL_GPUS == 0 else 1
+
+
+def verify_base():
+    """Stop the run when the base on this machine is not the one that is named."""
+    try:
+        check_base(STUDY.config["base_model"], STUDY.config["base_model_sha256"])
+    except BackfireError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def code(rule: str) -> str:
@@ -36,9 +51,11 @@ def code(rule: str) -> str:
     return code_digest(ROOT / f"workflow/scripts/{rule}.py", ROOT / "workflow/lib")
 
 
-def per_run(patterns):
-    """Fill in {variant} and {seed} for every variant and seed that is evaluated."""
-    variants, seeds = zip(*STUDY.runs)
+def per_run(patterns, runs=STUDY.runs):
+    """Fill in {variant} and {seed} for the given runs, or for all that are evaluated."""
+    if not runs:
+        return []
+    variants, seeds = zip(*runs)
     return expand(patterns, zip, variant=variants, seed=seeds, allow_missing=True)
 
 

@@ -1,39 +1,17 @@
 """Data: every collection as tables of passages, queries and judgments, checked and described."""
 
 from backfire.datasets.packages import package_versions
-from backfire.datasets.sources import corpus_file, is_folder, is_pydocs, qrels_file, queries_file
+from backfire.datasets.sources import input_files, is_pydocs
 
-PYDOCS_VERSIONS = package_versions()
-
-
-def corpus_source(w):
-    """What decides the corpus of a collection; for pydocs the versions of the packages that it is made of."""
-    source = STUDY.collections[w.collection].corpus
-    return {"corpus": source, "versions": PYDOCS_VERSIONS} if is_pydocs(source) else {"corpus": source}
-
-
-def split_source(w):
-    """The source of a query set: an ir_datasets id, or for a folder the name under qrels/."""
-    collection = STUDY.collections[w.collection]
-    return collection.train if w.split == TRAIN else collection.splits[w.split]
-
-
-def split_names(w):
-    """Names of all query sets of a collection, that for training included."""
-    collection = STUDY.collections[w.collection]
-    return [*([TRAIN] if collection.train else []), *collection.splits]
-
-
-def corpus_files(w):
-    """The file of the passages, when the corpus is a folder: an edit runs the study again."""
-    source = STUDY.collections[w.collection].corpus
-    return [corpus_file(source)] if is_folder(source) else []
-
-
-def split_files(w):
-    """The files of queries and judgments, when the corpus is a folder."""
-    source = STUDY.collections[w.collection].corpus
-    return [queries_file(source), qrels_file(source, split_source(w))] if is_folder(source) else []
+# pydocs is made of installed packages: another version of one is another corpus.
+CORPORA = {
+    name: {
+        "corpus": collection.corpus,
+        "size": collection.size,
+        **({"versions": package_versions()} if is_pydocs(collection.corpus) else {}),
+    }
+    for name, collection in STUDY.collections.items()
+}
 
 
 rule export_corpus:
@@ -47,6 +25,8 @@ rule export_corpus:
         "data/{collection}/logs/export_corpus.log",
     benchmark:
         "data/{collection}/benchmarks/export_corpus.tsv"
+    conda:
+        "../../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -72,6 +52,8 @@ rule export_queries:
         "data/{collection}/logs/export_queries/{split}.log",
     benchmark:
         "data/{collection}/benchmarks/export_queries/{split}.tsv"
+    conda:
+        "../../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -94,6 +76,8 @@ rule describe_collection:
         "data/{collection}/logs/describe_collection.log",
     benchmark:
         "data/{collection}/benchmarks/describe_collection.tsv"
+    conda:
+        "../../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=1000,

@@ -1,10 +1,6 @@
 """Encoding: every passage and query becomes a unit vector, and each shard of vectors an index."""
 
-
-def encoding_settings(label):
-    """What both encoding rules take from the configuration, and the name of their progress bar."""
-    keys = ("max_length", "precision", "batch_tokens")
-    return {key: STUDY.config["encoding"][key] for key in keys} | {"label": label}
+ENCODING = {key: STUDY.config["encoding"][key] for key in ("max_length", "precision", "batch_tokens")}
 
 
 rule encode_corpus:
@@ -19,14 +15,16 @@ rule encode_corpus:
         "results/{study}/logs/encode_corpus/{variant}/seed-{seed}/{collection}-{shard}-of-{shards}.log",
     benchmark:
         "results/{study}/benchmarks/encode_corpus/{variant}/seed-{seed}/{collection}-{shard}-of-{shards}.tsv"
-    params:
-        cfg=lambda w: encoding_settings(label=f"encode {w.variant} seed {w.seed} {w.collection} {w.shard}/{w.shards}"),
-        code=code("encode_corpus"),
+    conda:
+        "../../envs/encode.yaml"
     threads: THREADS
     resources:
         mem_mb=4000,
         runtime=120,
         gpu=GPU,
+    params:
+        cfg=lambda w: ENCODING | {"label": f"encode {w.variant} seed {w.seed} {w.collection} {w.shard}/{w.shards}"},
+        code=code("encode_corpus"),
     script:
         "../scripts/encode_corpus.py"
 
@@ -42,13 +40,15 @@ rule encode_queries:
         "results/{study}/logs/encode_queries/{variant}/seed-{seed}/{collection}-{split}.log",
     benchmark:
         "results/{study}/benchmarks/encode_queries/{variant}/seed-{seed}/{collection}-{split}.tsv"
-    params:
-        cfg=lambda w: encoding_settings(label=f"encode {w.variant} seed {w.seed} queries {w.collection}/{w.split}"),
-        code=code("encode_queries"),
-    threads: THREADS
+    conda:
+        "../../envs/encode.yaml"
+    threads: THREADS // 2
     resources:
         mem_mb=4000,
         runtime=60,
         gpu=GPU,
+    params:
+        cfg=lambda w: ENCODING | {"label": f"encode {w.variant} seed {w.seed} queries {w.collection}/{w.split}"},
+        code=code("encode_queries"),
     script:
         "../scripts/encode_queries.py"

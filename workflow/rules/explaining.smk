@@ -1,26 +1,6 @@
 """Explaining: the shape of each model's embedding space, one map for all of them, and what each costs."""
 
 
-def judged_split(collection):
-    """The split whose relevant pairs geometry looks at: the primary one, else a collection's first."""
-    primary, split, _ = STUDY.primary
-    return split if collection == primary else next(iter(STUDY.collections[collection].splits))
-
-
-def mapped_models():
-    """(variant, seed) of every model on the map: the first seed of each variant, base first."""
-    first = {}
-    for variant, seed in STUDY.runs:
-        first.setdefault(variant, seed)
-    return sorted(first.items(), key=lambda model: model[0] != "base")
-
-
-def per_mapped_model(patterns):
-    """Fill in {variant} and {seed} for the models on the map; for each pattern, the models in order."""
-    variants, seeds = zip(*mapped_models())
-    return expand(patterns, zip, variant=variants, seed=seeds, allow_missing=True)
-
-
 rule measure_geometry:
     """Embedding statistics are taken over passages sampled by id, and over the relevant pairs of one split."""
     input:
@@ -29,12 +9,12 @@ rule measure_geometry:
         ),
         queries=lambda w: expand(
             "results/{study}/embeddings/{variant}/seed-{seed}/{collection}/queries/{split}.parquet",
-            split=judged_split(w.collection),
+            split=STUDY.judged_split(w.collection),
             **w,
         ),
         qrels=lambda w: expand(
             "data/{collection}/qrels/{split}.parquet",
-            split=judged_split(w.collection),
+            split=STUDY.judged_split(w.collection),
             collection=w.collection,
         ),
     output:
@@ -43,6 +23,8 @@ rule measure_geometry:
         "results/{study}/logs/measure_geometry/{variant}/seed-{seed}/{collection}.log",
     benchmark:
         "results/{study}/benchmarks/measure_geometry/{variant}/seed-{seed}/{collection}.tsv"
+    conda:
+        "../../envs/analyse.yaml"
     threads: 1
     resources:
         mem_mb=8000,
@@ -76,6 +58,8 @@ rule collect_geometry:
         "results/{study}/logs/collect_geometry.log",
     benchmark:
         "results/{study}/benchmarks/collect_geometry.tsv"
+    conda:
+        "../../envs/analyse.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -89,22 +73,24 @@ rule collect_geometry:
 rule project_embeddings:
     """UMAP is fitted once on the base's passages; all models place the same passages and queries on that map."""
     input:
-        shards=per_mapped_model(
+        shards=per_run(
             expand(
                 per_shard(
                     "results/{study}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet"
                 ),
                 collection=STUDY.primary[0],
                 allow_missing=True,
-            )
+            ),
+            STUDY.first_runs,
         ),
-        queries=per_mapped_model(
+        queries=per_run(
             expand(
                 "results/{study}/embeddings/{variant}/seed-{seed}/{collection}/queries/{split}.parquet",
                 collection=STUDY.primary[0],
                 split=STUDY.primary[1],
                 allow_missing=True,
-            )
+            ),
+            STUDY.first_runs,
         ),
     output:
         "results/{study}/projection.parquet",
@@ -112,6 +98,8 @@ rule project_embeddings:
         "results/{study}/logs/project_embeddings.log",
     benchmark:
         "results/{study}/benchmarks/project_embeddings.tsv"
+    conda:
+        "../../envs/analyse.yaml"
     threads: 1
     resources:
         mem_mb=8000,
@@ -119,7 +107,7 @@ rule project_embeddings:
     params:
         cfg={
             "min_dist": STUDY.config["projection"]["min_dist"],
-            "models": [list(model) for model in mapped_models()],
+            "models": [list(run) for run in STUDY.first_runs],
             "neighbors": STUDY.config["projection"]["neighbors"],
             "passages": STUDY.config["projection"]["passages"],
             "sampled_queries": STUDY.config["projection"]["queries"],
@@ -142,6 +130,8 @@ rule measure_latency:
         "results/{study}/logs/measure_latency/{variant}/seed-{seed}.log",
     benchmark:
         "results/{study}/benchmarks/measure_latency/{variant}/seed-{seed}.tsv"
+    conda:
+        "../../envs/encode.yaml"
     threads: THREADS
     resources:
         mem_mb=4000,
@@ -162,12 +152,7 @@ rule collect_cost:
     """Training time, encoding rate, query latency, memory and parameters of every model are put in one table."""
     input:
         latency=per_run("results/{study}/cost/{variant}/seed-{seed}/latency.json"),
-        training=expand(
-            "results/{study}/cost/{variant}/seed-{seed}/training.json",
-            variant=STUDY.trained,
-            seed=STUDY.seeds,
-            allow_missing=True,
-        ),
+        training=per_run("results/{study}/cost/{variant}/seed-{seed}/training.json", STUDY.trained_runs),
         encoding=expand(
             per_shard(
                 per_run("results/{study}/cost/{variant}/seed-{seed}/encoding-{collection}-{shard}-of-{shards}.json")
@@ -181,6 +166,8 @@ rule collect_cost:
         "results/{study}/logs/collect_cost.log",
     benchmark:
         "results/{study}/benchmarks/collect_cost.tsv"
+    conda:
+        "../../envs/analyse.yaml"
     threads: 1
     resources:
         mem_mb=1000,

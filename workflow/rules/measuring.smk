@@ -12,6 +12,8 @@ rule measure_run:
         "results/{study}/logs/measure_run/{variant}/seed-{seed}.log",
     benchmark:
         "results/{study}/benchmarks/measure_run/{variant}/seed-{seed}.tsv"
+    conda:
+        "../../envs/analyse.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -33,6 +35,8 @@ rule collect_measures:
         "results/{study}/logs/collect_measures.log",
     benchmark:
         "results/{study}/benchmarks/collect_measures.tsv"
+    conda:
+        "../../envs/analyse.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -55,6 +59,8 @@ rule compare_variants:
         "results/{study}/logs/compare_variants.log",
     benchmark:
         "results/{study}/benchmarks/compare_variants.tsv"
+    conda:
+        "../../envs/analyse.yaml"
     threads: 1
     resources:
         mem_mb=4000,

@@ -11,6 +11,8 @@ rule index_shard:
         "results/{study}/logs/index_shard/{variant}/seed-{seed}/{collection}-{shard}-of-{shards}.log",
     benchmark:
         "results/{study}/benchmarks/index_shard/{variant}/seed-{seed}/{collection}-{shard}-of-{shards}.tsv"
+    conda:
+        "../../envs/encode.yaml"
     threads: THREADS
     resources:
         mem_mb=lambda w, attempt: 4000 * attempt,
@@ -36,6 +38,8 @@ rule rank:
         "results/{study}/logs/rank/{variant}/seed-{seed}/{collection}-{split}.log",
     benchmark:
         "results/{study}/benchmarks/rank/{variant}/seed-{seed}/{collection}-{split}.tsv"
+    conda:
+        "../../envs/encode.yaml"
     threads: THREADS
     resources:
         mem_mb=lambda w, attempt: 6000 * attempt,

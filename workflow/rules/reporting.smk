@@ -1,7 +1,6 @@
 """Reporting: figures, and one page that says what to do."""
 
-import platform
-from importlib.metadata import PackageNotFoundError, version
+from backfire.provenance import installed_versions
 
 FIGURES = ["dynamics", "projection", "effects", "cost"]
 PACKAGES = [
@@ -25,35 +24,10 @@ PACKAGES = [
 ]
 
 
-def trained_runs():
-    """(variant, seed) of every training run."""
-    return [[variant, seed] for variant, seed in STUDY.runs if STUDY.variants[variant].trained]
-
-
-def per_trained_run(pattern):
-    """Fill in {variant} and {seed} for every training run; an empty list when nothing is trained."""
-    return [
-        path
-        for variant, seed in trained_runs()
-        for path in expand(pattern, variant=variant, seed=seed, allow_missing=True)
-    ]
-
-
-def software():
-    """Versions of what computes the results, as far as it is installed where the workflow is started."""
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
-
-
 rule plot_dynamics:
     """Training curves of all trained variants are drawn, a line per seed."""
     input:
-        tables=per_trained_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet"),
+        tables=per_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet", STUDY.trained_runs),
     output:
         svg=report(
             "results/{study}/figures/dynamics.svg",
@@ -66,12 +40,14 @@ rule plot_dynamics:
         "results/{study}/logs/plot_dynamics.log",
     benchmark:
         "results/{study}/benchmarks/plot_dynamics.tsv"
+    conda:
+        "../../envs/analyse.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=20,
     params:
-        cfg={"runs": trained_runs(), "variants": list(STUDY.variants)},
+        cfg={"runs": [list(run) for run in STUDY.trained_runs], "variants": list(STUDY.variants)},
         code=code("plot_dynamics"),
     script:
         "../scripts/plot_dynamics.py"
@@ -93,6 +69,8 @@ rule plot_projection:
         "results/{study}/logs/plot_projection.log",
     benchmark:
         "results/{study}/benchmarks/plot_projection.tsv"
+    conda:
+        "../../envs/analyse.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -120,6 +98,8 @@ rule plot_effects:
         "results/{study}/logs/plot_effects.log",
     benchmark:
         "results/{study}/benchmarks/plot_effects.tsv"
+    conda:
+        "../../envs/analyse.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -151,6 +131,8 @@ rule plot_cost:
         "results/{study}/logs/plot_cost.log",
     benchmark:
         "results/{study}/benchmarks/plot_cost.tsv"
+    conda:
+        "../../envs/analyse.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -168,7 +150,7 @@ rule write_report:
         comparison="results/{study}/comparison.parquet",
         geometry="results/{study}/geometry.parquet",
         cost="results/{study}/cost.parquet",
-        dynamics=per_trained_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet"),
+        dynamics=per_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet", STUDY.trained_runs),
         manifests=expand("data/{collection}/manifest.json", collection=STUDY.collections),
         svg=expand("results/{study}/figures/{figure}.svg", figure=FIGURES, allow_missing=True),
         png=expand("results/{study}/figures/{figure}.png", figure=FIGURES, allow_missing=True),
@@ -186,6 +168,8 @@ rule write_report:
         "results/{study}/logs/write_report.log",
     benchmark:
         "results/{study}/benchmarks/write_report.tsv"
+    conda:
+        "../../envs/analyse.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -197,9 +181,9 @@ rule write_report:
                 "command": "snakemake --cores 8",
                 "config": STUDY.config,
                 "figures": FIGURES,
-                "runs": trained_runs(),
+                "runs": [list(run) for run in STUDY.trained_runs],
                 "variants": list(STUDY.variants),
-                "versions": software(),
+                "versions": installed_versions(PACKAGES),
             }
         ),
         code=code("write_report"),

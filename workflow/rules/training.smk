@@ -1,15 +1,5 @@
 """Training: the base, verified, and every variant fine-tuned from it."""
 
-from backfire.model import check_base as verify_base
-
-
-def check_base():
-    """Stop the run when the base on this machine is not the one that is named."""
-    try:
-        verify_base(STUDY.config["base_model"], STUDY.config["base_model_sha256"])
-    except BackfireError as error:
-        raise WorkflowError(str(error)) from None
-
 
 rule prepare_base:
     """The base model is taken from this machine or the hub, and its weights are checked against a pinned SHA-256."""
@@ -19,27 +9,23 @@ rule prepare_base:
         "results/{study}/logs/prepare_base.log",
     benchmark:
         "results/{study}/benchmarks/prepare_base.tsv"
-    params:
-        cfg=plain({"name": STUDY.config["base_model"], "sha256": STUDY.config["base_model_sha256"]}),
-        code=code("prepare_base"),
+    conda:
+        "../../envs/train.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=30,
+    params:
+        cfg=plain({"name": STUDY.config["base_model"], "sha256": STUDY.config["base_model_sha256"]}),
+        code=code("prepare_base"),
     script:
         "../scripts/prepare_base.py"
-
-
-def starting_model(w):
-    """The model folder that a variant's training starts from."""
-    variant, seed = STUDY.parent(w.variant, w.seed)
-    return f"results/{{study}}/models/{variant}/seed-{seed}"
 
 
 rule train_variant:
     """Each variant is trained on its triples with the triplet loss on cosine similarity, AdamW and a linear schedule with warm-up; loss, gradient norm, active triplets, weight drift and development measures are recorded as it goes."""
     input:
-        model=starting_model,
+        model=lambda w: "results/{{study}}/models/{}/seed-{}".format(*STUDY.parent(w.variant, w.seed)),
         triples=lambda w: f"results/{{study}}/triples/{STUDY.variants[w.variant].triples}/seed-{{seed}}.parquet",
         corpus=per_shard(f"data/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"),
         queries=f"data/{STUDY.train_on}/queries/train.parquet",
@@ -55,6 +41,13 @@ rule train_variant:
         "results/{study}/benchmarks/train_variant/{variant}/seed-{seed}.tsv"
     wildcard_constraints:
         variant="|".join(STUDY.trained) or "none",
+    conda:
+        "../../envs/train.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        gpu=GPU,
     params:
         cfg=lambda w: plain(
             {
@@ -66,10 +59,5 @@ rule train_variant:
             }
         ),
         code=code("train_variant"),
-    threads: THREADS
-    resources:
-        mem_mb=8000,
-        runtime=240,
-        gpu=GPU,
     script:
         "../scripts/train_variant.py"

@@ -45,7 +45,9 @@ def world(table, tmp_path):
             name = f"{shards}-{reverse}-{number}"
             corpus.append(table(f"corpus-{name}", "corpus", [{"doc_id": i, "text": t} for i, t in rows_here]))
             embeddings.append(str(tmp_path / f"emb-{name}.parquet"))
-            write_embeddings(embeddings[-1], "doc_id", [i for i, _ in rows_here], np.stack([vectors[i] for i, _ in rows_here]))
+            write_embeddings(
+                embeddings[-1], "doc_id", [i for i, _ in rows_here], np.stack([vectors[i] for i, _ in rows_here])
+            )
             indexes.append(str(tmp_path / f"index-{name}.faiss"))
             index_shard(embeddings[-1], "Flat", indexes[-1])
         queries = [{"query_id": i, "text": t} for i, t in list(QUERIES.items())[:: -1 if reverse else 1]]
@@ -94,7 +96,10 @@ def test_bm25_candidates_share_a_word_and_are_ordered(world):
     files = world()
     mine_bm25(files["corpus"], files["queries"], 8, files["candidates"], None)
     rows = [row for row in read_rows(files["candidates"], "candidates").to_pylist() if row["query_id"] == "q2"]
-    assert [row["doc_id"] for row in rows][:2] == ["ifft", "fft"] or [row["doc_id"] for row in rows][:2] == ["fft", "ifft"]
+    assert [row["doc_id"] for row in rows][:2] == ["ifft", "fft"] or [row["doc_id"] for row in rows][:2] == [
+        "fft",
+        "ifft",
+    ]
     assert "svd" not in [row["doc_id"] for row in rows]
     assert [row["rank"] for row in rows] == list(range(1, len(rows) + 1))
     assert all(a["score"] >= b["score"] > 0 for a, b in zip(rows, rows[1:], strict=False))

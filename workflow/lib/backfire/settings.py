@@ -25,9 +25,7 @@ def checked(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
         if isinstance(config.get(block), dict):
             config[block] = {name: entry for name, entry in config[block].items() if entry is not None}
     _fill(config, schema, schema)
-    errors = sorted(
-        Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path))
-    )
+    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path)))
     if errors:
         lines, hints = zip(*(_explain(error, schema) for error in errors), strict=True)
         raise BackfireError(

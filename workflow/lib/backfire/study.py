@@ -24,6 +24,15 @@ class Collection:
     splits: dict[str, str]
     size: int | None
 
+    @property
+    def query_sets(self) -> list[str]:
+        """Names of all query sets, that for training included."""
+        return [*([TRAIN] if self.train else []), *self.splits]
+
+    def source(self, query_set: str) -> str | None:
+        """The source of a query set: an ir_datasets id, or for a folder the name under qrels/."""
+        return self.train if query_set == TRAIN else self.splits[query_set]
+
 
 @dataclass(frozen=True)
 class Triples:
@@ -33,6 +42,11 @@ class Triples:
     negatives: str
     depth: int
     size: int
+
+    @property
+    def candidates(self) -> list[str]:
+        """Name of the candidate list that negatives are drawn from, as hard-200; empty for the random source."""
+        return [] if self.negatives == "random" else [f"{self.negatives}-{self.depth}"]
 
 
 @dataclass(frozen=True)
@@ -68,15 +82,11 @@ class Study:
         self.seeds: list[int] = config["seeds"]
         self.shards: int = config["encoding"]["shards"]
         # Order of the configuration file, which is the order of every table and figure.
-        self.collections = {
-            name: Collection(name=name, **block) for name, block in config["collections"].items()
-        }
+        self.collections = {name: Collection(name=name, **block) for name, block in config["collections"].items()}
         self.triples = {name: Triples(name=name, **block) for name, block in config["triples"].items()}
         self.variants = {name: Variant(name, plain(block)) for name, block in config["variants"].items()}
         self.train_on: str = config["train_on"]
-        self.primary: tuple[str, str, str] = tuple(
-            config["primary"][key] for key in ("collection", "split", "measure")
-        )
+        self.primary: tuple[str, str, str] = tuple(config["primary"][key] for key in ("collection", "split", "measure"))
         self._check_seeds()
         self._check_collections()
         for variant in self.variants.values():
@@ -93,15 +103,29 @@ class Study:
     def runs(self) -> list[tuple[str, int]]:
         """Every (variant, seed) that is evaluated; an untrained variant has seed 0 only."""
         return [
-            (name, seed)
-            for name, variant in self.variants.items()
-            for seed in (self.seeds if variant.trained else [0])
+            (name, seed) for name, variant in self.variants.items() for seed in (self.seeds if variant.trained else [0])
         ]
+
+    @property
+    def trained_runs(self) -> list[tuple[str, int]]:
+        """Every (variant, seed) that is trained."""
+        return [run for run in self.runs if self.variants[run[0]].trained]
+
+    @property
+    def first_runs(self) -> list[tuple[str, int]]:
+        """(variant, first seed) of every variant, base first."""
+        first = {variant: (variant, seed) for variant, seed in reversed(self.runs)}
+        return [first[BASE], *(first[name] for name in self.variants if name != BASE)]
 
     @property
     def evaluations(self) -> list[tuple[str, str]]:
         """Every (collection, split) that is evaluated."""
         return [(name, split) for name, collection in self.collections.items() for split in collection.splits]
+
+    def judged_split(self, collection: str) -> str:
+        """The split whose relevant pairs stand for a collection: the primary one, else its first."""
+        primary, split, _ = self.primary
+        return split if collection == primary else next(iter(self.collections[collection].splits))
 
     def parent(self, variant: str, seed: int | str) -> tuple[str, int | str]:
         """The (variant, seed) whose weights the training of a variant starts from."""

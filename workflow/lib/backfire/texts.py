@@ -16,9 +16,7 @@ def texts_by_id(paths: Iterable[str], kind: str, ids: Collection[str]) -> dict[s
     wanted, found = set(ids), {}
     for path in paths:
         for batch in iterate_rows(path, kind):
-            for row_id, text in zip(
-                batch[_ID_COLUMN[kind]].to_pylist(), batch["text"].to_pylist(), strict=True
-            ):
+            for row_id, text in zip(batch[_ID_COLUMN[kind]].to_pylist(), batch["text"].to_pylist(), strict=True):
                 if row_id in wanted:
                     found[row_id] = text
     missing = wanted - found.keys()

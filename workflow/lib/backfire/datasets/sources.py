@@ -33,6 +33,13 @@ def qrels_file(folder: str, split: str) -> str:
     return _plain_or_packed(f"{folder}/qrels/{split}.tsv")
 
 
+def input_files(corpus: str, split: str | None = None) -> list[str]:
+    """The files that passages, or with `split` its queries and judgments, come from when the corpus is a folder."""
+    if not is_folder(corpus):
+        return []
+    return [corpus_file(corpus)] if split is None else [queries_file(corpus), qrels_file(corpus, split)]
+
+
 def _plain_or_packed(path: str) -> str:
     packed = f"{path}.gz"
     return packed if not Path(path).exists() and Path(packed).exists() else path

@@ -16,9 +16,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "corpus": pa.schema([("doc_id", _text), ("text", _text)]),
     "queries": pa.schema([("query_id", _text), ("text", _text)]),
     "qrels": pa.schema([("query_id", _text), ("doc_id", _text), ("relevance", _whole)]),
-    "candidates": pa.schema(
-        [("query_id", _text), ("doc_id", _text), ("rank", _whole), ("score", pa.float32())]
-    ),
+    "candidates": pa.schema([("query_id", _text), ("doc_id", _text), ("rank", _whole), ("score", pa.float32())]),
     "triples": pa.schema(
         [
             ("query_id", _text),
@@ -71,9 +69,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("unit", _text),
         ]
     ),
-    "cost": pa.schema(
-        [("variant", _text), ("seed", _whole), ("quantity", _text), ("value", _real), ("unit", _text)]
-    ),
+    "cost": pa.schema([("variant", _text), ("seed", _whole), ("quantity", _text), ("value", _real), ("unit", _text)]),
     # kind: "passage" or "query"; x, y: UMAP coordinates in the base's map.
     "projection": pa.schema(
         [
@@ -131,9 +127,7 @@ def write_batches(path: str | Path, kind: str, batches: Iterable[list[dict]]) ->
 def read_rows(path: str | Path, kind: str, columns: list[str] | None = None) -> pa.Table:
     """Read the Parquet table `kind`, its columns checked against the schema; `columns` keeps only those."""
     table = _guarded(path, lambda: pq.read_table(path, columns=columns))
-    expected = (
-        SCHEMAS[kind] if columns is None else pa.schema([SCHEMAS[kind].field(name) for name in columns])
-    )
+    expected = SCHEMAS[kind] if columns is None else pa.schema([SCHEMAS[kind].field(name) for name in columns])
     head = table.schema if kind != "dynamics" else pa.schema(list(table.schema)[: len(expected)])
     _check(path, kind, head, expected)
     return table
@@ -169,17 +163,13 @@ def write_embeddings(path: str | Path, id_column: str, ids: list[str], embedding
 def read_embeddings(path: str | Path, id_column: str) -> tuple[list[str], np.ndarray]:
     """Read ids and the float32 matrix of shape (ids, dimensions) that `write_embeddings` wrote."""
     table = _guarded(path, lambda: pq.read_table(path))
-    if table.schema.names != [id_column, "embedding"] or not pa.types.is_fixed_size_list(
-        table.schema.types[1]
-    ):
+    if table.schema.names != [id_column, "embedding"] or not pa.types.is_fixed_size_list(table.schema.types[1]):
         raise BackfireError(
             f"{path}: columns {table.schema.names}, expected {[id_column, 'embedding']} with a fixed-size list.",
             "delete the file and run again; it was not written by this version of Backfire.",
         )
     column = table["embedding"].combine_chunks()
-    matrix = (
-        column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), table.schema.types[1].list_size)
-    )
+    matrix = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), table.schema.types[1].list_size)
     return table[id_column].to_pylist(), matrix
 
 

@@ -28,9 +28,7 @@ def mine_bm25(corpus: list[str], queries: str, depth: int, output: str, label: s
         for batch in iterate_rows(path, "corpus"):
             doc_ids.extend(batch["doc_id"].to_pylist())
             texts = batch["text"].to_pylist()
-            token_ids.extend(
-                tokenizer.tokenize(texts, update_vocab=True, return_as="ids", show_progress=False)
-            )
+            token_ids.extend(tokenizer.tokenize(texts, update_vocab=True, return_as="ids", show_progress=False))
     retriever = bm25s.BM25(method="lucene", k1=K1, b=B)
     retriever.index((token_ids, tokenizer.get_vocab_dict()), show_progress=False)
     table = read_rows(queries, "queries")

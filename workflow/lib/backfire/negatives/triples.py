@@ -85,9 +85,7 @@ def _listed(candidates: str, seed: int) -> Callable[[str], Iterator[Draw]]:
         columns = (batch[name].to_pylist() for name in ("query_id", "doc_id", "rank"))
         for query_id, doc_id, rank in zip(*columns, strict=True):
             lists[query_id].append((doc_id, rank))
-    return lambda query_id: iter(
-        sorted(lists[query_id], key=lambda draw: (key(seed, query_id, draw[0]), draw[0]))
-    )
+    return lambda query_id: iter(sorted(lists[query_id], key=lambda draw: (key(seed, query_id, draw[0]), draw[0])))
 
 
 def _uniform(corpus: list[str], seed: int) -> Callable[[str], Iterator[Draw]]:

@@ -20,9 +20,7 @@ def attach(model, settings: dict, base_name: str) -> None:
     try:
         wrapped = get_peft_model(model[0].model, config)
     except ValueError as error:
-        names = sorted(
-            {name.rsplit(".", 1)[-1] for name, module in model[0].model.named_modules() if _linear(module)}
-        )
+        names = sorted({name.rsplit(".", 1)[-1] for name, module in model[0].model.named_modules() if _linear(module)})
         raise BackfireError(
             f"lora.target_modules: {settings['target_modules']} fit no layer of this model.",
             f"its linear layers are named {', '.join(names)}.",

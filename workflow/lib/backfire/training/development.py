@@ -24,9 +24,7 @@ class DevelopmentSet:
     passages: dict[str, str]
     qrels: list[tuple[str, str, int]]
 
-    def measure(
-        self, encoder: Encoder, measures: list[str], max_length: int, batch_tokens: int
-    ) -> dict[str, float]:
+    def measure(self, encoder: Encoder, measures: list[str], max_length: int, batch_tokens: int) -> dict[str, float]:
         """Mean of each measure, {name: value}, for the encoder as it is now."""
         doc_ids = list(self.passages)
         queries = encode(encoder, list(self.queries.values()), "query", max_length, batch_tokens)
@@ -49,9 +47,7 @@ def development_set(queries: str, qrels: str, corpus: list[str], size: int, pool
     chosen = set(keyed_sample(relevant_queries, size, "development query"))
     kept = [(row["query_id"], row["doc_id"], row["relevance"]) for row in judged if row["query_id"] in chosen]
     relevant = {doc_id for _, doc_id, relevance in kept if relevance > 0}
-    others = keyed_sample(
-        (doc_id for doc_id in _doc_ids(corpus) if doc_id not in relevant), pool, "development pool"
-    )
+    others = keyed_sample((doc_id for doc_id in _doc_ids(corpus) if doc_id not in relevant), pool, "development pool")
     ids = sorted(relevant | set(others[: max(0, pool - len(relevant))]))
     texts = texts_by_id(corpus, "corpus", ids)
     query_texts = texts_by_id([queries], "queries", chosen)

@@ -13,6 +13,8 @@ from sentence_transformers import (
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
+from transformers import PrinterCallback
+from transformers.utils import logging as transformers_logging
 
 from backfire.encoder import Encoder, native_bf16, pick_device, sentence_transformer_forward
 from backfire.errors import BackfireError
@@ -50,6 +52,7 @@ def train_variant(
     `settings` is the variant's block of the configuration, `dynamics` the block of that name. The model folder loads
     with `SentenceTransformer(output)`; for LoRA it holds the merged weights, and the adapter in `adapter/`.
     """
+    transformers_logging.disable_progress_bar()
     # Gradients of satisfied triplets leave subnormal numbers in AdamW's state, which slow a CPU down many times.
     torch.set_flush_denormal(True)
     device = pick_device()
@@ -75,11 +78,9 @@ def train_variant(
 
     dataset = _dataset(triples, queries, corpus)
     steps = math.ceil(math.ceil(len(dataset) / settings["batch_size"]) * settings["epochs"])
-    loss = CosineTripletLoss(model, settings["loss"]["margin"])
+    loss = CosineTripletLoss(model, settings["loss"]["margin"], bf16)
 
-    development = development_set(
-        development_queries, development_qrels, corpus, dynamics["queries"], dynamics["pool"]
-    )
+    development = development_set(development_queries, development_qrels, corpus, dynamics["queries"], dynamics["pool"])
 
     def measure() -> dict[str, float]:
         return _measured(model, device, bf16, development, dynamics["measures"], settings["max_length"])
@@ -88,11 +89,14 @@ def train_variant(
         recorder = StepRecorder(model, loss, measure, dynamics["interval"], bar)
         trainer = SentenceTransformerTrainer(
             model=model,
-            args=_arguments(scratch, settings, steps, seed, bf16, device),
+            args=_arguments(scratch, settings, steps, seed, device),
             train_dataset=dataset,
             loss=loss,
             callbacks=[recorder],
         )
+        # The recorder says all this, without example texts for a model card that is not written.
+        for callback in (PrinterCallback, trainer.model_card_callback_class):
+            trainer.remove_callback(callback)
         begun = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - begun
@@ -103,9 +107,7 @@ def train_variant(
             adapters.merge(model, str(folder / "adapter"))
             (folder / "adapter" / "README.md").unlink(missing_ok=True)
         model.save_pretrained(str(folder), create_model_card=False, safe_serialization=True)
-        write_json(
-            folder / "training.json", {"settings": settings, "seed": seed, "start": start, "bf16": bf16}
-        )
+        write_json(folder / "training.json", {"settings": settings, "seed": seed, "start": start, "bf16": bf16})
     write_rows(dynamics_table, "dynamics", recorder.rows)
     write_json(
         cost,
@@ -126,7 +128,7 @@ def _dataset(triples: str, queries: str, corpus: list[str]) -> Dataset:
     )
 
 
-def _arguments(scratch: str, settings: dict, steps: int, seed: int, bf16: bool, device):
+def _arguments(scratch: str, settings: dict, steps: int, seed: int, device: torch.device):
     return SentenceTransformerTrainingArguments(
         output_dir=str(Path(scratch)),
         num_train_epochs=settings["epochs"],
@@ -139,7 +141,6 @@ def _arguments(scratch: str, settings: dict, steps: int, seed: int, bf16: bool, 
         optim="adamw_torch_fused",
         seed=seed,
         data_seed=seed,
-        bf16=bf16,
         use_cpu=device.type == "cpu",
         logging_strategy="steps",
         logging_steps=1,
@@ -154,9 +155,7 @@ def _wants_bf16(precision: str, device: torch.device) -> bool:
     """Whether to train under bf16 autocast; the weights and the optimiser's state stay fp32."""
     supported = torch.cuda.is_bf16_supported() if device.type == "cuda" else native_bf16()
     if precision == "bf16" and not supported:
-        raise BackfireError(
-            "precision: bf16, which this machine does not multiply.", "set precision: auto or fp32."
-        )
+        raise BackfireError("precision: bf16, which this machine does not multiply.", "set precision: auto or fp32.")
     return supported and precision != "fp32"
 
 

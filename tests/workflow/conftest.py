@@ -1,0 +1,72 @@
+"""Runs of the real workflow in folders of their own."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Snakemake on a copy of the workflow in `source`, working in `directory`."""
+
+    source: Path
+    directory: Path
+    study: Path
+
+    def run(self, *arguments: str, overlays: tuple[Path, ...] = ()) -> subprocess.CompletedProcess:
+        """Run Snakemake to its end; the exit status is the caller's to check."""
+        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "8", "--directory", str(self.directory)]
+        command += ["--snakefile", str(self.source / "Snakefile")]
+        command += ["--configfile", str(self.study), *map(str, overlays)]
+        return subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
+
+    def succeed(self, *arguments: str, overlays: tuple[Path, ...] = ()) -> str:
+        """Run, expect success, and give all that was printed."""
+        done = self.run(*arguments, overlays=overlays)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+        return done.stdout + done.stderr
+
+    def planned(self, *arguments: str, overlays: tuple[Path, ...] = ()) -> list[str]:
+        """Rules that a dry run would run, with the wildcards of each, sorted; `all` left out."""
+        text = self.succeed("-n", *arguments, overlays=overlays)
+        jobs, rule = [], None
+        for line in text.splitlines():
+            if line.startswith(("rule ", "localrule ")):
+                rule = line.split()[1].rstrip(":")
+                if rule != "all":
+                    jobs.append(rule)
+            elif line.strip().startswith("wildcards:") and rule and jobs and jobs[-1] == rule:
+                pairs = dict(pair.split("=") for pair in line.split("wildcards:")[1].strip().split(", "))
+                kept = {name: pairs[name] for name in pairs if name not in ("study", "collection", "seed", "shards")}
+                jobs[-1] = " ".join([rule, *kept.values()])
+        return sorted(jobs)
+
+
+def copy_of_the_workflow(target: Path) -> Path:
+    """What a clone holds, copied so that a test may edit it."""
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_bytes((ROOT / name).read_bytes())
+    return target
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Engine:
+    """The tiny study, run once in a copy of the workflow; tests may edit the copy if they put it back."""
+    source = copy_of_the_workflow(tmp_path_factory.mktemp("tiny"))
+    engine = Engine(source, source, source / "tests/studies/tiny.yaml")
+    engine.succeed()
+    return engine

@@ -1,0 +1,174 @@
+"""The house: one script per rule, imports that go one way, and a DAG that loads nothing heavy."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+# Lowest first. A module may import those before it, and those of its own group.
+LAYERS = [
+    ["errors", "keyed", "logs", "provenance", "resources"],
+    ["formats"],
+    ["settings", "study", "texts", "sampling"],
+    ["model", "encoder", "datasets"],
+    ["measures", "index", "search", "encoding"],
+    ["negatives", "training"],
+    ["verdict", "significance", "comparison"],
+    ["geometry", "projection", "cost"],
+    ["charts"],
+    ["report"],
+]
+# What no DAG may load: it would be paid on every dry run, and by every job on a cluster.
+HEAVY = {
+    "accelerate", "bm25s", "datasets", "faiss", "ir_datasets", "ir_measures", "matplotlib", "numba", "numpy", "pandas",
+    "peft", "pyarrow", "scipy", "sentence_transformers", "sklearn", "statsmodels", "torch", "transformers", "umap",
+}  # fmt: skip
+
+
+def rule_texts(root):
+    """{rule name: its text} over all rule files."""
+    texts = {}
+    for path in sorted((root / "workflow/rules").glob("*.smk")):
+        parts = re.split(r"^rule (\w+):\n", path.read_text(), flags=re.MULTILINE)
+        texts |= dict(zip(parts[1::2], parts[2::2], strict=True))
+    assert texts
+    return texts
+
+
+def imports(path):
+    """Names of the package's modules that a file imports, as (first part after the package)."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("backfire."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.ImportFrom) and node.module == "backfire":
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.Import):
+            found.update(alias.name.split(".")[1] for alias in node.names if alias.name.startswith("backfire."))
+    return found
+
+
+def test_every_rule_has_its_script_and_every_script_its_rule(root):
+    scripts = {path.stem for path in (root / "workflow/scripts").glob("*.py")}
+    assert scripts == set(rule_texts(root))
+
+
+@pytest.mark.parametrize("part", ["input", "output", "log", "benchmark", "params", "threads", "resources", "script"])
+def test_every_rule_says(root, part):
+    pattern = re.compile(rf"^    {part}:", re.MULTILINE)
+    missing = {name for name, text in rule_texts(root).items() if not pattern.search(text)}
+    # The base is not made from a file of the study.
+    assert missing - ({"prepare_base"} if part == "input" else set()) == set()
+
+
+def test_every_rule_names_its_code_environment_and_method(root):
+    for name, text in rule_texts(root).items():
+        assert f'code=code("{name}")' in text, name
+        assert f'"../scripts/{name}.py"' in text, name
+        assert re.search(r'^    conda:\n        "../../envs/\w+\.yaml"', text, re.MULTILINE), name
+        assert re.match(r'    """[A-Z].{20,}?\."""\n', text), (
+            f"{name}: its docstring is a sentence of a methods section"
+        )
+
+
+def test_scripts_are_thin_and_never_read_the_configuration(root):
+    for path in (root / "workflow/scripts").glob("*.py"):
+        text = path.read_text()
+        assert 8 <= len(text.splitlines()) <= 60, path.name
+        assert "snakemake.config" not in text, path.name
+        assert ast.get_docstring(ast.parse(text)), path.name
+        assert imports(path) - {"logs"}, f"{path.name} calls no library function"
+
+
+def test_the_library_never_imports_the_engine_or_reads_the_configuration_file(root):
+    for path in (root / "workflow/lib").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        names = {
+            alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+        } | {(node.module or "").split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert "snakemake" not in names, path
+        assert not re.search(r"open\(.*config\.yaml|Path\(.*config\.yaml", path.read_text()), path
+
+
+def test_imports_go_one_way(root):
+    package = root / "workflow/lib/backfire"
+    order = {name: level for level, group in enumerate(LAYERS) for name in group}
+    for path in package.rglob("*.py"):
+        here = path.relative_to(package).parts[0].removesuffix(".py")
+        if here == "__init__":
+            continue
+        for name in imports(path):
+            assert order[name] <= order[here], f"{path.relative_to(package)} imports {name}, which is above it"
+
+
+def test_there_is_no_circle_of_modules(root):
+    package = root / "workflow/lib/backfire"
+    graph = {}
+    for path in package.rglob("*.py"):
+        here = path.relative_to(package).parts[0].removesuffix(".py")
+        graph.setdefault(here, set()).update(imports(path) - {here})
+
+    def visit(name, trail):
+        assert name not in trail, " -> ".join([*trail, name])
+        for other in graph.get(name, ()):
+            visit(other, [*trail, name])
+
+    for name in graph:
+        visit(name, [])
+
+
+def test_package_inits_are_empty(root):
+    """The fingerprint of code follows modules, not the packages around them."""
+    for path in (root / "workflow/lib").rglob("__init__.py"):
+        assert path.read_text() == "", path
+
+
+def test_files_stay_small(root):
+    assert len((root / "Snakefile").read_text().splitlines()) <= 80
+    assert len((root / "workflow/rules/common.smk").read_text().splitlines()) <= 120
+    for path in [*(root / "workflow").rglob("*.py"), *(root / "workflow").rglob("*.smk")]:
+        assert len(path.read_text().splitlines()) <= 400, path
+
+
+def test_building_the_dag_loads_nothing_heavy(root, tmp_path):
+    """A dry run in a process that notes every module it loads."""
+    code = (
+        "import sys\n"
+        "from snakemake.cli import main\n"
+        "try:\n"
+        "    main(['-n', '--quiet', '--directory', sys.argv[1], '--snakefile', sys.argv[2]])\n"
+        "except SystemExit as stop:\n"
+        "    assert not stop.code, stop.code\n"
+        "print('LOADED', *sorted({name.split('.')[0] for name in sys.modules}))\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path), str(root / "Snakefile")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
+    loaded = next((line.split()[1:] for line in done.stdout.splitlines() if line.startswith("LOADED")), None)
+    assert loaded is not None, done.stderr
+    assert HEAVY & set(loaded) == set()
+
+
+def test_profiles_do_not_fight(root):
+    """Keys of profiles/default win over a profile that is named, so they must not be the same."""
+    default = yaml.safe_load((root / "profiles/default/config.yaml").read_text())
+    slurm = yaml.safe_load((root / "slurm/config.yaml").read_text())
+    assert default["rerun-triggers"] == ["mtime", "params", "input", "software-env"]
+    assert not default.keys() & slurm.keys()
+
+
+def test_environments_and_lock_agree(root):
+    pins = dict(
+        line.split("==")
+        for line in (root / "requirements.lock").read_text().splitlines()
+        if "==" in line and not line.startswith("#")
+    )
+    files = sorted((root / "envs").glob("*.yaml"))
+    assert [path.stem for path in files] == ["analyse", "data", "encode", "train"]
+    for path in files:
+        packages = yaml.safe_load(path.read_text())["dependencies"][-1]["pip"]
+        for requirement in packages:
+            name, version = requirement.split("==")
+            assert pins.get(name) == version, f"{path.name}: {requirement}, the lock has {pins.get(name)}"

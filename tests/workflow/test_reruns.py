@@ -1,0 +1,141 @@
+"""Only what changed runs again: the exact sets of jobs, read off dry runs of the finished tiny study."""
+
+import contextlib
+import os
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.workflow
+
+CLOSING = [
+    "collect_cost",
+    "collect_measures",
+    "compare_variants",
+    "plot_cost",
+    "plot_effects",
+    "write_report",
+]
+
+
+def chain(variant):
+    """Jobs of one trained variant, its training left out."""
+    return [
+        *(f"encode_corpus {variant} {shard}" for shard in (1, 2)),
+        *(f"index_shard {variant} {shard}" for shard in (1, 2)),
+        *(f"encode_queries {variant} {split}" for split in ("dev", "test", "unseen")),
+        *(f"rank {variant} {split}" for split in ("dev", "test", "unseen")),
+        f"measure_run {variant}",
+        f"measure_geometry {variant}",
+        f"measure_latency {variant}",
+    ]
+
+
+AFTER_A_VARIANT = [*CLOSING, "collect_geometry", "project_embeddings", "plot_projection"]
+
+
+@contextlib.contextmanager
+def edited(path, old, new):
+    """A file with one text replaced, put back with its times afterwards."""
+    before, times = path.read_text(), path.stat()
+    assert before.count(old) >= 1, f"{path} does not hold {old!r}"
+    try:
+        path.write_text(before.replace(old, new, 1))
+        yield
+    finally:
+        path.write_text(before)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.fixture
+def overlay(tmp_path):
+    """A function that writes settings as an overlay."""
+
+    def write(settings):
+        path = tmp_path / "overlay.yaml"
+        path.write_text(yaml.safe_dump(settings))
+        return (path,)
+
+    return write
+
+
+def test_a_learning_rate_runs_its_variants_chain_and_what_gathers_it(tiny, overlay):
+    planned = tiny.planned(overlays=overlay({"variants": {"lora_hard": {"learning_rate": 0.002}}}))
+    expected = ["train_variant lora_hard", *chain("lora_hard"), *AFTER_A_VARIANT, "plot_dynamics"]
+    assert planned == sorted(expected)
+
+
+def test_the_margin_band_of_the_test_runs_the_comparison(tiny, overlay):
+    planned = tiny.planned(overlays=overlay({"comparison": {"alpha": 0.01}}))
+    assert planned == ["compare_variants", "plot_effects", "write_report"]
+
+
+def test_the_layout_of_the_map_runs_the_map(tiny, overlay):
+    planned = tiny.planned(overlays=overlay({"projection": {"min_dist": 0.5}}))
+    assert planned == ["plot_projection", "project_embeddings", "write_report"]
+
+
+def test_a_new_variant_leaves_the_others_alone(tiny, overlay):
+    block = {"method": "full", "triples": "hard", "batch_size": 8, "max_length": 32}
+    planned = tiny.planned(overlays=overlay({"variants": {"full_hard": block}}))
+    expected = ["train_variant full_hard", *chain("full_hard"), *AFTER_A_VARIANT, "plot_dynamics"]
+    assert planned == sorted(expected)
+
+
+def test_removing_a_variant_computes_nothing_but_the_gathering(tiny, overlay):
+    planned = tiny.planned(overlays=overlay({"variants": {"lora_hard": None}}))
+    assert planned == sorted([*AFTER_A_VARIANT, "plot_dynamics"])
+
+
+BM25_CHAIN = ["mine_bm25", "sample_triples bm25", "train_variant full_bm25", *chain("full_bm25"), *AFTER_A_VARIANT]
+
+
+@pytest.mark.parametrize(
+    ("module", "anchor", "rules"),
+    [
+        ("comparison.py", "def compare_variants(", ["compare_variants", "plot_effects", "write_report"]),
+        ("negatives/bm25.py", "def mine_bm25(", [*BM25_CHAIN, "plot_dynamics"]),
+        ("charts/cost.py", "def plot_cost(", ["plot_cost", "write_report"]),
+        ("projection.py", "def project_embeddings(", ["plot_projection", "project_embeddings", "write_report"]),
+        ("report/page.py", "def write_report(", ["write_report"]),
+    ],
+)
+def test_an_edit_of_the_library_runs_the_rules_that_import_it(tiny, module, anchor, rules):
+    addition = f"def _added():\n    return 1\n\n\n{anchor}"
+    with edited(tiny.source / "workflow/lib/backfire" / module, anchor, addition):
+        assert tiny.planned() == sorted(rules)
+
+
+def test_an_edit_of_the_encoder_runs_everything_that_encodes_and_what_follows(tiny):
+    with edited(tiny.source / "workflow/lib/backfire/encoder.py", "PADDING = 16", "PADDING = 32"):
+        planned = {job.split()[0] for job in tiny.planned()}
+    assert not planned & {"export_corpus", "export_queries", "describe_collection", "prepare_base", "mine_bm25"}
+    assert {"encode_corpus", "encode_queries", "train_variant", "measure_latency", "rank", "mine_hard"} <= planned
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        ("workflow/lib/backfire/encoder.py", "PADDING = 16", "# another comment\nPADDING = 16  # and one behind"),
+        ("workflow/lib/backfire/measures.py", '"""', '"""Another docstring.\n\n'),
+        ("workflow/scripts/train_variant.py", "from backfire", "# a comment\nfrom backfire"),
+        ("tests/workflow/test_reruns.py", "import os", "import os  # a test"),
+        ("README.md", "# ", "# A new title: "),
+    ],
+)
+def test_comments_docstrings_tests_and_prose_run_nothing(tiny, path, old, new):
+    with edited(tiny.source / path, old, new):
+        assert tiny.planned() == []
+
+
+def test_touching_every_source_runs_nothing(tiny):
+    files = [path for path in (tiny.source / "workflow").rglob("*") if path.is_file()]
+    times = {path: path.stat() for path in files}
+    try:
+        for path in files:
+            os.utime(path)
+        assert [job for job in tiny.planned() if job != "write_report"] == []
+        assert tiny.planned() == []
+    finally:
+        for path, stat in times.items():
+            os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))

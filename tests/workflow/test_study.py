@@ -1,0 +1,137 @@
+"""The tiny study from raw text to report: what it leaves, that it repeats, and that shards do not show."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from backfire.formats.tables import SCHEMAS, read_embeddings, read_rows
+from backfire.formats.trec import read_run
+
+pytestmark = pytest.mark.workflow
+RESULTS = "results/tiny"
+RUNS = ["base", "full_bm25", "lora_hard"]
+
+
+def test_everything_that_people_read_is_there(tiny):
+    results = tiny.directory / RESULTS
+    data = tiny.directory / "data/tiny"
+    manifest = json.loads((data / "manifest.json").read_text())
+    assert manifest
+    assert read_rows(data / "queries/test.parquet", "queries").num_rows > 30
+    assert read_rows(data / "qrels/test.parquet", "qrels").num_rows > 30
+    corpus = [read_rows(data / f"corpus/{i}-of-2.parquet", "corpus") for i in (1, 2)]
+    assert [part.num_rows for part in corpus] == [120, 120]
+    for variant in RUNS:
+        run = f"{variant}/seed-0"
+        assert (results / "models" / run / "model.safetensors").is_file()
+        doc_ids, vectors = read_embeddings(results / "embeddings" / run / "tiny/corpus/1-of-2.parquet", "doc_id")
+        assert doc_ids == corpus[0]["doc_id"].to_pylist()
+        assert vectors.shape == (120, 384)
+        assert (results / "index" / run / "tiny/2-of-2.faiss").is_file()
+        ranking = read_run(results / "runs" / run / "tiny/test.trec")
+        assert all(len(documents) == 50 for documents in ranking.values())
+        for documents in ranking.values():
+            assert documents == sorted(documents, key=lambda hit: (-hit[1], hit[0]))
+    assert (results / "models/lora_hard/seed-0/adapter/adapter_model.safetensors").is_file()
+    for kind in ("measures", "comparison", "geometry", "cost"):
+        assert pq.read_schema(results / f"{kind}.parquet").names == SCHEMAS[kind].names
+    for figure in ("dynamics", "projection", "effects", "cost"):
+        assert (results / f"figures/{figure}.svg").stat().st_size > 1000
+        assert (results / f"figures/{figure}.png").stat().st_size > 1000
+    page = (results / "report.html").read_text()
+    assert all(variant in page for variant in RUNS)
+    assert "http://" not in page.replace("http://www.w3.org", "") or 'src="http' not in page
+
+
+def test_every_variant_measures_every_query_once(tiny):
+    rows = read_rows(tiny.directory / RESULTS / "measures.parquet", "measures").to_pandas()
+    counts = rows.groupby(["variant", "split", "measure"]).query_id.nunique().unstack("variant")
+    assert (counts.nunique(axis=1) == 1).all()
+    assert set(rows.measure) == {"RR@10", "nDCG@10", "R@100", "AP"}
+    assert not rows.duplicated(["variant", "seed", "split", "measure", "query_id"]).any()
+    assert rows.value.between(0, 1).all()
+    assert rows[(rows.variant == "base") & (rows.measure == "RR@10")].value.mean() > 0.3
+
+
+def test_training_moves_the_tuned_variants_and_nothing_else(tiny):
+    rows = read_rows(tiny.directory / RESULTS / "measures.parquet", "measures").to_pandas()
+    means = rows.groupby("variant").value.mean()
+    assert means.nunique() == 3
+    steps = read_rows(tiny.directory / RESULTS / "dynamics/full_bm25/seed-0.parquet", "dynamics").to_pylist()
+    assert [row["step"] for row in steps] == [0, 1, 2]
+
+
+def test_a_second_run_has_nothing_to_do(tiny):
+    assert "Nothing to be done" in tiny.succeed()
+
+
+def test_the_same_study_elsewhere_gives_the_same_measures(tiny, tmp_path):
+    from tests.workflow.conftest import Engine
+
+    (tmp_path / "elsewhere").mkdir()
+    again = Engine(tiny.source, tmp_path / "elsewhere", tiny.study)
+    again.succeed(f"{RESULTS}/measures.parquet", f"{RESULTS}/comparison.parquet")
+    for name in ("measures.parquet", "comparison.parquet", "comparison.csv"):
+        left, right = (engine.directory / RESULTS / name for engine in (tiny, again))
+        assert left.read_bytes() == right.read_bytes(), name
+
+
+def test_the_number_of_shards_does_not_show(tiny, tmp_path):
+    from tests.workflow.conftest import Engine
+
+    runs = {}
+    for shards in (1, 3, 7):
+        overlay = tmp_path / f"{shards}.yaml"
+        overlay.write_text(yaml.safe_dump({"encoding": {"shards": shards}}))
+        directory = tmp_path / str(shards)
+        directory.mkdir()
+        target = f"{RESULTS}/runs/base/seed-0/tiny/test.trec"
+        Engine(tiny.source, directory, tiny.study).succeed(target, overlays=(overlay,))
+        runs[shards] = (directory / target).read_bytes()
+    assert runs[1] == runs[3] == runs[7]
+    assert runs[1] == (tiny.directory / RESULTS / "runs/base/seed-0/tiny/test.trec").read_bytes()
+
+
+def test_one_run_file_asks_for_its_chain_only(tiny, tmp_path):
+    from tests.workflow.conftest import Engine
+
+    planned = Engine(tiny.source, tmp_path, tiny.study).planned(f"{RESULTS}/runs/base/seed-0/tiny/test.trec")
+    assert sorted({job.split()[0] for job in planned}) == [
+        "encode_corpus",
+        "encode_queries",
+        "export_corpus",
+        "export_queries",
+        "index_shard",
+        "prepare_base",
+        "rank",
+    ]
+
+
+def test_base_agrees_with_the_librarys_own_evaluator(tiny, tmp_path):
+    """RR@10 of base in fp32, through the workflow and through InformationRetrievalEvaluator, on the same data."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+    from tests.workflow.conftest import Engine
+
+    overlay = tmp_path / "fp32.yaml"
+    overlay.write_text(yaml.safe_dump({"encoding": {"precision": "fp32"}}))
+    engine = Engine(tiny.source, tmp_path, tiny.study)
+    engine.succeed(f"{RESULTS}/measures/base/seed-0.parquet", overlays=(overlay,))
+    rows = read_rows(tmp_path / f"{RESULTS}/measures/base/seed-0.parquet", "measures").to_pandas()
+    ours = rows[(rows.split == "test") & (rows.measure == "RR@10")].value.mean()
+
+    data = tmp_path / "data/tiny"
+    corpus = {}
+    for part in sorted(data.glob("corpus/*.parquet")):
+        corpus |= dict(zip(*read_rows(part, "corpus").to_pydict().values(), strict=True))
+    queries = dict(zip(*read_rows(data / "queries/test.parquet", "queries").to_pydict().values(), strict=True))
+    relevant = {}
+    for row in read_rows(data / "qrels/test.parquet", "qrels").to_pylist():
+        relevant.setdefault(row["query_id"], set()).add(row["doc_id"])
+    model = SentenceTransformer(str(tmp_path / f"{RESULTS}/models/base/seed-0"), device="cpu")
+    model.max_seq_length = 64
+    evaluator = InformationRetrievalEvaluator(queries, corpus, relevant, mrr_at_k=[10], name="test", write_csv=False)
+    theirs = next(value for name, value in evaluator(model).items() if name.endswith("cosine_mrr@10"))
+    assert ours == pytest.approx(theirs, abs=1e-4)
