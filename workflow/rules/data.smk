@@ -5,11 +5,7 @@ from backfire.datasets.sources import input_files, is_pydocs
 
 # pydocs is made of installed packages: another version of one is another corpus.
 CORPORA = {
-    name: {
-        "corpus": collection.corpus,
-        "size": collection.size,
-        **({"versions": package_versions()} if is_pydocs(collection.corpus) else {}),
-    }
+    name: {"corpus": collection.corpus} | ({"versions": package_versions()} if is_pydocs(collection.corpus) else {})
     for name, collection in STUDY.collections.items()
 }
 
@@ -17,7 +13,7 @@ CORPORA = {
 rule export_corpus:
     """Passages in the order of their source, in shards of near-equal length; where a size is set, those with the smallest SHA-256 of their id. Empty passages and repeated ids stop the study."""
     input:
-        corpus_files,
+        lambda w: input_files(STUDY.collections[w.collection].corpus),
     output:
         shards=per_shard("data/{collection}/corpus/{shard}-of-{shards}.parquet"),
         manifest="data/{collection}/corpus/manifest.json",
@@ -32,7 +28,7 @@ rule export_corpus:
         mem_mb=4000,
         runtime=240,
     params:
-        cfg=lambda w: plain({**corpus_source(w), "size": STUDY.collections[w.collection].size}),
+        cfg=lambda w: plain(CORPORA[w.collection] | {"size": STUDY.collections[w.collection].size}),
         code=code("export_corpus"),
     script:
         "../scripts/export_corpus.py"
@@ -41,7 +37,7 @@ rule export_corpus:
 rule export_queries:
     """Queries and judgments of a split, restricted to the passages kept; queries without a relevant passage among them are left out and counted."""
     input:
-        split_files,
+        lambda w: input_files(STUDY.collections[w.collection].corpus, STUDY.collections[w.collection].source(w.split)),
         shards=per_shard("data/{collection}/corpus/{shard}-of-{shards}.parquet"),
         manifest="data/{collection}/corpus/manifest.json",
     output:
@@ -59,7 +55,7 @@ rule export_queries:
         mem_mb=4000,
         runtime=240,
     params:
-        cfg=lambda w: plain({**corpus_source(w), "split": split_source(w)}),
+        cfg=lambda w: plain(CORPORA[w.collection] | {"split": STUDY.collections[w.collection].source(w.split)}),
         code=code("export_queries"),
     script:
         "../scripts/export_queries.py"
@@ -69,7 +65,11 @@ rule describe_collection:
     """One manifest for each collection: sources, counts kept and dropped with reasons, and digests."""
     input:
         corpus="data/{collection}/corpus/manifest.json",
-        splits=lambda w: expand("data/{collection}/queries/{split}.json", split=split_names(w), allow_missing=True),
+        splits=lambda w: expand(
+            "data/{collection}/queries/{split}.json",
+            split=STUDY.collections[w.collection].query_sets,
+            allow_missing=True,
+        ),
     output:
         "data/{collection}/manifest.json",
     log:
