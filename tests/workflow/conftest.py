@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,15 @@ class Engine:
     source: Path
     directory: Path
     study: Path
+
+    def on(self, study: str) -> "Engine":
+        """The same workflow on another study of tests/studies."""
+        return replace(self, study=self.source / f"tests/studies/{study}.yaml")
+
+    def elsewhere(self, directory: Path) -> "Engine":
+        """The same workflow and study, working in another folder."""
+        directory.mkdir(exist_ok=True)
+        return replace(self, directory=directory)
 
     def run(self, *arguments: str, overlays: tuple[Path, ...] = ()) -> subprocess.CompletedProcess:
         """Run Snakemake to its end; the exit status is the caller's to check."""
@@ -61,6 +70,13 @@ def copy_of_the_workflow(target: Path) -> Path:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             (target / name).write_bytes((ROOT / name).read_bytes())
     return target
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory) -> Engine:
+    """A copy of the workflow, to be run on the default study elsewhere."""
+    source = copy_of_the_workflow(tmp_path_factory.mktemp("clone"))
+    return Engine(source, source, source / "config.yaml")
 
 
 @pytest.fixture(scope="session")

@@ -68,10 +68,7 @@ def test_a_second_run_has_nothing_to_do(tiny):
 
 
 def test_the_same_study_elsewhere_gives_the_same_measures(tiny, tmp_path):
-    from tests.workflow.conftest import Engine
-
-    (tmp_path / "elsewhere").mkdir()
-    again = Engine(tiny.source, tmp_path / "elsewhere", tiny.study)
+    again = tiny.elsewhere(tmp_path / "elsewhere")
     again.succeed(f"{RESULTS}/measures.parquet", f"{RESULTS}/comparison.parquet")
     for name in ("measures.parquet", "comparison.parquet", "comparison.csv"):
         left, right = (engine.directory / RESULTS / name for engine in (tiny, again))
@@ -79,25 +76,19 @@ def test_the_same_study_elsewhere_gives_the_same_measures(tiny, tmp_path):
 
 
 def test_the_number_of_shards_does_not_show(tiny, tmp_path):
-    from tests.workflow.conftest import Engine
-
     runs = {}
     for shards in (1, 3, 7):
         overlay = tmp_path / f"{shards}.yaml"
         overlay.write_text(yaml.safe_dump({"encoding": {"shards": shards}}))
-        directory = tmp_path / str(shards)
-        directory.mkdir()
         target = f"{RESULTS}/runs/base/seed-0/tiny/test.trec"
-        Engine(tiny.source, directory, tiny.study).succeed(target, overlays=(overlay,))
-        runs[shards] = (directory / target).read_bytes()
+        tiny.elsewhere(tmp_path / str(shards)).succeed(target, overlays=(overlay,))
+        runs[shards] = (tmp_path / str(shards) / target).read_bytes()
     assert runs[1] == runs[3] == runs[7]
     assert runs[1] == (tiny.directory / RESULTS / "runs/base/seed-0/tiny/test.trec").read_bytes()
 
 
 def test_one_run_file_asks_for_its_chain_only(tiny, tmp_path):
-    from tests.workflow.conftest import Engine
-
-    planned = Engine(tiny.source, tmp_path, tiny.study).planned(f"{RESULTS}/runs/base/seed-0/tiny/test.trec")
+    planned = tiny.elsewhere(tmp_path).planned(f"{RESULTS}/runs/base/seed-0/tiny/test.trec")
     assert sorted({job.split()[0] for job in planned}) == [
         "encode_corpus",
         "encode_queries",
@@ -113,11 +104,10 @@ def test_base_agrees_with_the_librarys_own_evaluator(tiny, tmp_path):
     """RR@10 of base in fp32, through the workflow and through InformationRetrievalEvaluator, on the same data."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
-    from tests.workflow.conftest import Engine
 
     overlay = tmp_path / "fp32.yaml"
     overlay.write_text(yaml.safe_dump({"encoding": {"precision": "fp32"}}))
-    engine = Engine(tiny.source, tmp_path, tiny.study)
+    engine = tiny.elsewhere(tmp_path)
     engine.succeed(f"{RESULTS}/measures/base/seed-0.parquet", overlays=(overlay,))
     rows = read_rows(tmp_path / f"{RESULTS}/measures/base/seed-0.parquet", "measures").to_pandas()
     ours = rows[(rows.split == "test") & (rows.measure == "RR@10")].value.mean()

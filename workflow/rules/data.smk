@@ -11,7 +11,7 @@ CORPORA = {
 
 
 rule export_corpus:
-    """Passages in the order of their source, in shards of near-equal length; where a size is set, those with the smallest SHA-256 of their id. Empty passages and repeated ids stop the study."""
+    """Passages in the order of their source, in shards of near-equal length; where a size is set, those with the smallest hash of their id. Empty passages and repeated ids stop the study."""
     input:
         lambda w: input_files(STUDY.collections[w.collection].corpus),
     output:

@@ -17,6 +17,7 @@ from backfire.datasets.load import load_corpus, load_split, provenance, reading,
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
 from backfire.formats.tables import iterate_rows, write_batches
+from backfire.keyed import key
 from backfire.logs import progress
 from backfire.provenance import value_digest
 
@@ -30,7 +31,7 @@ def export_corpus(
 ) -> None:
     """Write the passages of `source` to Parquet `shards` of near-equal length, in the order of the source.
 
-    `size` keeps that many passages, those whose ids have the smallest SHA-256; None keeps all. `drop_empty` drops
+    `size` keeps that many passages, those whose ids have the smallest keys; None keeps all. `drop_empty` drops
     passages without text instead of refusing them. The source is read twice: checked, then written. The manifest
     holds source, counts and a digest of what was kept, which does not depend on the number of shards.
     Raises `BackfireError` for an empty corpus, a repeated or unusable id, an empty passage, or too many shards.
@@ -247,8 +248,8 @@ def _ids(shards: Sequence[str]) -> Iterator[str]:
 
 
 def _key(doc_id: str) -> int:
-    """The first 64 bits of the id's SHA-256: what `size` goes by."""
-    return int.from_bytes(hashlib.sha256(doc_id.encode()).digest()[:8], "big")
+    """A hash of the id, 64 bits: what `size` goes by."""
+    return key("size", doc_id)
 
 
 def _check_id(identifier: str, what: str, source: str) -> None:

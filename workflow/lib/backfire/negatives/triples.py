@@ -36,10 +36,13 @@ def sample_triples(
 ) -> None:
     """Write `size` triples with negatives from `source` (random, bm25, hard), and the base's cosine of each negative.
 
+    `candidates` is the table of a mined source, None for random, which draws from the whole corpus.
     Queries are taken in the order of their keys, once each before any is taken again; a query's r-th triple has the
     r-th of its negatives in the order of their keys. No judged passage of a query is its negative, nor one with the
     same normalised text as a relevant passage. Raises `BackfireError` when there are fewer negatives than that.
     """
+    if (candidates is None) != (source == "random"):
+        raise ValueError(f"negatives from {source} with candidates {candidates}")
     relevant, judged = _judgments(qrels)
     draws = _uniform(corpus, seed) if candidates is None else _listed(candidates, seed)
     duplicates: set[tuple[str, str]] = set()

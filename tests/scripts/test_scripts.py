@@ -1,0 +1,241 @@
+"""The scripts, run as the engine runs them, one after another on a small folder and the real model."""
+
+import json
+import runpy
+
+import pytest
+from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, ResourceList, Wildcards
+from snakemake.script import Snakemake
+
+from backfire.formats.tables import read_rows
+from backfire.formats.trec import read_run
+
+PASSAGES = {
+    "sort": "Sort the elements of an array along an axis and return a sorted copy of it.",
+    "fft": "Compute the discrete Fourier transform of a signal with the fast algorithm.",
+    "svd": "Factor a matrix into singular vectors and singular values.",
+    "eig": "Compute the eigenvalues and eigenvectors of a square matrix.",
+    "mean": "Compute the arithmetic mean along the specified axis of an array.",
+    "join": "Join a sequence of strings into one string, with a separator between them.",
+    "split": "Split a string into a list of strings at every occurrence of a separator.",
+    "random": "Draw random samples from a uniform distribution over an interval.",
+    "plot": "Draw a line through the points of a figure with markers and colours.",
+    "read": "Read a table from a file of comma-separated values into memory.",
+    "solve": "Solve a linear system of equations for its unknowns.",
+    "det": "Compute the determinant of a square matrix from its factors.",
+}
+QUERIES = {
+    "train": {"t1": "sorted copy of an array", "t2": "mean over an axis of an array", "t3": "a string cut into a list"},
+    "test": {"q1": "eigenvalues of a matrix", "q2": "uniform random numbers", "q3": "load a csv file into a table"},
+}
+ANSWERS = {"t1": "sort", "t2": "mean", "t3": "split", "q1": "eig", "q2": "random", "q3": "read"}
+ENCODING = {"max_length": 32, "precision": "auto", "batch_tokens": 512, "label": "test"}
+
+
+@pytest.fixture(scope="module")
+def run(root, tmp_path_factory):
+    """A function that runs a script in a folder; gives the paths it wrote."""
+    folder = tmp_path_factory.mktemp("scripts")
+
+    def container(kind, values):
+        if isinstance(values, dict):
+            return kind(fromdict=values)
+        return kind(toclone=values)
+
+    def call(name, inputs=(), outputs=(), cfg=None, **wildcards):
+        engine = Snakemake(
+            container(InputFiles, inputs),
+            container(OutputFiles, outputs),
+            Params(fromdict={"cfg": cfg, "code": "test"}),
+            Wildcards(fromdict=wildcards),
+            2,
+            ResourceList(fromdict={}),
+            Log(toclone=[str(folder / f"logs/{name}.log")]),
+            {},
+            name,
+            None,
+        )
+        runpy.run_path(str(root / f"workflow/scripts/{name}.py"), init_globals={"snakemake": engine})
+        written = list(outputs.values()) if isinstance(outputs, dict) else list(outputs)
+        return [path for paths in written for path in ([paths] if isinstance(paths, str) else paths)]
+
+    call.folder = folder
+    return call
+
+
+@pytest.fixture(scope="module")
+def beir(run):
+    """A folder in BEIR layout."""
+    folder = run.folder / "mine"
+    (folder / "qrels").mkdir(parents=True)
+    rows = [json.dumps({"_id": name, "title": "", "text": text}) for name, text in PASSAGES.items()]
+    (folder / "corpus.jsonl").write_text("\n".join(rows) + "\n")
+    rows = [json.dumps({"_id": name, "text": text}) for part in QUERIES.values() for name, text in part.items()]
+    (folder / "queries.jsonl").write_text("\n".join(rows) + "\n")
+    for split, queries in QUERIES.items():
+        rows = [f"{name}\t{ANSWERS[name]}\t1" for name in queries]
+        (folder / f"qrels/{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + "\n".join(rows) + "\n")
+    return folder
+
+
+def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
+    f = lambda name: str(run.folder / name)  # noqa: E731
+    done = set()
+
+    def step(name, inputs=(), outputs=(), cfg=None, **wildcards):
+        written = run(name, inputs, outputs, cfg, **wildcards)
+        assert written
+        assert all((run.folder / path).exists() for path in written), name
+        done.add(name)
+
+    shards = [f("1.parquet"), f("2.parquet")]
+    corpus = {"corpus": str(beir), "size": None}
+    step("export_corpus", [], {"shards": shards, "manifest": f("corpus.json")}, corpus)
+    for split in QUERIES:
+        outputs = {
+            "queries": f(f"{split}.parquet"),
+            "qrels": f(f"{split}-qrels.parquet"),
+            "manifest": f(f"{split}.json"),
+        }
+        step("export_queries", {"shards": shards}, outputs, {"corpus": str(beir), "split": split})
+    step(
+        "describe_collection",
+        {"corpus": f("corpus.json"), "splits": [f("train.json"), f("test.json")]},
+        [f("manifest.json")],
+    )
+    base = {"name": "sentence-transformers/all-MiniLM-L6-v2", "sha256": None}
+    step("prepare_base", [], [f("base")], base)
+
+    def encode(variant):
+        for number, shard in enumerate(shards, start=1):
+            embeddings = f(f"{variant}-{number}.emb")
+            outputs = {"embeddings": embeddings, "cost": f(f"cost/{variant}/seed-0/encoding-{number}.json")}
+            step("encode_corpus", {"model": f(variant), "corpus": shard}, outputs, ENCODING)
+            index = {"index": f(f"{variant}-{number}.faiss")}
+            step("index_shard", {"embeddings": embeddings}, index, {"index": "Flat"})
+        for split in QUERIES if variant == "base" else ["test"]:
+            inputs = {"model": f(variant), "queries": f(f"{split}.parquet")}
+            step("encode_queries", inputs, {"embeddings": f(f"{variant}-{split}.emb")}, ENCODING)
+
+    encode("base")
+    vectors = {
+        "queries": f("base-train.emb"),
+        "embeddings": [f("base-1.emb"), f("base-2.emb")],
+        "indexes": [f("base-1.faiss"), f("base-2.faiss")],
+    }
+    mined = {"corpus": shards, "queries": f("train.parquet")}
+    step("mine_bm25", mined, [f("bm25.parquet")], {"depth": 12, "label": "test"})
+    step("mine_hard", vectors, [f("hard.parquet")], {"depth": 8})
+    for source, candidates in (("hard", [f("hard.parquet")]), ("random", [])):
+        inputs = {**vectors, "candidates": candidates, "corpus": shards, "qrels": f("train-qrels.parquet")}
+        step("sample_triples", inputs, [f(f"{source}-triples.parquet")], {"source": source, "size": 6, "seed": 0})
+    ranks = read_rows(f("hard-triples.parquet"), "triples")["rank"].to_pylist()
+    assert all(1 <= rank <= 8 for rank in ranks), "negatives come from the candidates that were mined"
+    settings = {
+        "method": "lora", "loss": {"name": "triplet", "margin": 0.2}, "learning_rate": 1e-2, "epochs": 1,
+        "batch_size": 3,
+        "warmup_ratio": 0.0, "weight_decay": 0.0, "max_grad_norm": 1.0, "max_length": 32, "dropout": None,
+        "precision": "auto", "lora": {"rank": 2, "alpha": 4, "dropout": 0.0, "target_modules": ["query"]},
+    }  # fmt: skip
+    step(
+        "train_variant",
+        {
+            "model": f("base"),
+            "triples": f("hard-triples.parquet"),
+            "corpus": shards,
+            "queries": f("train.parquet"),
+            "development_queries": f("test.parquet"),
+            "development_qrels": f("test-qrels.parquet"),
+        },
+        {"model": f("lora"), "dynamics": f("dynamics.parquet"), "cost": f("cost/lora/seed-0/training.json")},
+        {
+            "settings": settings,
+            "dynamics": {"measures": ["RR@10"], "interval": 1, "queries": 3, "pool": 12},
+            "base_name": "base",
+            "seed": 0,
+            "label": "test",
+        },
+    )
+    encode("lora")
+    for variant in ("base", "lora"):
+        step(
+            "rank",
+            {
+                "queries": f(f"{variant}-test.emb"),
+                "embeddings": [f(f"{variant}-1.emb"), f(f"{variant}-2.emb")],
+                "indexes": [f(f"{variant}-1.faiss"), f(f"{variant}-2.faiss")],
+            },
+            {"run": f(f"{variant}.trec")},
+            {"depth": 5},
+            variant=variant,
+            seed="0",
+            collection="mine",
+            split="test",
+        )
+        step(
+            "measure_run",
+            {"runs": [f(f"{variant}.trec")], "qrels": [f("test-qrels.parquet")]},
+            {"measures": f(f"{variant}-measures.parquet")},
+            {"evaluations": [["mine", "test"]], "measures": ["RR@10", "AP"]},
+            variant=variant,
+            seed="0",
+        )
+        step(
+            "measure_geometry",
+            {
+                "shards": [f(f"{variant}-1.emb"), f(f"{variant}-2.emb")],
+                "queries": f(f"{variant}-test.emb"),
+                "qrels": f("test-qrels.parquet"),
+            },
+            [f(f"{variant}-geometry.parquet")],
+            {"collection": "mine", "sample": 10, "sample_seed": 0, "seed": 0, "variant": variant},
+        )
+        inputs = {"model": f(variant), "base": f("base"), "queries": f("test.parquet")}
+        cfg = {"count": 3, "max_length": 32, "precision": "auto"}
+        step("measure_latency", inputs, [f(f"cost/{variant}/seed-0/latency.json")], cfg)
+    assert read_run(f("base.trec"))["q1"][0][0] == "eig"
+    parts = [f("base-measures.parquet"), f("lora-measures.parquet")]
+    step("collect_measures", {"parts": parts}, {"measures": f("measures.parquet")})
+    compared = {"alpha": 0.05, "resamples": 200, "seed": 0, "primary": ["mine", "test", "RR@10"]}
+    compared |= {"variants": ["base", "lora"], "measures": ["RR@10", "AP"], "evaluations": [["mine", "test"]]}
+    outputs = {"parquet": f("comparison.parquet"), "csv": f("comparison.csv")}
+    step("compare_variants", {"measures": f("measures.parquet")}, outputs, compared)
+    step("collect_geometry", [f("base-geometry.parquet"), f("lora-geometry.parquet")], [f("geometry.parquet")])
+    costs = sorted(str(path) for path in (run.folder / "cost").rglob("*.json"))
+    step("collect_cost", costs, [f("cost.parquet")], {"runs": [["base", 0], ["lora", 0]]})
+    mapped = {"models": [["base", 0], ["lora", 0]], "neighbors": 3, "passages": 12, "sampled_queries": 3}
+    step(
+        "project_embeddings",
+        {
+            "shards": [f("base-1.emb"), f("lora-1.emb"), f("base-2.emb"), f("lora-2.emb")],
+            "queries": [f("base-test.emb"), f("lora-test.emb")],
+        },
+        [f("projection.parquet")],
+        {**mapped, "min_dist": 0.1, "seed": 0},
+    )
+    names = {"variants": ["base", "lora"]}
+    figure = lambda name: {"svg": f(f"{name}.svg"), "png": f(f"{name}.png")}  # noqa: E731
+    dynamics = [f("dynamics.parquet")]
+    step("plot_dynamics", {"tables": dynamics}, figure("dynamics"), {**names, "runs": [["lora", 0]]})
+    step("plot_projection", {"table": f("projection.parquet")}, figure("projection"), names)
+    cfg = {**names, "alpha": 0.05, "primary": ["mine", "test", "RR@10"]}
+    step("plot_effects", {"comparison": f("comparison.parquet")}, figure("effects"), cfg)
+    step("plot_cost", {"table": f("cost.parquet")}, figure("cost"), names)
+    assert {path.stem for path in (root / "workflow/scripts").glob("*.py")} - done == {"write_report"}, (
+        "write_report takes the whole configuration; the workflow's tests run it"
+    )
+
+
+def test_a_script_that_fails_says_why_and_leaves_nothing(run, beir, capsys):
+    (beir / "corpus.jsonl").write_text('{"_id": "a", "text": "one passage"}\n{"_id": "a", "text": "another"}\n')
+    outputs = {"shards": [str(run.folder / "x.parquet")], "manifest": str(run.folder / "x.json")}
+    with pytest.raises(SystemExit) as stopped:
+        run("export_corpus", [], outputs, {"corpus": str(beir), "size": None})
+    assert stopped.value.code == 1
+    message = capsys.readouterr().err
+    assert "'a'" in message
+    assert "Hint: " in message
+    assert "Traceback" not in message
+    assert "Traceback" in (run.folder / "logs/export_corpus.log").read_text()
+    assert not (run.folder / "x.parquet").exists()
+    assert not (run.folder / "x.json").exists()
