@@ -88,6 +88,7 @@ def test_null_removes_an_entry_of_an_overlay(config, schema):
         ("collections.pydocs.train", None, "it has no training queries", "collections.pydocs.train"),
         ("collections.pydocs.splits", {"train": "pydocs/test"}, "reserved", ""),
         ("dynamics.split", "valid", "'valid' is not a split of 'pydocs'", "known:"),
+        ("primary.split", "dev", "is the split that is watched in training", "another split"),
         ("triples.hard.negatives", "easy", "expected one of random, bm25, hard", ""),
         ("base_model_sha256", "abc", "base_model_sha256", ""),
     ],

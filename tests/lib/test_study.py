@@ -43,3 +43,9 @@ def test_key_order_of_the_configuration_does_not_show_in_slices(config):
     )
     left, right = Study(config), Study(reordered)
     assert all(repr(left.variants[name].settings) == repr(right.variants[name].settings) for name in left.variants)
+
+
+def test_the_watched_split_is_not_evaluated(config):
+    assert Study(config).evaluations == [("pydocs", "test"), ("pydocs", "unseen")]
+    config["variants"] = {"base": {"method": "none"}}
+    assert ("pydocs", "dev") in Study(config).evaluations

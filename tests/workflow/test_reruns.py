@@ -23,8 +23,8 @@ def chain(variant):
     return [
         *(f"encode_corpus {variant} {shard}" for shard in (1, 2)),
         *(f"index_shard {variant} {shard}" for shard in (1, 2)),
-        *(f"encode_queries {variant} {split}" for split in ("dev", "test", "unseen")),
-        *(f"rank {variant} {split}" for split in ("dev", "test", "unseen")),
+        *(f"encode_queries {variant} {split}" for split in ("test", "unseen")),
+        *(f"rank {variant} {split}" for split in ("test", "unseen")),
         f"measure_run {variant}",
         f"measure_geometry {variant}",
         f"measure_latency {variant}",

@@ -73,7 +73,7 @@ def per_shard(patterns):
 wildcard_constraints:
     study=STUDY.name,
     collection="|".join(STUDY.collections),
-    split="|".join(sorted({TRAIN, *(split for _, split in STUDY.evaluations)})),
+    split="|".join(sorted({TRAIN, *(split for each in STUDY.collections.values() for split in each.splits)})),
     variant="|".join(STUDY.variants),
     seed=r"\d+",
     shard=r"\d+",

@@ -1,18 +1,18 @@
 """How sure a mean difference over queries is: an interval, a test, and corrections for many tests."""
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+
+from backfire.keyed import key
 
 # Upper bound on temporary arrays of resamples, in numbers.
 AT_ONCE = 1 << 22
 
 
-def keyed_rng(*key: str | int) -> np.random.Generator:
-    """A random stream that depends on `key` alone, so that one comparison's draws do not shift another's."""
-    digest = hashlib.sha256("\x1f".join(map(str, key)).encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest, "big"))
+def keyed_rng(*parts: str | int) -> np.random.Generator:
+    """A random stream that depends on `parts` alone, so that one comparison's draws do not shift another's."""
+    return np.random.default_rng(key(*parts))
 
 
 def bootstrap_interval(

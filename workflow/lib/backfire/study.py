@@ -119,8 +119,10 @@ class Study:
 
     @property
     def evaluations(self) -> list[tuple[str, str]]:
-        """Every (collection, split) that is evaluated."""
-        return [(name, split) for name, collection in self.collections.items() for split in collection.splits]
+        """Every (collection, split) that is evaluated: all but the one that is watched in training."""
+        watched = (self.train_on, self.config["dynamics"]["split"]) if self.trained else None
+        pairs = [(name, split) for name, collection in self.collections.items() for split in collection.splits]
+        return [pair for pair in pairs if pair != watched]
 
     def judged_split(self, collection: str) -> str:
         """The split whose relevant pairs stand for a collection: the primary one, else its first."""
@@ -152,12 +154,13 @@ class Study:
             "split",
         )
         if self.trained:
-            _known(
-                "dynamics.split",
-                self.config["dynamics"]["split"],
-                train_on.splits,
-                f"split of '{train_on.name}'",
-            )
+            watched = self.config["dynamics"]["split"]
+            _known("dynamics.split", watched, train_on.splits, f"split of '{train_on.name}'")
+            if self.primary[:2] == (train_on.name, watched):
+                raise BackfireError(
+                    f"primary.split: '{watched}' is the split that is watched in training (dynamics.split).",
+                    "judge on another split; what training was watched on is no evidence.",
+                )
 
     def _check_variant(self, variant: Variant) -> None:
         where, settings = f"variants.{variant.name}", variant.settings
