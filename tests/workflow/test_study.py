@@ -67,6 +67,13 @@ def test_a_second_run_has_nothing_to_do(tiny):
     assert "Nothing to be done" in tiny.succeed()
 
 
+def test_the_engines_own_report_holds_the_page_and_the_figures(tiny):
+    tiny.succeed("--report", "engine-report.html")
+    page = (tiny.directory / "engine-report.html").read_text()
+    for result in ("report.html", "effects.svg", "dynamics.svg", "projection.svg", "cost.svg"):
+        assert result in page
+
+
 def test_the_same_study_elsewhere_gives_the_same_measures(tiny, tmp_path):
     again = tiny.elsewhere(tmp_path / "elsewhere")
     again.succeed(f"{RESULTS}/measures.parquet", f"{RESULTS}/comparison.parquet")
