@@ -51,7 +51,11 @@ class Engine:
                     jobs.append(rule)
             elif line.strip().startswith("wildcards:") and rule and jobs and jobs[-1] == rule:
                 pairs = dict(pair.split("=") for pair in line.split("wildcards:")[1].strip().split(", "))
-                kept = {name: pairs[name] for name in pairs if name not in ("study", "collection", "seed", "shards", "depth")}
+                kept = {
+                    name: pairs[name]
+                    for name in pairs
+                    if name not in ("study", "collection", "seed", "shards", "depth")
+                }
                 jobs[-1] = " ".join([rule, *kept.values()])
         return sorted(jobs)
 

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.workflow
 
 PASSAGES = [
     {"_id": f"d{number}", "title": "", "text": f"Passage number {number} tells of item {number}."}
-    for number in range(6)
+    for number in range(12)
 ]
 QUERIES = [{"_id": "q1", "text": "tell me of item 1"}, {"_id": "q2", "text": "tell me of item 2"}]
 QRELS = ["q1\td1\t1", "q2\td2\t1"]
@@ -114,16 +114,16 @@ def test_a_bad_corpus(folder_study, change, message):
 )
 def test_bad_queries_and_judgments(folder_study, change, message):
     engine = folder_study(**change)
-    assert message in failure(engine)
+    assert message in failure(engine, "data/mine/manifest.json")
     assert not list((engine.directory / "data").rglob("q*/*.parquet"))
 
 
 def test_a_depth_beyond_the_corpus(folder_study, overlay):
     engine = folder_study()
-    text = failure(engine, overlays=overlay({"ranking": {"depth": 7}}))
+    target = "results/folder/runs/base/seed-0/mine/test.trec"
+    text = failure(engine, target, overlays=overlay({"ranking": {"depth": 13}}))
     assert "ranking.depth" in text
     assert not list(engine.directory.rglob("*.trec"))
-    assert not list(engine.directory.rglob("measures.parquet"))
 
 
 def test_the_same_folder_without_a_mistake_gives_a_report(folder_study):

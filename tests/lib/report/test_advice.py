@@ -65,7 +65,7 @@ def test_one_helper_is_used_and_its_numbers_are_given(findings):
 
 
 def test_several_helpers_are_not_ranked(findings):
-    text = said(findings(verdicts("HELPS", "HELPS", "HELPS", "HARMS")))["Use full_bm25 and full_hard or lora_bm25."]
+    text = said(findings(verdicts("HELPS", "HELPS", "HELPS", "HARMS")))["Use full_bm25, full_hard or lora_bm25."]
     assert "not against each other" in text
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from backfire.charts.style import BASE_COLOUR, drawing, note, variant_styles
 from backfire.formats.tables import read_rows
@@ -89,6 +89,7 @@ def _finish(axes: Axes, panel: str) -> None:
     measure = panel.removeprefix(DEV)
     axes.set_title(TITLES.get(panel) or f"{measure} on development queries")
     axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.02)
     if panel in ("loss", "active_triplets", "weight_drift", "learning_rate", "grad_norm"):
         axes.set_ylim(bottom=0)

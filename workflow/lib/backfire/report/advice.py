@@ -42,7 +42,7 @@ def decision(findings: Findings) -> Advice | None:
     if helping:
         best = max(helping, key=lambda name: claims[name]["delta"])
         return Advice(
-            f"Use {names(helping[:-1])} or {helping[-1]}.",
+            f"Use {names(helping, 'or')}.",
             f"They gain over base on {where}. The largest gain was measured for {best}, {_change(claims[best])}; but "
             "variants are tested against base and not against each other, so let cost decide between them.",
         )

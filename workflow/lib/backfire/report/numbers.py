@@ -57,7 +57,7 @@ def quantity(value: float | None, unit: str) -> str:
     return f"{value:,.0f}{SPACE}{unit}" if value >= 100 else f"{value:.3g}{SPACE}{unit}"
 
 
-def names(items: Iterable[str]) -> str:
+def names(items: Iterable[str], conjunction: str = "and") -> str:
     """`a`, `a and b`, `a, b and c`."""
     items = list(items)
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {conjunction} {items[-1]}" if items else ""
