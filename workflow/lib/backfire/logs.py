@@ -27,6 +27,8 @@ def job(log: str, threads: int = 1) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(usable_threads(threads))
+    # A job takes one GPU: the first, unless the scheduler chose. With several in view the trainer would split batches.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     # Tokenizers fork-warning and parallelism are governed by the threads above.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
