@@ -38,9 +38,16 @@ def run(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("scripts")
 
     def container(kind, values):
-        if isinstance(values, dict):
-            return kind(fromdict=values)
-        return kind(toclone=values)
+        if not isinstance(values, dict):
+            return kind(toclone=values)
+        box = kind()
+        for name, value in values.items():
+            start = len(box)
+            for path in [value] if isinstance(value, str) else value:
+                box.append(path)
+            # As the engine does: a name stands for one path, or for a list of them.
+            box._set_name(name, start, end=None if isinstance(value, str) else len(box))
+        return box
 
     def call(name, inputs=(), outputs=(), cfg=None, **wildcards):
         engine = Snakemake(
