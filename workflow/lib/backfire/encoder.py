@@ -99,15 +99,23 @@ def load_encoder(folder: str | Path, precision: str, device: "torch.device | Non
     dtype = pick_dtype(precision, device)
     prompts = _prompts(folder)
     pooling = _plain_pooling(folder)
+    quiet_transformers()
     if pooling is None:
         return _by_sentence_transformers(folder, dtype, device, prompts)
     from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModel.from_pretrained(folder, dtype=dtype, use_safetensors=True, add_pooling_layer=False)
     return Encoder(tokenizer, pooled_forward(model.eval().to(device), pooling), device, prompts)
+
+
+def quiet_transformers() -> None:
+    """Send what transformers reports to the job's log instead of the terminal, and show no bars of its own."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.disable_default_handler()
+    logging.enable_propagation()
 
 
 def pooled_forward(model, pooling: str):

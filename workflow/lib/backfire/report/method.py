@@ -3,6 +3,7 @@
 from typing import Any
 
 from backfire.report.numbers import count, names, rate
+from backfire.study import Study
 
 
 def method_paragraphs(config: dict[str, Any], variants: list[str]) -> list[tuple[str, str]]:
@@ -78,12 +79,16 @@ def _base(config: dict[str, Any]) -> str:
 
 
 def _data(config: dict[str, Any]) -> str:
-    parts = []
+    study, parts = Study(config), []
     for name, collection in config["collections"].items():
-        splits = names(f"{split} ({source})" for split, source in collection["splits"].items())
+        evaluated = [split for each, split in study.evaluations if each == name]
+        splits = names(f"{split} ({collection['splits'][split]})" for split in evaluated)
         size = collection["size"]
         cut = "" if size is None else f", cut to {count(size, 'passage')} by a hash of their ids"
-        trained = f" Training queries come from {collection['train']}." if name == config["train_on"] else ""
+        trained = ""
+        if study.trained and name == study.train_on:
+            source = collection["splits"][config["dynamics"]["split"]]
+            trained = f" Training queries come from {collection['train']}, and training is watched on {source}."
         parts.append(f"{name}: the passages of {collection['corpus']}{cut}; evaluated on {splits}.{trained}")
     return " ".join(parts)
 

@@ -14,9 +14,8 @@ from sentence_transformers import (
     SentenceTransformerTrainingArguments,
 )
 from transformers import PrinterCallback
-from transformers.utils import logging as transformers_logging
 
-from backfire.encoder import Encoder, native_bf16, pick_device, sentence_transformer_forward
+from backfire.encoder import Encoder, native_bf16, pick_device, quiet_transformers, sentence_transformer_forward
 from backfire.errors import BackfireError
 from backfire.formats.atomic import replacing, write_json
 from backfire.formats.tables import read_rows, write_rows
@@ -52,7 +51,7 @@ def train_variant(
     `settings` is the variant's block of the configuration, `dynamics` the block of that name. The model folder loads
     with `SentenceTransformer(output)`; for LoRA it holds the merged weights, and the adapter in `adapter/`.
     """
-    transformers_logging.disable_progress_bar()
+    quiet_transformers()
     # Gradients of satisfied triplets leave subnormal numbers in AdamW's state, which slow a CPU down many times.
     torch.set_flush_denormal(True)
     device = pick_device()
