@@ -54,7 +54,12 @@ rule compare_variants:
         measures="results/{study}/measures.parquet",
     output:
         parquet="results/{study}/comparison.parquet",
-        csv="results/{study}/comparison.csv",
+        csv=report(
+            "results/{study}/comparison.csv",
+            caption="../report/comparison.rst",
+            category="Verdict",
+            labels={"figure": "all comparisons"},
+        ),
     log:
         "results/{study}/logs/compare_variants.log",
     benchmark:
