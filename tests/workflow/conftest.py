@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,6 +75,18 @@ def copy_of_the_workflow(target: Path) -> Path:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             (target / name).write_bytes((ROOT / name).read_bytes())
     return target
+
+
+@pytest.fixture
+def overlay(tmp_path):
+    """A function that writes settings as an overlay."""
+
+    def write(settings):
+        path = tmp_path / "overlay.yaml"
+        path.write_text(yaml.safe_dump(settings))
+        return (path,)
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import json
 import shutil
 
 import pytest
-import yaml
 
 pytestmark = pytest.mark.workflow
 
@@ -38,18 +37,6 @@ def failure(engine, *arguments, overlays=()):
     assert done.returncode != 0, text[-3000:]
     assert "Hint: " in text, text[-3000:]
     return text
-
-
-@pytest.fixture
-def overlay(tmp_path):
-    """A function that writes settings as an overlay."""
-
-    def write(settings):
-        path = tmp_path / "overlay.yaml"
-        path.write_text(yaml.safe_dump(settings))
-        return (path,)
-
-    return write
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import contextlib
 import os
 
 import pytest
-import yaml
 
 pytestmark = pytest.mark.workflow
 
@@ -45,18 +44,6 @@ def edited(path, old, new):
     finally:
         path.write_text(before)
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-
-
-@pytest.fixture
-def overlay(tmp_path):
-    """A function that writes settings as an overlay."""
-
-    def write(settings):
-        path = tmp_path / "overlay.yaml"
-        path.write_text(yaml.safe_dump(settings))
-        return (path,)
-
-    return write
 
 
 def test_a_learning_rate_runs_its_variants_chain_and_what_gathers_it(tiny, overlay):
