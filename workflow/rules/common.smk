@@ -17,7 +17,7 @@ from backfire.model import check_base
 from backfire.provenance import code_digest, plain
 from backfire.resources import count_gpus
 from backfire.settings import checked
-from backfire.study import BASE, TRAIN, Study
+from backfire.study import TRAIN, Study
 
 
 def _study() -> Study:

@@ -9,7 +9,6 @@ with job(snakemake.log[0], snakemake.threads):
         model=snakemake.input.model,
         base=snakemake.input.base,
         queries=snakemake.input.queries,
-        threads=snakemake.threads,
         output=snakemake.output[0],
         **snakemake.params.cfg,
     )

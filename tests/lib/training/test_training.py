@@ -144,12 +144,10 @@ def test_the_trained_model_loads_with_sentence_transformers_as_the_base_does(tra
 
 
 def test_lora_is_merged_and_its_adapter_gives_the_same_vectors(train, base_model):
-    from backfire.cost import _with_adapter
-
     folder, rows, cost = train("lora", method="lora", lora=LORA, learning_rate=1e-2)
     assert cost["trainable_parameters"] == 6 * 2 * 2 * 384 * 4
     assert rows[-1]["weight_drift"] > 0
-    unmerged = encode(_with_adapter(str(base_model), str(folder / "adapter"), "fp32"), ["a b c"], "query", 32, 512)
+    unmerged = encode(load_encoder(base_model, "fp32", adapter=folder / "adapter"), ["a b c"], "query", 32, 512)
     np.testing.assert_allclose(unmerged, vectors(folder, ["a b c"]), atol=1e-5)
     assert not np.allclose(unmerged, vectors(base_model, ["a b c"]), atol=1e-4)
     config = json.loads((folder / "adapter" / "adapter_config.json").read_text())

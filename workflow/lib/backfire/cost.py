@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from backfire.encoder import Encoder, load_encoder, sentence_transformer_forward
+from backfire.encoder import Encoder, load_encoder
 from backfire.formats.atomic import read_json, write_json
 from backfire.formats.tables import read_rows, write_rows
 from backfire.keyed import keyed_sample
-from backfire.logs import usable_threads
 
 UNITS = {
     "training_time": "s",
@@ -28,16 +27,13 @@ WARM_UP = 5
 
 
 def measure_latency(
-    model: str, base: str, queries: str, count: int, max_length: int, precision: str, threads: int, output: str
+    model: str, base: str, queries: str, count: int, max_length: int, precision: str, output: str
 ) -> None:
     """Time single-query encodings, tokenising included; medians and 95th percentiles in ms go to `output`.
 
     A folder with an `adapter/` is timed twice: merged, and with the adapter applied beside the weights of `base`, as
     one would serve several adapters over one model. Counts the parameters too.
     """
-    import torch
-
-    torch.set_num_threads(usable_threads(threads))
     table = read_rows(queries, "queries")
     texts = dict(zip(table["query_id"].to_pylist(), table["text"].to_pylist(), strict=True))
     sample = [texts[query_id] for query_id in keyed_sample(texts, count, "latency")]
@@ -49,7 +45,7 @@ def measure_latency(
         "total_parameters": _parameters(model),
     }
     if (Path(model) / "adapter").is_dir():
-        unmerged = _with_adapter(base, str(Path(model) / "adapter"), precision)
+        unmerged = load_encoder(base, precision, adapter=Path(model) / "adapter")
         p50, p95 = _latency(unmerged, sample, max_length)
         quantities |= {"query_latency_p50_unmerged": p50, "query_latency_p95_unmerged": p95}
     write_json(output, quantities)
@@ -65,20 +61,6 @@ def _latency(encoder: Encoder, texts: list[str], max_length: int) -> tuple[float
         times.append(1000 * (time.perf_counter() - start))
     times = times[min(WARM_UP, len(texts)) :]
     return float(np.percentile(times, 50)), float(np.percentile(times, 95))
-
-
-def _with_adapter(base: str, adapter: str, precision: str) -> Encoder:
-    """The base with an adapter applied beside its weights."""
-    from peft import PeftModel
-    from sentence_transformers import SentenceTransformer
-
-    from backfire.encoder import pick_device, pick_dtype
-
-    device = pick_device()
-    dtype = pick_dtype(precision, device)
-    model = SentenceTransformer(base, device=str(device), model_kwargs={"dtype": dtype, "use_safetensors": True})
-    model[0].model = PeftModel.from_pretrained(model[0].model, adapter).to(device=device, dtype=dtype)
-    return Encoder(model.tokenizer, sentence_transformer_forward(model.eval()), device)
 
 
 def _parameters(model: str) -> int:

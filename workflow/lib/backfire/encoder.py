@@ -1,7 +1,6 @@
 """Models that turn token ids into unit vectors, with as little import time as their layout allows."""
 
 import json
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +8,6 @@ from backfire.errors import BackfireError
 
 if TYPE_CHECKING:
     import torch
-
-logger = logging.getLogger(__name__)
 
 # Texts are padded to a multiple of this many tokens. With whole AVX-512 vectors of floats, matrix kernels on a CPU sum
 # in the same order whatever the batch: the bits of a text's vector then depend on the text alone.
@@ -88,11 +85,14 @@ def native_bf16() -> bool:
     return any(getattr(torch.cpu, probe, bool)() for probe in probes)
 
 
-def load_encoder(folder: str | Path, precision: str, device: "torch.device | None" = None) -> Encoder:
+def load_encoder(
+    folder: str | Path, precision: str, device: "torch.device | None" = None, adapter: str | Path | None = None
+) -> Encoder:
     """Load a model in sentence-transformers layout for encoding.
 
     A transformer with mean or first-token pooling is run by transformers alone, which saves the seconds that
-    importing sentence-transformers takes; any other layout is run by sentence-transformers.
+    importing sentence-transformers takes; any other layout is run by sentence-transformers. With the folder of a
+    LoRA `adapter` its update is applied beside the model's weights instead of being merged into them.
     """
     folder = Path(folder)
     device = device or pick_device()
@@ -101,11 +101,12 @@ def load_encoder(folder: str | Path, precision: str, device: "torch.device | Non
     pooling = _plain_pooling(folder)
     quiet_transformers()
     if pooling is None:
-        return _by_sentence_transformers(folder, dtype, device, prompts)
+        return _by_sentence_transformers(folder, dtype, device, prompts, adapter)
     from transformers import AutoModel, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModel.from_pretrained(folder, dtype=dtype, use_safetensors=True, add_pooling_layer=False)
+    model = _adapted(model, adapter, dtype)
     return Encoder(tokenizer, pooled_forward(model.eval().to(device), pooling), device, prompts)
 
 
@@ -140,11 +141,21 @@ def sentence_transformer_forward(model):
     return forward
 
 
-def _by_sentence_transformers(folder: Path, dtype, device, prompts) -> Encoder:
+def _by_sentence_transformers(folder: Path, dtype, device, prompts, adapter) -> Encoder:
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(folder), device=str(device), model_kwargs={"dtype": dtype, "use_safetensors": True})
+    model[0].model = _adapted(model[0].model, adapter, dtype).to(device)
     return Encoder(model.tokenizer, sentence_transformer_forward(model.eval()), device, prompts)
+
+
+def _adapted(transformer, adapter: str | Path | None, dtype: "torch.dtype"):
+    """The transformer with a LoRA adapter beside its weights, or as it is."""
+    if adapter is None:
+        return transformer
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(transformer, str(adapter)).to(dtype)
 
 
 def _plain_pooling(folder: Path) -> str | None:

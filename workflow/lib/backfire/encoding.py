@@ -1,4 +1,4 @@
-"""Encoding: texts to unit vectors, in batches of a fixed number of tokens over texts sorted by length."""
+"""Encoding: texts to unit vectors, in batches of texts of equal padded length."""
 
 import time
 from collections.abc import Iterator

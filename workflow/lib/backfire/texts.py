@@ -1,11 +1,18 @@
-"""Looking up texts by id, without holding a corpus in memory."""
+"""Ids and texts of exported tables, without holding a corpus in memory."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from backfire.errors import BackfireError
 from backfire.formats.tables import iterate_rows
 
 _ID_COLUMN = {"corpus": "doc_id", "queries": "query_id"}
+
+
+def doc_ids(paths: Iterable[str]) -> Iterator[str]:
+    """Ids of the passages in the shards of a corpus, in their order."""
+    for path in paths:
+        for batch in iterate_rows(path, "corpus"):
+            yield from batch["doc_id"].to_pylist()
 
 
 def texts_by_id(paths: Iterable[str], kind: str, ids: Collection[str]) -> dict[str, str]:

@@ -16,10 +16,11 @@ import numpy as np
 from backfire.datasets.load import load_corpus, load_split, provenance, reading, text_of
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
-from backfire.formats.tables import iterate_rows, write_batches
+from backfire.formats.tables import write_batches
 from backfire.keyed import key
 from backfire.logs import progress
 from backfire.provenance import value_digest
+from backfire.texts import doc_ids
 
 BATCH = 16384
 
@@ -92,7 +93,7 @@ def export_queries(
     texts = _checked_queries(dataset, source)
     grades, judged = _checked_qrels(dataset, source, texts)
     needed = {doc_id for of_query in grades.values() for doc_id in of_query}
-    present = needed.intersection(_ids(corpus_shards))
+    present = needed.intersection(doc_ids(corpus_shards))
     _check_known(needed - present, corpus, source)
 
     inside = {
@@ -147,7 +148,7 @@ def _survey(dataset: Any, source: str, drop_empty: bool) -> tuple[np.ndarray, in
             _check_id(doc_id, "passage", source)
             _check_encodable(text, f"the passage '{doc_id}'", source)
             if text.strip():
-                keys.append(_key(doc_id))
+                keys.append(key("size", doc_id))
             elif drop_empty:
                 empty += 1
             else:
@@ -167,7 +168,7 @@ def _survey(dataset: Any, source: str, drop_empty: bool) -> tuple[np.ndarray, in
                     f"'{source}': the passage id '{doc_id}' is there more than once.",
                     "ids must be unique; rename or remove the repetitions.",
                 )
-            if _key(doc_id) in repeated:
+            if key("size", doc_id) in repeated:
                 seen.add(doc_id)
     return found, empty
 
@@ -176,7 +177,7 @@ def _kept_rows(dataset: Any, source: str, limit: int | None, drop_empty: bool, d
     rows = (
         {"doc_id": doc_id, "text": text}
         for doc_id, text in _passages(dataset, source)
-        if (limit is None or _key(doc_id) <= limit) and not (drop_empty and not text.strip())
+        if (limit is None or key("size", doc_id) <= limit) and not (drop_empty and not text.strip())
     )
     return _hashed(rows, digest)
 
@@ -239,17 +240,6 @@ def _check_known(missing: set[str], corpus: str, source: str) -> None:
 
 def _passages(dataset: Any, source: str) -> Iterator[tuple[str, str]]:
     return ((doc.doc_id, text_of(doc, source)) for doc in reading(source, dataset.docs_iter))
-
-
-def _ids(shards: Sequence[str]) -> Iterator[str]:
-    for path in shards:
-        for batch in iterate_rows(path, "corpus"):
-            yield from batch.column("doc_id").to_pylist()
-
-
-def _key(doc_id: str) -> int:
-    """A hash of the id, 64 bits: what `size` goes by."""
-    return key("size", doc_id)
 
 
 def _check_id(identifier: str, what: str, source: str) -> None:

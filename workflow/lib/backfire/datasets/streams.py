@@ -1,6 +1,7 @@
 """`ir_datasets` documents that are read from start to end, without a second copy of the corpus on disk."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
@@ -9,15 +10,15 @@ from ir_datasets.formats import BaseDocs
 from ir_datasets.indices.base import DEFAULT_DOCSTORE_OPTIONS, Docstore
 
 
-class StreamedDocs(BaseDocs):
+class StreamedDocs(BaseDocs, ABC):
     """Documents of which `read()` gives a fresh iterator and `docs_cls()` the type.
 
     Counting, lookups and slices each read the source once.
     """
 
+    @abstractmethod
     def read(self) -> Iterator[Any]:
         """All documents, in the order of the source."""
-        raise NotImplementedError
 
     def docs_iter(self) -> "Slices":
         """All documents; `docs_iter()[10:20]` gives those of a slice."""

@@ -6,10 +6,10 @@ import numpy as np
 
 from backfire.encoder import Encoder
 from backfire.encoding import encode
-from backfire.formats.tables import iterate_rows, read_rows
+from backfire.formats.tables import read_rows
 from backfire.keyed import keyed_sample
 from backfire.measures import mean_measures
-from backfire.texts import texts_by_id
+from backfire.texts import doc_ids, texts_by_id
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class DevelopmentSet:
 
     def measure(self, encoder: Encoder, measures: list[str], max_length: int, batch_tokens: int) -> dict[str, float]:
         """Mean of each measure, {name: value}, for the encoder as it is now."""
-        doc_ids = list(self.passages)
+        names = list(self.passages)
         queries = encode(encoder, list(self.queries.values()), "query", max_length, batch_tokens)
         passages = encode(encoder, list(self.passages.values()), "document", max_length, batch_tokens)
         run = {}
         for query_id, scores in zip(self.queries, queries @ passages.T, strict=True):
             # Score descending, then doc id ascending, as in every run.
-            order = np.lexsort((doc_ids, -scores))
-            run[query_id] = [(doc_ids[row], float(scores[row])) for row in order]
+            order = np.lexsort((names, -scores))
+            run[query_id] = [(names[row], float(scores[row])) for row in order]
         return mean_measures(measures, self.qrels, run)
 
 
@@ -47,7 +47,7 @@ def development_set(queries: str, qrels: str, corpus: list[str], size: int, pool
     chosen = set(keyed_sample(relevant_queries, size, "development query"))
     kept = [(row["query_id"], row["doc_id"], row["relevance"]) for row in judged if row["query_id"] in chosen]
     relevant = {doc_id for _, doc_id, relevance in kept if relevance > 0}
-    others = keyed_sample((doc_id for doc_id in _doc_ids(corpus) if doc_id not in relevant), pool, "development pool")
+    others = keyed_sample((doc_id for doc_id in doc_ids(corpus) if doc_id not in relevant), pool, "development pool")
     ids = sorted(relevant | set(others[: max(0, pool - len(relevant))]))
     texts = texts_by_id(corpus, "corpus", ids)
     query_texts = texts_by_id([queries], "queries", chosen)
@@ -56,9 +56,3 @@ def development_set(queries: str, qrels: str, corpus: list[str], size: int, pool
         passages={doc_id: texts[doc_id] for doc_id in ids},
         qrels=[row for row in kept if row[1] in texts],
     )
-
-
-def _doc_ids(corpus: list[str]):
-    for path in corpus:
-        for batch in iterate_rows(path, "corpus"):
-            yield from batch["doc_id"].to_pylist()

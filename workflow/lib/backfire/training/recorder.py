@@ -21,13 +21,8 @@ class StepRecorder(TrainerCallback):
     def __init__(self, model, loss, measure: Callable[[], dict[str, float]], interval: int, bar):
         """`measure` gives development measures of the model as it is now; `bar` is a progress bar of the steps."""
         self.rows: list[dict] = []
-        self._model, self._loss, self._measure, self._interval, self._bar = (
-            model,
-            loss,
-            measure,
-            interval,
-            bar,
-        )
+        self._model, self._loss, self._measure = model, loss, measure
+        self._interval, self._bar = interval, bar
         self._lora = hasattr(model[0].model, "peft_config")
         with torch.no_grad():
             self._start = [] if self._lora else [weight.detach().clone() for weight in model.parameters()]

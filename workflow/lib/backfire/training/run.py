@@ -4,7 +4,6 @@ import contextlib
 import math
 import tempfile
 import time
-from pathlib import Path
 
 import torch
 from datasets import Dataset
@@ -129,7 +128,7 @@ def _dataset(triples: str, queries: str, corpus: list[str]) -> Dataset:
 
 def _arguments(scratch: str, settings: dict, steps: int, seed: int, device: torch.device):
     return SentenceTransformerTrainingArguments(
-        output_dir=str(Path(scratch)),
+        output_dir=scratch,
         num_train_epochs=settings["epochs"],
         per_device_train_batch_size=settings["batch_size"],
         learning_rate=settings["learning_rate"],
