@@ -12,6 +12,9 @@ from backfire.provenance import plain
 
 BASE = "base"
 TRAIN = "train"
+PUBLISHED = "published"
+# Sources of negatives that rank the corpus for every training query.
+SEARCHED = ("bm25", "hard")
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,9 @@ class Collection:
     train: str | None
     splits: dict[str, str]
     size: int | None
+    text: str
+    drop_empty: bool
+    relevance: dict[str, int]
 
     @property
     def query_sets(self) -> list[str]:
@@ -33,20 +39,25 @@ class Collection:
         """The source of a query set: an ir_datasets id, or for a folder the name under qrels/."""
         return self.train if query_set == TRAIN else self.splits[query_set]
 
+    def relevant_from(self, split: str) -> int:
+        """The lowest grade that measures without grades count as relevant on a split."""
+        return self.relevance.get(split, 1)
+
 
 @dataclass(frozen=True)
 class Triples:
-    """A set of (query, positive, negative) triples: where negatives come from, how deep, how many."""
+    """A set of (query, positive, negative) triples: where negatives come from, how deep, how many; None is one a query."""
 
     name: str
     negatives: str
+    source: str | None
     depth: int
-    size: int
+    size: int | None
 
     @property
     def candidates(self) -> list[str]:
-        """Name of the candidate list that negatives are drawn from, as hard-200; empty for the random source."""
-        return [] if self.negatives == "random" else [f"{self.negatives}-{self.depth}"]
+        """Name of the candidate list that negatives are drawn from, as hard-200; empty where none is searched."""
+        return [f"{self.negatives}-{self.depth}"] if self.negatives in SEARCHED else []
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,7 @@ class Study:
             self._check_variant(variant)
         self._check_ancestry()
         self._check_measures()
+        self._check_protocol()
 
     @property
     def trained(self) -> list[str]:
@@ -118,6 +130,11 @@ class Study:
         return [first[BASE], *(first[name] for name in self.variants if name != BASE)]
 
     @property
+    def parts(self) -> int:
+        """Number of jobs that a search for negatives is cut into, at most one for each shard."""
+        return min(self.config["mining"]["parts"], self.shards)
+
+    @property
     def evaluations(self) -> list[tuple[str, str]]:
         """Every (collection, split) that is evaluated: all but the one that is watched in training."""
         watched = (self.train_on, self.config["dynamics"]["split"]) if self.trained else None
@@ -128,6 +145,16 @@ class Study:
         """The split whose relevant pairs stand for a collection: the primary one, else its first."""
         primary, split, _ = self.primary
         return split if collection == primary else next(iter(self.collections[collection].splits))
+
+    def part_shards(self, part: int) -> range:
+        """Shards (from 1) that part `part` (from 1) of a search covers: runs of near-equal length."""
+        return range((part - 1) * self.shards // self.parts + 1, part * self.shards // self.parts + 1)
+
+    def sources(self, collection: str) -> list[str]:
+        """Every source that a collection is made of: corpus, query sets, and published triples of its training."""
+        chosen = self.collections[collection]
+        published = [each.source for each in self.triples.values() if each.negatives == PUBLISHED]
+        return [chosen.corpus, *map(chosen.source, chosen.query_sets), *(published * (collection == self.train_on))]
 
     def parent(self, variant: str, seed: int | str) -> tuple[str, int | str]:
         """The (variant, seed) whose weights the training of a variant starts from."""
@@ -146,6 +173,15 @@ class Study:
                 f"collections.{train_on.name}: the study trains on it, but it has no training queries.",
                 f"set collections.{train_on.name}.train, or train_on to a collection that has them.",
             )
+        for collection in self.collections.values():
+            for split in collection.relevance:
+                _known(f"collections.{collection.name}.relevance", split, collection.splits, "split")
+        for triples in self.triples.values():
+            if (triples.negatives == PUBLISHED) != (triples.source is not None):
+                raise BackfireError(
+                    f"triples.{triples.name}: negatives are '{triples.negatives}', source is {triples.source!r}.",
+                    "source names an ir_datasets id with document pairs and goes with negatives: published.",
+                )
         primary, split, _ = self.primary
         _known(
             "primary.split",
@@ -201,6 +237,12 @@ class Study:
                 f"primary.measure: '{self.primary[2]}' is not among measures ({', '.join(self.config['measures'])}).",
                 "add it to measures, or choose one of them.",
             )
+
+    def _check_protocol(self) -> None:
+        protocol = self.config["protocol"]
+        if protocol:
+            collection = _known("protocol.collection", protocol["collection"], self.collections, "collection")
+            _known("protocol.split", protocol["split"], collection.splits, f"split of '{collection.name}'")
 
 
 def _known(where: str, name: str, among: dict[str, Any], what: str) -> Any:
