@@ -65,9 +65,15 @@ def per_split(patterns):
     return expand(patterns, zip, collection=collections, split=splits, allow_missing=True)
 
 
-def per_shard(patterns):
-    """Fill in {shard} and {shards}; shards count from 1."""
-    return expand(patterns, shard=range(1, STUDY.shards + 1), shards=STUDY.shards, allow_missing=True)
+def per_shard(patterns, collection=STUDY.train_on):
+    """Fill in {shard} and {shards} for a collection, by default the one that is trained on, and {collection}."""
+    shards = STUDY.shards_of(collection)
+    return expand(patterns, shard=range(1, shards + 1), shards=shards, collection=collection, allow_missing=True)
+
+
+def shards_of(patterns):
+    """An input function that gives the files of every shard of the collection in the wildcards."""
+    return lambda w: expand(per_shard(patterns, w.collection), **w)
 
 
 wildcard_constraints:
@@ -77,6 +83,6 @@ wildcard_constraints:
     variant="|".join(STUDY.variants),
     seed=r"\d+",
     shard=r"\d+",
-    shards=str(STUDY.shards),
+    shards="|".join(sorted({str(STUDY.shards_of(name)) for name in STUDY.collections})),
     triples="|".join(STUDY.triples) or "none",
     depth=r"\d+",

@@ -15,8 +15,15 @@ rule export_corpus:
     input:
         lambda w: input_files(STUDY.collections[w.collection].corpus),
     output:
-        shards=per_shard("data/{collection}/corpus/{shard}-of-{shards}.parquet"),
+        shards=expand(
+            "data/{collection}/corpus/{shard}-of-{shards}.parquet",
+            shard=range(1, STUDY.shards + 1),
+            shards=STUDY.shards,
+            allow_missing=True,
+        ),
         manifest="data/{collection}/corpus/manifest.json",
+    wildcard_constraints:
+        collection="|".join(name for name in STUDY.collections if not STUDY.collections[name].whole) or "none",
     log:
         "data/{collection}/logs/export_corpus.log",
     benchmark:
@@ -34,11 +41,19 @@ rule export_corpus:
         "../scripts/export_corpus.py"
 
 
+use rule export_corpus as export_whole_corpus with:
+    output:
+        shards="data/{collection}/corpus/1-of-1.parquet",
+        manifest="data/{collection}/corpus/manifest.json",
+    wildcard_constraints:
+        collection="|".join(name for name in STUDY.collections if STUDY.collections[name].whole) or "none",
+
+
 rule export_queries:
     """Queries and judgments of a split, restricted to the passages kept; queries without a relevant passage among them are left out and counted."""
     input:
         lambda w: input_files(STUDY.collections[w.collection].corpus, STUDY.collections[w.collection].source(w.split)),
-        shards=per_shard("data/{collection}/corpus/{shard}-of-{shards}.parquet"),
+        shards=shards_of("data/{collection}/corpus/{shard}-of-{shards}.parquet"),
         manifest="data/{collection}/corpus/manifest.json",
     output:
         queries="data/{collection}/queries/{split}.parquet",

@@ -4,7 +4,7 @@
 rule measure_geometry:
     """Embedding statistics are taken over passages sampled by id, and over the relevant pairs of one split."""
     input:
-        shards=per_shard(
+        shards=shards_of(
             "results/{study}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet"
         ),
         queries=lambda w: expand(
@@ -74,12 +74,9 @@ rule project_embeddings:
     """UMAP is fitted once on the base's passages; all models place the same passages and queries on that map."""
     input:
         shards=per_run(
-            expand(
-                per_shard(
-                    "results/{study}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet"
-                ),
-                collection=STUDY.primary[0],
-                allow_missing=True,
+            per_shard(
+                "results/{study}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet",
+                STUDY.primary[0],
             ),
             STUDY.first_runs,
         ),
@@ -153,13 +150,14 @@ rule collect_cost:
     input:
         latency=per_run("results/{study}/cost/{variant}/seed-{seed}/latency.json"),
         training=per_run("results/{study}/cost/{variant}/seed-{seed}/training.json", STUDY.trained_runs),
-        encoding=expand(
-            per_shard(
-                per_run("results/{study}/cost/{variant}/seed-{seed}/encoding-{collection}-{shard}-of-{shards}.json")
-            ),
-            collection=STUDY.collections,
-            allow_missing=True,
-        ),
+        encoding=[
+            path
+            for collection in STUDY.collections
+            for path in per_shard(
+                per_run("results/{study}/cost/{variant}/seed-{seed}/encoding-{collection}-{shard}-of-{shards}.json"),
+                collection,
+            )
+        ],
     output:
         "results/{study}/cost.parquet",
     log:

@@ -28,10 +28,10 @@ rule rank:
     """For each query the `ranking.depth` passages of highest cosine similarity, scored in double precision; equal scores are ordered by passage id, so neither the number of shards nor their order matters."""
     input:
         queries="results/{study}/embeddings/{variant}/seed-{seed}/{collection}/queries/{split}.parquet",
-        embeddings=per_shard(
+        embeddings=shards_of(
             "results/{study}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet"
         ),
-        indexes=per_shard("results/{study}/index/{variant}/seed-{seed}/{collection}/{shard}-of-{shards}.faiss"),
+        indexes=shards_of("results/{study}/index/{variant}/seed-{seed}/{collection}/{shard}-of-{shards}.faiss"),
     output:
         run="results/{study}/runs/{variant}/seed-{seed}/{collection}/{split}.trec",
     log:

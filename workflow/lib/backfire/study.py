@@ -26,6 +26,7 @@ class Collection:
     train: str | None
     splits: dict[str, str]
     size: int | None
+    whole: bool
     text: str
     drop_empty: bool
     relevance: dict[str, int]
@@ -46,7 +47,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class Triples:
-    """A set of (query, positive, negative) triples: where negatives come from, how deep, how many; None is one a query."""
+    """A set of (query, positive, negative) triples: where negatives come from, how deep, how many."""
 
     name: str
     negatives: str
@@ -132,7 +133,11 @@ class Study:
     @property
     def parts(self) -> int:
         """Number of jobs that a search for negatives is cut into, at most one for each shard."""
-        return min(self.config["mining"]["parts"], self.shards)
+        return min(self.config["mining"]["parts"], self.shards_of(self.train_on))
+
+    def shards_of(self, collection: str) -> int:
+        """Number of shards that the corpus of a collection is cut into."""
+        return 1 if self.collections[collection].whole else self.shards
 
     @property
     def evaluations(self) -> list[tuple[str, str]]:
@@ -148,7 +153,8 @@ class Study:
 
     def part_shards(self, part: int) -> range:
         """Shards (from 1) that part `part` (from 1) of a search covers: runs of near-equal length."""
-        return range((part - 1) * self.shards // self.parts + 1, part * self.shards // self.parts + 1)
+        shards = self.shards_of(self.train_on)
+        return range((part - 1) * shards // self.parts + 1, part * shards // self.parts + 1)
 
     def sources(self, collection: str) -> list[str]:
         """Every source that a collection is made of: corpus, query sets, and published triples of its training."""
