@@ -49,3 +49,74 @@ def test_the_watched_split_is_not_evaluated(config):
     assert Study(config).evaluations == [("pydocs", "test"), ("pydocs", "unseen")]
     config["variants"] = {"base": {"method": "none"}}
     assert ("pydocs", "dev") in Study(config).evaluations
+
+
+@pytest.mark.parametrize(("shards", "parts"), [(1, 8), (7, 3), (16, 8), (64, 8), (640, 7)])
+def test_the_parts_of_a_search_cover_every_shard_once_and_evenly(config, shards, parts):
+    config["encoding"]["shards"], config["mining"]["parts"] = shards, parts
+    study = Study(config)
+    covered = [list(study.part_shards(part)) for part in range(1, study.parts + 1)]
+    assert sum(covered, []) == list(range(1, shards + 1))
+    assert max(map(len, covered)) - min(map(len, covered)) <= 1
+    assert study.parts == min(shards, parts)
+
+
+def test_a_whole_collection_has_one_shard(config):
+    config["encoding"]["shards"] = 64
+    config["collections"]["small"] = config["collections"]["pydocs"] | {"whole": True, "train": None}
+    study = Study(config)
+    assert (study.shards_of("pydocs"), study.shards_of("small")) == (64, 1)
+
+
+def published(config, **changed):
+    block = {"negatives": "published", "source": "msmarco-passage/train/triples-small", "depth": 200, "size": 5}
+    config["triples"]["bm25"] = block | changed
+    return config
+
+
+def test_the_sources_of_a_collection_include_its_published_triples(config):
+    study = Study(published(config))
+    assert study.sources("pydocs") == [
+        "pydocs",
+        "pydocs/train",
+        "pydocs/dev",
+        "pydocs/test",
+        "pydocs/unseen",
+        "msmarco-passage/train/triples-small",
+    ]
+    assert study.triples["bm25"].candidates == []
+    config["collections"]["other"] = config["collections"]["pydocs"] | {"train": None, "splits": {"test": "a"}}
+    assert Study(config).sources("other") == ["pydocs", "a"]
+
+
+@pytest.mark.parametrize("changed", [{"source": None}, {"negatives": "bm25"}])
+def test_published_triples_and_a_source_go_together(config, changed):
+    with pytest.raises(BackfireError, match="triples.bm25: .*\nHint: source names an ir_datasets id"):
+        Study(published(config, **changed))
+
+
+def test_grades_and_protocols_name_what_exists(config):
+    config["collections"]["pydocs"]["relevance"] = {"test": 2}
+    assert [Study(config).collections["pydocs"].relevant_from(split) for split in ("test", "unseen")] == [2, 1]
+    config["collections"]["pydocs"]["relevance"] = {"tset": 2}
+    with pytest.raises(BackfireError, match="relevance: 'tset' is not a split"):
+        Study(config)
+    config["collections"]["pydocs"]["relevance"] = {}
+    config["protocol"] = {"collection": "pydocs", "split": "train", "texts": [], "max_lengths": [], "precisions": []}
+    with pytest.raises(BackfireError, match="protocol.split: 'train' is not a split of 'pydocs'"):
+        Study(config)
+
+
+@pytest.mark.parametrize("name", ["msmarco", "vaswani"])
+def test_the_studies_that_come_along_are_whole(config, root, name):
+    overlay = yaml.safe_load((root / f"studies/{name}.yaml").read_text())
+    schema = yaml.safe_load((root / "workflow/schemas/config.yaml").read_text())
+
+    def merge(under, over):
+        both = under.keys() & over.keys()
+        merged = {key: merge(under[key], over[key]) for key in both if isinstance(under[key], dict) and over[key]}
+        return under | over | merged
+
+    study = Study(checked(merge(yaml.safe_load((root / "config.yaml").read_text()), overlay), schema))
+    assert study.name == name
+    assert study.trained == ["full_bm25", "full_hard", "lora_bm25", "lora_hard"]
