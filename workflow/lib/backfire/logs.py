@@ -2,16 +2,32 @@
 
 import logging
 import os
+import re
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from backfire.errors import BackfireError
+from backfire.resources import peak_resident
+
+logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 5.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+_USAGE = "peak resident memory {:.1f} MiB, wall time {:.2f} s"
+_USAGE_LINE = re.compile(r" backfire\.logs: peak resident memory (\d+\.\d) MiB, wall time (\d+\.\d\d) s$", re.MULTILINE)
+
+
+class Usage(NamedTuple):
+    """What a job used: peak resident memory of its process in MiB, and wall time in seconds."""
+
+    peak_mib: float
+    seconds: float
 
 
 @contextmanager
@@ -19,9 +35,10 @@ def job(log: str, threads: int = 1) -> Iterator[None]:
     """Run the body of a script as a job.
 
     Everything logged, every warning and any traceback goes to the file `log`; a `BackfireError` is shown on the
-    terminal as its message and hint alone. Numeric libraries imported inside the body use at most `threads`
-    threads and never more than the processors this process may use, so that `--cores 8` on two cores does not
-    oversubscribe them.
+    terminal as its message and hint alone. The last line, failed or not, tells peak memory and wall time (see
+    `job_usage`); time starts with this call, so the start of the interpreter is left out. Numeric libraries imported
+    inside the body use at most `threads` threads and never more than the processors this process may use, so that
+    `--cores 8` on two cores does not oversubscribe them.
     """
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,6 +54,7 @@ def job(log: str, threads: int = 1) -> Iterator[None]:
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
+    start = time.perf_counter()
     try:
         yield
     except BackfireError as error:
@@ -48,8 +66,15 @@ def job(log: str, threads: int = 1) -> Iterator[None]:
         print(f"\nError: {type(error).__name__}: {error}\nHint: the traceback is in {log}\n", file=sys.stderr)
         sys.exit(1)
     finally:
+        logger.info(_USAGE.format(peak_resident(), time.perf_counter() - start))
         root.removeHandler(handler)
         handler.close()
+
+
+def job_usage(log: str | Path) -> Usage | None:
+    """What the job that wrote a log used; None when it has not ended, or was killed."""
+    found = _USAGE_LINE.findall(Path(log).read_text(encoding="utf-8", errors="replace"))
+    return Usage(*map(float, found[-1])) if found else None
 
 
 def usable_threads(requested: int) -> int:
