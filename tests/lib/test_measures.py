@@ -2,6 +2,7 @@
 
 import random
 
+import ir_measures
 import pytest
 import pytrec_eval
 from hypothesis import given, settings
@@ -83,6 +84,44 @@ def test_grades_count_in_ndcg_and_a_binary_measure_keeps_its_own_threshold():
     values = scored(worse, qrels, ["RR@10", "RR(rel=2)@10", "P(rel=3)@2"])
     assert [values[name]["q"] for name in values] == [1, 0.5, 0.5]
     assert scored({"q": [("bad", 1.0), ("fair", 0.5)]}, qrels)["RR@10"]["q"] == 0.5
+
+
+GRADED = ["RR@10", "R@100", "P@5", "AP", "Success@10", "Rprec", "nDCG@10", "RR(rel=1)@10"]
+
+
+def test_a_grade_counts_in_measures_without_grades_and_nowhere_else():
+    """Against ir_measures, told the grade by name; trec_eval's own program is told it by -l."""
+    run, qrels = random_study(11, queries=40)
+    scores = {query: {doc: -place for place, (doc, _) in enumerate(hits)} for query, hits in run.items()}
+    values = score_run(run.items(), qrels, {name: measure_named(name, 2) for name in GRADED})
+    spelled = dict(zip(GRADED[:6], ["RR(rel=2)@10", "R(rel=2)@100", "P(rel=2)@5", "AP(rel=2)"], strict=False))
+    spelled |= {"Success@10": "Success(rel=2)@10", "Rprec": "Rprec(rel=2)"}
+    for name in GRADED:
+        reference = ir_measures.parse_measure(spelled.get(name, name)).iter_calc(qrels, scores)
+        assert values[name] == {metric.query_id: metric.value for metric in reference}, name
+    plain = scored(run, qrels, GRADED)
+    assert {name for name in GRADED if plain[name] != values[name]} == set(spelled)
+
+
+def test_a_query_with_lower_grades_only_scores_zero_and_still_counts(tmp_path):
+    """The convention of TREC 2019 and 2020 on MS MARCO passages: grade 1, related, is not relevant."""
+    qrels = {"full": {"a": 3, "b": 1}, "related": {"a": 1, "c": 0}}
+    run = {query: [("a", 0.9), ("b", 0.8), ("c", 0.7)] for query in qrels}
+    write_run(tmp_path / "dl.trec", run.items(), "base")
+    write_qrels(tmp_path / "dl.parquet", qrels)
+    for grade, expected in ((1, [1, 1]), (2, [1, 0])):
+        output = tmp_path / f"{grade}.parquet"
+        files = [tmp_path / "dl.trec"], [tmp_path / "dl.parquet"]
+        measure_run(*files, [["msmarco", "dl"]], [grade], ["RR@10", "nDCG@10"], "base", 0, output)
+        rows = read_rows(output, "measures").to_pylist()
+        assert [row["value"] for row in rows if row["measure"] == "RR@10"] == expected
+        assert [row["value"] for row in rows if row["measure"] == "nDCG@10"] == [1, 1]
+
+
+def test_a_measure_that_no_provider_computes_for_a_grade_says_so():
+    assert measure_named("NumRel")
+    with pytest.raises(BackfireError, match=r"measure 'NumRel': no installed provider .* \(as NumRel\(rel=2\)\)"):
+        measure_named("NumRel", 2)
 
 
 def test_value_does_not_depend_on_the_other_measures_of_the_study():
@@ -177,7 +216,7 @@ def part(folder, variant, seed, study, names=NAMES):
     write_qrels(folder / "qrels.parquet", qrels)
     output = folder / f"{variant}-{seed}.parquet"
     trec, judgments = [folder / f"{variant}-{seed}.trec"], [folder / "qrels.parquet"]
-    measure_run(trec, judgments, [["pydocs", "test"]], names, variant, seed, output)
+    measure_run(trec, judgments, [["pydocs", "test"]], [1], names, variant, seed, output)
     return output
 
 
@@ -206,6 +245,7 @@ def test_several_splits_are_kept_apart(tmp_path):
         [tmp_path / f"{split}.trec" for split in splits],
         [tmp_path / f"{split}.parquet" for split in splits],
         [["pydocs", split] for split in splits],
+        [1, 1],
         ["RR@10"],
         "base",
         0,
@@ -223,6 +263,7 @@ def test_missing_run_is_an_error_and_leaves_nothing(tmp_path):
             [tmp_path / "absent.trec"],
             [tmp_path / "qrels.parquet"],
             [["pydocs", "test"]],
+            [1],
             NAMES,
             "base",
             0,

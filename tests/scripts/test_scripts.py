@@ -183,7 +183,7 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
             "measure_run",
             {"runs": [f(f"{variant}.trec")], "qrels": [f("test-qrels.parquet")]},
             {"measures": f(f"{variant}-measures.parquet")},
-            {"evaluations": [["mine", "test"]], "measures": ["RR@10", "AP"]},
+            {"evaluations": [["mine", "test"]], "measures": ["RR@10", "AP"], "relevance": [1]},
             variant=variant,
             seed="0",
         )

@@ -2,7 +2,7 @@
 
 
 rule measure_run:
-    """Every query of every split is scored with each of `measures` by ir_measures, in the order of the run; a query without results scores 0."""
+    """Every query of every split is scored with each of `measures` by ir_measures, in the order of the run; measures without grades count passages from the grade in `relevance`, by default 1; a query without results scores 0."""
     input:
         runs=per_split("results/{study}/runs/{variant}/seed-{seed}/{collection}/{split}.trec"),
         qrels=per_split("data/{collection}/qrels/{split}.parquet"),
@@ -19,7 +19,11 @@ rule measure_run:
         mem_mb=2000,
         runtime=60,
     params:
-        cfg=lambda w: {"evaluations": plain(STUDY.evaluations), "measures": STUDY.config["measures"]},
+        cfg=lambda w: {
+            "evaluations": plain(STUDY.evaluations),
+            "measures": STUDY.config["measures"],
+            "relevance": [STUDY.collections[name].relevant_from(split) for name, split in STUDY.evaluations],
+        },
         code=code("measure_run"),
     script:
         "../scripts/measure_run.py"

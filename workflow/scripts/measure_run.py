@@ -9,6 +9,7 @@ with job(snakemake.log[0], snakemake.threads):
         runs=snakemake.input.runs,
         qrels=snakemake.input.qrels,
         evaluations=snakemake.params.cfg["evaluations"],
+        relevance=snakemake.params.cfg["relevance"],
         measures=snakemake.params.cfg["measures"],
         variant=snakemake.wildcards.variant,
         seed=int(snakemake.wildcards.seed),

@@ -25,6 +25,7 @@ def measure_run(
     runs: Sequence[str | Path],
     qrels: Sequence[str | Path],
     evaluations: Sequence[Sequence[str]],
+    relevance: Sequence[int],
     measures: Sequence[str],
     variant: str,
     seed: int,
@@ -32,12 +33,13 @@ def measure_run(
 ) -> None:
     """Score all runs of one (variant, seed) and write the table `measures`.
 
-    `runs` and `qrels` name a file for each (collection, split) of `evaluations`, in that order. Raises
-    `BackfireError` as `score_run` and `measure_named` do.
+    `runs`, `qrels` and `relevance` give a file, a file and the lowest relevant grade (see `measure_named`) for each
+    (collection, split) of `evaluations`, in that order. A value is stored under the name in `measures`, whatever
+    the grade. Raises `BackfireError` as `score_run` and `measure_named` do.
     """
-    named = {name: measure_named(name) for name in measures}
     rows = []
-    for run, judgments, (collection, split) in zip(runs, qrels, evaluations, strict=True):
+    for run, judgments, grade, (collection, split) in zip(runs, qrels, relevance, evaluations, strict=True):
+        named = {name: measure_named(name, grade) for name in measures}
         values = score_run(iterate_run(run), read_qrels(judgments), named, source=str(run))
         head = {"variant": variant, "seed": seed, "collection": collection, "split": split}
         for name in measures:
@@ -49,20 +51,26 @@ def measure_run(
     write_rows(output, "measures", rows)
 
 
-def measure_named(name: str) -> Any:
+def measure_named(name: str, relevant_from: int = 1) -> Any:
     """The `ir_measures` measure that `name` (as RR@10, nDCG@10, P(rel=2)@5) stands for.
 
-    Raises `BackfireError` when there is none, or no installed provider computes it.
+    Where the measure tells relevant from irrelevant only (it has a parameter `rel` that is 1 by default: RR, R, P,
+    AP, Success, ...) and `name` sets no `rel`, grades from `relevant_from` up are relevant, as with trec_eval's
+    option -l. Measures of grades, as nDCG, are left as they are. Raises `BackfireError` when there is no such
+    measure, or no installed provider computes it.
     """
     import ir_measures
 
     try:
         measure = ir_measures.parse_measure(name)
+        if relevant_from > 1 and is_binary(measure):
+            measure = measure(rel=relevant_from)
         if measure.params.get("cutoff", 1) < 1:
             raise ValueError("the cutoff must be at least 1")
         if ir_measures.DefaultPipeline.supports(measure):
             return measure
-        reason = "no installed provider of ir_measures computes it with these parameters"
+        at = f" (as {measure!r})" if repr(measure) != name else ""
+        reason = f"no installed provider of ir_measures computes it with these parameters{at}"
         hint = "choose another, such as RR@10, nDCG@10, R@100 or AP."
     except NameError:
         reason = "ir_measures knows no such measure"
@@ -71,6 +79,12 @@ def measure_named(name: str) -> Any:
         reason = f"ir_measures does not accept it: {error}"
         hint = "write it as NAME, NAME@cutoff or NAME(parameter=value)@cutoff, as in RR@10 or P(rel=2)@5."
     raise BackfireError(f"measure '{name}': {reason}.", hint)
+
+
+def is_binary(measure: Any) -> bool:
+    """Whether an `ir_measures` measure tells relevant from irrelevant only, without saying from which grade."""
+    rel = measure.SUPPORTED_PARAMS.get("rel")
+    return rel is not None and rel.default == 1 and "rel" not in measure.params
 
 
 def score_run(
