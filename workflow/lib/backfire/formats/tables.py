@@ -17,6 +17,9 @@ SCHEMAS: dict[str, pa.Schema] = {
     "queries": pa.schema([("query_id", _text), ("text", _text)]),
     "qrels": pa.schema([("query_id", _text), ("doc_id", _text), ("relevance", _whole)]),
     "candidates": pa.schema([("query_id", _text), ("doc_id", _text), ("rank", _whole), ("score", pa.float32())]),
+    # One row per word: the passages that hold it and how often it stands in them. The row of the empty word counts
+    # all passages and all words.
+    "terms": pa.schema([("word", _text), ("passages", pa.int64()), ("occurrences", pa.int64())]),
     "triples": pa.schema(
         [
             ("query_id", _text),
@@ -114,12 +117,12 @@ def write_rows(path: str | Path, kind: str, rows: Iterable[dict] | pa.Table) -> 
         pq.write_table(table, temporary)
 
 
-def write_batches(path: str | Path, kind: str, batches: Iterable[list[dict]]) -> int:
-    """Write lists of rows one row group at a time, in memory bounded by a list; gives the number of rows."""
+def write_batches(path: str | Path, kind: str, batches: Iterable[list[dict] | pa.Table]) -> int:
+    """Write lists of rows or tables one row group at a time, in memory bounded by one; gives the number of rows."""
     schema, count = SCHEMAS[kind], 0
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for rows in batches:
-            writer.write_table(_table(rows, schema))
+            writer.write_table(rows.cast(schema) if isinstance(rows, pa.Table) else _table(rows, schema))
             count += len(rows)
     return count
 
