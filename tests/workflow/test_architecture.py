@@ -13,7 +13,7 @@ LAYERS = [
     ["errors", "keyed", "logs", "provenance", "resources"],
     ["formats"],
     ["settings", "study", "texts", "sampling"],
-    ["model", "encoder", "datasets"],
+    ["static", "model", "encoder", "datasets"],
     ["measures", "index", "search", "encoding"],
     ["negatives", "training"],
     ["verdict", "significance", "comparison"],

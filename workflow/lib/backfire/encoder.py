@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from backfire.errors import BackfireError
+from backfire.static import StaticEncoder, load_static, static_module
 
 if TYPE_CHECKING:
     import torch
@@ -35,17 +38,21 @@ class Encoder:
         prompt = self._prompts.get(kind, "")
         return self.tokenizer([prompt + text for text in texts], truncation=True, max_length=max_length)["input_ids"]
 
-    def embed(self, batch: list[list[int]]) -> "torch.Tensor":
-        """Unit vectors of shape (len(batch), dimensions), fp32, on the model's device."""
+    def embed(self, batch: list) -> np.ndarray:
+        """Unit vectors of shape (len(batch), dimensions), float32, of texts given as sequences of token ids."""
         import torch
 
         length = padded(max(map(len, batch)))
-        padding = self.tokenizer.pad_token_id or 0
-        ids = torch.tensor([row + [padding] * (length - len(row)) for row in batch])
-        mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in batch])
+        ids = np.full((len(batch), length), self.tokenizer.pad_token_id or 0, dtype=np.int64)
+        mask = np.zeros((len(batch), length), dtype=np.int64)
+        for row, tokens in enumerate(batch):
+            ids[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = 1
+        features = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
         with torch.inference_mode():
-            pooled = self._forward({"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)})
-            return torch.nn.functional.normalize(pooled.float(), dim=1)
+            pooled = self._forward({name: tensor.to(self.device) for name, tensor in features.items()})
+            # Copying to the host waits for a GPU to finish.
+            return torch.nn.functional.normalize(pooled.float(), dim=1).cpu().numpy()
 
 
 def padded(length: int) -> int:
@@ -87,17 +94,21 @@ def native_bf16() -> bool:
 
 def load_encoder(
     folder: str | Path, precision: str, device: "torch.device | None" = None, adapter: str | Path | None = None
-) -> Encoder:
+) -> Encoder | StaticEncoder:
     """Load a model in sentence-transformers layout for encoding.
 
     A transformer with mean or first-token pooling is run by transformers alone, which saves the seconds that
-    importing sentence-transformers takes; any other layout is run by sentence-transformers. With the folder of a
+    importing sentence-transformers takes, and static embeddings by numpy; any other layout is run by
+    sentence-transformers. With the folder of a
     LoRA `adapter` its update is applied beside the model's weights instead of being merged into them.
     """
     folder = Path(folder)
+    prompts = _prompts(folder)
+    static = static_module(folder)
+    if static is not None:
+        return load_static(static, precision, prompts)
     device = device or pick_device()
     dtype = pick_dtype(precision, device)
-    prompts = _prompts(folder)
     pooling = _plain_pooling(folder)
     quiet_transformers()
     if pooling is None:

@@ -1,20 +1,25 @@
 """Encoding: texts to unit vectors, in batches of texts of equal padded length."""
 
 import time
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 import numpy as np
 
-from backfire.encoder import Encoder, load_encoder, padded
+from backfire.encoder import Encoder, StaticEncoder, load_encoder, padded
 from backfire.formats.atomic import write_json
 from backfire.formats.tables import read_rows, write_embeddings
 from backfire.logs import progress
 from backfire.resources import peak_memory
 
+# A tokenizer's own records take a hundred times the memory of the ids, so they are made for this many texts at once.
+TOKENIZED_AT_ONCE = 4096
+
 
 def encode(
-    encoder: Encoder,
-    texts: list[str],
+    encoder: Encoder | StaticEncoder,
+    texts: Sequence[str],
     kind: str,
     max_length: int,
     batch_tokens: int,
@@ -24,13 +29,19 @@ def encode(
 
     `kind` is `query` or `document` and chooses the model's prompt. A batch holds at most `batch_tokens` tokens with
     padding, at least one text. A text's vector does not depend on the texts that share its batch (on a CPU to the
-    last bit; a GPU may choose another kernel for another batch size). Progress is shown under `label`, if any.
+    last bit; a GPU may choose another kernel for another batch size). Memory: the vectors, and 4 bytes for each
+    token. Progress is shown under `label`, if any.
     """
-    tokens = encoder.tokenize(texts, kind, max_length)
+    tokens, lengths = array("i"), array("i")
+    for start in range(0, len(texts), TOKENIZED_AT_ONCE):
+        for ids in encoder.tokenize(texts[start : start + TOKENIZED_AT_ONCE], kind, max_length):
+            tokens.extend(ids)
+            lengths.append(len(ids))
+    flat, starts = np.asarray(tokens, dtype=np.int32), list(accumulate(lengths, initial=0))
     vectors: np.ndarray | None = None
     with progress(label, len(texts), "text") as bar:
-        for rows in token_batches([padded(len(ids)) for ids in tokens], batch_tokens):
-            part = encoder.embed([tokens[row] for row in rows]).cpu().numpy()
+        for rows in token_batches([padded(length) for length in lengths], batch_tokens):
+            part = encoder.embed([flat[starts[row] : starts[row + 1]] for row in rows])
             if vectors is None:
                 vectors = np.empty((len(texts), part.shape[1]), dtype=np.float32)
             vectors[rows] = part

@@ -1,0 +1,119 @@
+"""Static embeddings: the vectors of sentence-transformers without importing it, or torch."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer
+
+from backfire.encoder import load_encoder
+from backfire.encoding import encode
+from backfire.errors import BackfireError
+
+TEXTS = [
+    "Return the eigenvalues of a Hermitian matrix.",
+    "",
+    "x",
+    "Fit the model to the training data. " * 60,
+    "Ünïcödé, 数学 and emoji 🙂 in one line",
+    "\t \n",
+    "Compute the cosine similarity between two arrays of vectors, row by row.",
+]
+
+
+@pytest.fixture(scope="module")
+def library(base_model):
+    """A static model of the real token embeddings and tokenizer of MiniLM, as sentence-transformers makes it."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
+
+    tokenizer = Tokenizer.from_file(str(base_model / "tokenizer.json"))
+    tokenizer.no_truncation()
+    weights = load_file(base_model / "model.safetensors")["embeddings.word_embeddings.weight"]
+    module = StaticEmbedding(tokenizer, embedding_weights=weights.astype(np.float32))
+    return SentenceTransformer(modules=[module, Normalize()], device="cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(library, tmp_path_factory):
+    path = tmp_path_factory.mktemp("static") / "model"
+    library.save_pretrained(str(path), create_model_card=False)
+    return path
+
+
+def test_vectors_are_those_of_sentence_transformers(library, folder):
+    ours = encode(load_encoder(folder, "auto"), TEXTS, "document", 4096, 512)
+    np.testing.assert_allclose(ours, library.encode(TEXTS), atol=1e-6)
+    norms = np.linalg.norm(ours, axis=1)
+    np.testing.assert_allclose(norms[[0, 2, 3, 4, 6]], 1, atol=1e-6)
+    assert norms[1] == norms[5] == 0
+
+
+def test_a_vector_does_not_depend_on_its_batch(folder):
+    encoder = load_encoder(folder, "auto")
+    together = encode(encoder, TEXTS * 3, "document", 128, 100_000)
+    alone = np.concatenate([encode(encoder, [text], "document", 128, 16) for text in TEXTS * 3])
+    assert together.tobytes() == alone.tobytes()
+
+
+def test_text_beyond_the_maximum_length_does_not_count(library, folder):
+    encoder = load_encoder(folder, "auto")
+    words = ["fit", "the", "model", "to", "the", "training", "data", "again", "and", "again"]
+    cut = encode(encoder, [" ".join(words)], "document", 4, 512)
+    np.testing.assert_allclose(cut, library.encode([" ".join(words[:4])]), atol=1e-6)
+    # A later call with another length is not bound by the earlier one.
+    np.testing.assert_allclose(
+        encode(encoder, [" ".join(words)], "document", 64, 512), library.encode([" ".join(words)]), atol=1e-6
+    )
+
+
+def test_a_limit_in_the_tokenizer_is_the_models(folder, base_model, tmp_path):
+    for name in ("modules.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    # The published file cuts at 128 tokens.
+    (tmp_path / "tokenizer.json").write_bytes((base_model / "tokenizer.json").read_bytes())
+    encoder = load_encoder(tmp_path, "auto")
+    with pytest.raises(BackfireError, match="129 tokens, but this model takes at most 128"):
+        encode(encoder, ["x"], "query", 129, 512)
+    assert np.array_equal(encode(encoder, TEXTS, "query", 128, 512), encode(encoder, TEXTS, "query", 128, 512))
+
+
+def test_a_prompt_that_the_model_names_is_used_for_its_kind_only(library, folder, tmp_path):
+    for name in ("modules.json", "model.safetensors", "tokenizer.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / "config_sentence_transformers.json").write_text(json.dumps({"prompts": {"query": "query: "}}))
+    encoder = load_encoder(tmp_path, "auto")
+    query, document = (encode(encoder, ["sort"], kind, 64, 512) for kind in ("query", "document"))
+    np.testing.assert_allclose(query, library.encode(["query: sort"]), atol=1e-6)
+    np.testing.assert_allclose(document, library.encode(["sort"]), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"other": np.zeros((30522, 4), np.float32)},
+        {"embedding.weight": np.zeros((30521, 4), np.float32)},
+        {"embedding.weight": np.zeros((30522, 4), np.int8)},
+    ],
+)
+def test_other_weights_are_refused(folder, tmp_path, weights):
+    for name in ("modules.json", "tokenizer.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(BackfireError, match="expected embedding.weight of floats"):
+        load_encoder(tmp_path, "auto")
+
+
+def test_neither_torch_nor_transformers_is_loaded(folder):
+    code = (
+        "import sys\n"
+        "from backfire.encoder import load_encoder\n"
+        "from backfire.encoding import encode\n"
+        "vectors = encode(load_encoder(sys.argv[1], 'auto'), ['some text'], 'query', 64, 512)\n"
+        "print(vectors.shape, *sorted({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    assert done.stdout == "(1, 384)\n"
