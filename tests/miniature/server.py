@@ -14,8 +14,8 @@ class Files:
     """What is served from `folder` and how; `requests` lists (file name, value of the Range header) in order.
 
     `cut` maps a file name to a number of bytes after which the connection is closed, at most `cuts` times;
-    `instead` a file name to bytes that are served for it. With `pause` set to an event, a connection that was to be
-    cut waits for that event first, so that the other side can be stopped in the middle.
+    `instead` a file name to bytes that are served for it; files in `absent` are not found. With `pause` set to an
+    event, a connection that was to be cut waits for that event first, so that the other side can be stopped.
     """
 
     folder: Path
@@ -23,6 +23,7 @@ class Files:
     cut: dict[str, int] = field(default_factory=dict)
     cuts: int = 1
     instead: dict[str, bytes] = field(default_factory=dict)
+    absent: set[str] = field(default_factory=set)
     pause: threading.Event | None = None
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     url: str = ""
@@ -39,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
         files, name, sought = self.files, Path(self.path).name, self.headers.get("Range")
         files.requests.append((name, sought))
         path = files.folder / name
-        if name not in files.instead and not path.is_file():
+        if name in files.absent or not path.is_file():
             self.send_error(404)
             return
         content = files.instead.get(name) or path.read_bytes()
