@@ -116,6 +116,9 @@ def write_rows(path: str | Path, kind: str, rows: Iterable[dict] | pa.Table) -> 
     with replacing(path) as temporary:
         pq.write_table(table, temporary)
 
+# Rows of embeddings that are written and read at once; 12 MiB at 384 dimensions.
+EMBEDDING_ROWS = 8192
+
 
 def write_batches(path: str | Path, kind: str, batches: Iterable[list[dict] | pa.Table]) -> int:
     """Write lists of rows or tables one row group at a time, in memory bounded by one; gives the number of rows."""
@@ -138,9 +141,9 @@ def read_rows(path: str | Path, kind: str, columns: list[str] | None = None) -> 
 
 def iterate_rows(path: str | Path, kind: str, rows: int = 65536) -> Iterator[pa.RecordBatch]:
     """Read the Parquet table `kind` in batches of at most `rows`, in bounded memory."""
-    file = _guarded(path, lambda: pq.ParquetFile(path))
+    file = _guarded(path, lambda: pq.ParquetFile(path, pre_buffer=False))
     _check(path, kind, file.schema_arrow, SCHEMAS[kind])
-    yield from file.iter_batches(batch_size=rows)
+    yield from _guarded_batches(path, file, rows)
 
 
 def write_embeddings(path: str | Path, id_column: str, ids: list[str], embeddings: np.ndarray) -> None:
@@ -160,20 +163,28 @@ def write_embeddings(path: str | Path, id_column: str, ids: list[str], embedding
     values = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.reshape(-1)), embeddings.shape[1])
     table = pa.table({id_column: pa.array(ids, _text), "embedding": values})
     with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="none", use_dictionary=False)
+        pq.write_table(table, temporary, compression="none", use_dictionary=False, row_group_size=EMBEDDING_ROWS)
 
 
 def read_embeddings(path: str | Path, id_column: str) -> tuple[list[str], np.ndarray]:
-    """Read ids and the float32 matrix of shape (ids, dimensions) that `write_embeddings` wrote."""
-    table = _guarded(path, lambda: pq.read_table(path))
-    if table.schema.names != [id_column, "embedding"] or not pa.types.is_fixed_size_list(table.schema.types[1]):
+    """Read ids and the float32 matrix of shape (ids, dimensions) that `write_embeddings` wrote.
+
+    Memory is the matrix, the ids, and one row group.
+    """
+    file = _guarded(path, lambda: pq.ParquetFile(path, pre_buffer=False))
+    schema = file.schema_arrow
+    if schema.names != [id_column, "embedding"] or not pa.types.is_fixed_size_list(schema.types[1]):
         raise BackfireError(
-            f"{path}: columns {table.schema.names}, expected {[id_column, 'embedding']} with a fixed-size list.",
+            f"{path}: columns {schema.names}, expected {[id_column, 'embedding']} with a fixed-size list.",
             "delete the file and run again; it was not written by this version of Backfire.",
         )
-    column = table["embedding"].combine_chunks()
-    matrix = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), table.schema.types[1].list_size)
-    return table[id_column].to_pylist(), matrix
+    ids: list[str] = []
+    matrix = np.empty((file.metadata.num_rows, schema.types[1].list_size), dtype=np.float32)
+    for batch in _guarded_batches(path, file, EMBEDDING_ROWS):
+        rows = slice(len(ids), len(ids) + len(batch))
+        matrix[rows] = batch["embedding"].flatten().to_numpy(zero_copy_only=False).reshape(-1, matrix.shape[1])
+        ids += batch[id_column].to_pylist()
+    return ids, matrix
 
 
 def _table(rows: list[dict], schema: pa.Schema) -> pa.Table:
@@ -190,6 +201,12 @@ def _guarded(path, read):
             f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}).",
             "it is missing, cut short or damaged; delete it and run again.",
         ) from error
+
+
+def _guarded_batches(path, file: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
+    batches = file.iter_batches(batch_size=rows)
+    while (batch := _guarded(path, lambda: next(batches, None))) is not None:
+        yield batch
 
 
 def _check(path, kind: str, found: pa.Schema, expected: pa.Schema) -> None:
