@@ -28,7 +28,7 @@ def table(folder: Path, url: str) -> dict:
 def environment(folder: Path, url: str, home: Path) -> dict[str, str]:
     """Variables that make ir_datasets download from `url`, which serves `folder`, and keep its files in `home`."""
     home.mkdir(parents=True, exist_ok=True)
-    path = home.with_name(f"{home.name}-downloads.json")
+    path = home.with_name(f"{home.name}-downloads-{url.split(':')[-1]}.json")
     path.write_text(json.dumps(table(folder, url)))
     return {
         "BACKFIRE_TEST_DOWNLOADS": str(path),
