@@ -130,9 +130,14 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
         "embeddings": [f("base-1.emb"), f("base-2.emb")],
         "indexes": [f("base-1.faiss"), f("base-2.faiss")],
     }
-    mined = {"corpus": shards, "queries": f("train.parquet")}
-    step("mine_bm25", mined, [f("bm25.parquet")], {"depth": 12, "label": "test"})
-    step("mine_hard", vectors, [f("hard.parquet")], {"depth": 8})
+    step("count_terms", shards, [f("terms.parquet")])
+    mined = {"terms": f("terms.parquet"), "corpus": shards, "queries": f("train.parquet")}
+    step("mine_bm25", mined, [f("bm25-part.parquet")], {"depth": 12, "label": "test"})
+    step("mine_hard", vectors, [f("hard-part.parquet")], {"depth": 8, "label": "test"})
+    for source in ("bm25", "hard"):
+        inputs = {"parts": [f(f"{source}-part.parquet")], "queries": f("train.parquet")}
+        cfg = {"depth": 8, "complete": source == "hard", "label": "test"}
+        step("merge_candidates", inputs, [f(f"{source}.parquet")], cfg)
     for source, candidates in (("hard", [f("hard.parquet")]), ("random", [])):
         inputs = {**vectors, "candidates": candidates, "corpus": shards, "qrels": f("train-qrels.parquet")}
         step("sample_triples", inputs, [f(f"{source}-triples.parquet")], {"source": source, "size": 6, "seed": 0})

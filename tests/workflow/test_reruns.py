@@ -74,7 +74,15 @@ def test_removing_a_variant_computes_nothing_but_the_gathering(tiny, overlay):
     assert planned == sorted([*AFTER_A_VARIANT, "plot_dynamics"])
 
 
-BM25_CHAIN = ["mine_bm25", "sample_triples bm25", "train_variant full_bm25", *chain("full_bm25"), *AFTER_A_VARIANT]
+BM25_CHAIN = [
+    "count_terms",
+    *(f"mine_bm25 {part} 2" for part in (1, 2)),
+    "merge_candidates bm25",
+    "sample_triples bm25",
+    "train_variant full_bm25",
+    *chain("full_bm25"),
+    *AFTER_A_VARIANT,
+]
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,11 @@ def per_shard(patterns, collection=STUDY.train_on):
     return expand(patterns, shard=range(1, shards + 1), shards=shards, collection=collection, allow_missing=True)
 
 
+def part_of(patterns):
+    """An input function that gives the files of the shards that the part in the wildcards searches."""
+    return lambda w: expand([per_shard(patterns)[shard - 1] for shard in STUDY.part_shards(int(w.part))], **w)
+
+
 def shards_of(patterns):
     """An input function that gives the files of every shard of the collection in the wildcards."""
     return lambda w: expand(per_shard(patterns, w.collection), **w)

@@ -1,17 +1,18 @@
 """Negatives: for each training query passages that do not answer it, and triples sampled from them."""
 
+PUBLISHED = [name for name, triples in STUDY.triples.items() if triples.source]
 
-rule mine_bm25:
-    """BM25 candidates of every training query, down to the depth asked for."""
+
+rule count_terms:
+    """Words of the training corpus: for each the passages that hold it, and its occurrences."""
     input:
-        corpus=per_shard(f"data/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"),
-        queries=f"data/{STUDY.train_on}/queries/train.parquet",
+        per_shard(f"data/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"),
     output:
-        "results/{study}/negatives/bm25-{depth}.parquet",
+        "results/{study}/negatives/terms.parquet",
     log:
-        "results/{study}/logs/mine_bm25/{depth}.log",
+        "results/{study}/logs/count_terms.log",
     benchmark:
-        "results/{study}/benchmarks/mine_bm25/{depth}.tsv"
+        "results/{study}/benchmarks/count_terms.tsv"
     conda:
         "../../envs/train.yaml"
     threads: 1
@@ -19,37 +20,104 @@ rule mine_bm25:
         mem_mb=4000,
         runtime=120,
     params:
-        cfg=lambda w: {"depth": int(w.depth), "label": f"BM25 candidates, depth {w.depth}"},
+        code=code("count_terms"),
+    script:
+        "../scripts/count_terms.py"
+
+
+rule mine_bm25:
+    """BM25 candidates of every training query among the passages of one part of the corpus, with word counts of the whole corpus."""
+    input:
+        terms="results/{study}/negatives/terms.parquet",
+        corpus=part_of(f"data/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"),
+        queries=f"data/{STUDY.train_on}/queries/train.parquet",
+    output:
+        temp("results/{study}/negatives/parts/bm25-{depth}/{part}-of-{parts}.parquet"),
+    log:
+        "results/{study}/logs/mine_bm25/{depth}/{part}-of-{parts}.log",
+    benchmark:
+        "results/{study}/benchmarks/mine_bm25/{depth}/{part}-of-{parts}.tsv"
+    wildcard_constraints:
+        part=r"\d+",
+        parts=str(STUDY.parts),
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=480,
+    params:
+        cfg=lambda w: {"depth": int(w.depth), "label": f"BM25 candidates, depth {w.depth}, part {w.part}/{w.parts}"},
         code=code("mine_bm25"),
     script:
         "../scripts/mine_bm25.py"
 
 
 rule mine_hard:
-    """The passages that base itself ranks highest for every training query, by exact search."""
+    """The passages of one part of the corpus that base itself ranks highest for every training query, by exact search."""
     input:
         queries=f"results/{{study}}/embeddings/base/seed-0/{STUDY.train_on}/queries/train.parquet",
-        embeddings=per_shard(
+        embeddings=part_of(
             f"results/{{study}}/embeddings/base/seed-0/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"
         ),
-        indexes=per_shard(f"results/{{study}}/index/base/seed-0/{STUDY.train_on}/{{shard}}-of-{{shards}}.faiss"),
+        indexes=part_of(f"results/{{study}}/index/base/seed-0/{STUDY.train_on}/{{shard}}-of-{{shards}}.faiss"),
     output:
-        "results/{study}/negatives/hard-{depth}.parquet",
+        temp("results/{study}/negatives/parts/hard-{depth}/{part}-of-{parts}.parquet"),
     log:
-        "results/{study}/logs/mine_hard/{depth}.log",
+        "results/{study}/logs/mine_hard/{depth}/{part}-of-{parts}.log",
     benchmark:
-        "results/{study}/benchmarks/mine_hard/{depth}.tsv"
+        "results/{study}/benchmarks/mine_hard/{depth}/{part}-of-{parts}.tsv"
+    wildcard_constraints:
+        part=r"\d+",
+        parts=str(STUDY.parts),
     conda:
         "../../envs/train.yaml"
     threads: THREADS
     resources:
         mem_mb=4000,
-        runtime=120,
+        runtime=480,
     params:
-        cfg=lambda w: {"depth": int(w.depth)},
+        cfg=lambda w: {"depth": int(w.depth), "label": f"hard candidates, depth {w.depth}, part {w.part}/{w.parts}"},
         code=code("mine_hard"),
     script:
         "../scripts/mine_hard.py"
+
+
+rule merge_candidates:
+    """The candidates of every training query over the whole corpus, best first, down to the depth asked for."""
+    input:
+        parts=expand(
+            "results/{study}/negatives/parts/{source}-{depth}/{part}-of-{parts}.parquet",
+            part=range(1, STUDY.parts + 1),
+            parts=str(STUDY.parts),
+            allow_missing=True,
+        ),
+        queries=f"data/{STUDY.train_on}/queries/train.parquet",
+    output:
+        "results/{study}/negatives/{source}-{depth}.parquet",
+    log:
+        "results/{study}/logs/merge_candidates/{source}-{depth}.log",
+    benchmark:
+        "results/{study}/benchmarks/merge_candidates/{source}-{depth}.tsv"
+    wildcard_constraints:
+        source="bm25|hard",
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        cfg=lambda w: {
+            "depth": int(w.depth),
+            "complete": w.source == "hard",
+            "label": f"merge {w.source}, depth {w.depth}",
+        },
+        # The parts are gone when a change of their code is looked for.
+        mining=lambda w: code(f"mine_{w.source}"),
+        code=code("merge_candidates"),
+    script:
+        "../scripts/merge_candidates.py"
 
 
 rule sample_triples:
@@ -72,12 +140,14 @@ rule sample_triples:
         "results/{study}/logs/sample_triples/{triples}/seed-{seed}.log",
     benchmark:
         "results/{study}/benchmarks/sample_triples/{triples}/seed-{seed}.tsv"
+    wildcard_constraints:
+        triples="|".join(name for name in STUDY.triples if name not in PUBLISHED) or "(?!)",
     conda:
         "../../envs/train.yaml"
     threads: 1
     resources:
         mem_mb=4000,
-        runtime=60,
+        runtime=120,
     params:
         cfg=lambda w: {
             "source": STUDY.triples[w.triples].negatives,

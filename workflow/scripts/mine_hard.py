@@ -1,4 +1,4 @@
-"""Find the passages that base ranks highest for every training query."""
+"""Find the passages of one part of the corpus that base ranks highest for every training query."""
 
 from backfire.logs import job
 

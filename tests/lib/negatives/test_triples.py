@@ -5,8 +5,10 @@ import pytest
 
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows, write_embeddings
-from backfire.negatives.bm25 import mine_bm25
+from backfire.index import index_shard
+from backfire.negatives.bm25 import count_terms, mine_bm25
 from backfire.negatives.hard import mine_hard
+from backfire.negatives.merging import merge_candidates
 from backfire.negatives.triples import sample_triples
 
 PASSAGES = {
@@ -38,8 +40,6 @@ def world(table, tmp_path):
         items = list(PASSAGES.items())[:: -1 if reverse else 1]
         parts = [part.tolist() for part in np.array_split(np.arange(len(items)), shards)]
         corpus, embeddings, indexes = [], [], []
-        from backfire.index import index_shard
-
         for number, rows in enumerate(parts):
             rows_here = [items[row] for row in rows]
             name = f"{shards}-{reverse}-{number}"
@@ -50,10 +50,11 @@ def world(table, tmp_path):
             )
             indexes.append(str(tmp_path / f"index-{name}.faiss"))
             index_shard(embeddings[-1], "Flat", indexes[-1])
-        queries = [{"query_id": i, "text": t} for i, t in list(QUERIES.items())[:: -1 if reverse else 1]]
+        asked = list(QUERIES.items())[:: -1 if reverse else 1]
+        queries = [{"query_id": i, "text": t} for i, t in asked]
         qrels = [dict(zip(("query_id", "doc_id", "relevance"), row, strict=True)) for row in QRELS]
         query_embeddings = str(tmp_path / "queries-emb.parquet")
-        write_embeddings(query_embeddings, "query_id", list(QUERIES), np.stack([vectors[i] for i in QUERIES]))
+        write_embeddings(query_embeddings, "query_id", [i for i, _ in asked], np.stack([vectors[i] for i, _ in asked]))
         return {
             "corpus": corpus,
             "embeddings": embeddings,
@@ -69,15 +70,21 @@ def world(table, tmp_path):
     return build
 
 
+def mine(files, source, depth):
+    """Path of the candidates of the whole collection."""
+    part = files["candidates"] + ".part"
+    if source == "bm25":
+        count_terms(files["corpus"], part + ".terms")
+        mine_bm25(part + ".terms", files["corpus"], files["queries"], depth, part)
+    else:
+        mine_hard(files["query_embeddings"], files["embeddings"], files["indexes"], depth, part)
+    merge_candidates([part], files["queries"], depth, files["candidates"], complete=source == "hard")
+    return files["candidates"]
+
+
 def sample(files, source, size, seed=0, depth=8):
     """Triples from a source, as a list of dicts."""
-    candidates = None
-    if source == "bm25":
-        mine_bm25(files["corpus"], files["queries"], depth, files["candidates"], None)
-        candidates = files["candidates"]
-    elif source == "hard":
-        mine_hard(files["query_embeddings"], files["embeddings"], files["indexes"], depth, files["candidates"])
-        candidates = files["candidates"]
+    candidates = mine(files, source, depth) if source != "random" else None
     sample_triples(
         source=source,
         candidates=candidates,
@@ -94,8 +101,7 @@ def sample(files, source, size, seed=0, depth=8):
 
 def test_bm25_candidates_share_a_word_and_are_ordered(world):
     files = world()
-    mine_bm25(files["corpus"], files["queries"], 8, files["candidates"], None)
-    rows = [row for row in read_rows(files["candidates"], "candidates").to_pylist() if row["query_id"] == "q2"]
+    rows = [row for row in read_rows(mine(files, "bm25", 8), "candidates").to_pylist() if row["query_id"] == "q2"]
     assert [row["doc_id"] for row in rows][:2] == ["ifft", "fft"] or [row["doc_id"] for row in rows][:2] == [
         "fft",
         "ifft",

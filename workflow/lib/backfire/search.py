@@ -84,7 +84,7 @@ def search(
     shards: Iterable[Shard],
     k: int,
     query_block: int = QUERY_BLOCK,
-    setting: str = "ranking.depth",
+    setting: str | None = "ranking.depth",
 ) -> Iterator[tuple[str, Ranking]]:
     """Rank the passages of all `shards` for `queries` (float32, queries x dimensions) by inner product.
 
@@ -94,7 +94,7 @@ def search(
     queries x k, provided that `shards` loads lazily.
 
     Raises `BackfireError` when the corpus has fewer than `k` passages (`setting` is the configuration key that k
-    comes from), when dimensions differ, or when a vector is not finite.
+    comes from; None takes all passages then), when dimensions differ, or when a vector is not finite.
     """
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     if k < 1 or queries.ndim != 2 or len(query_ids) != len(queries):
@@ -107,14 +107,14 @@ def search(
         passages += len(shard.doc_ids)
         # Else this shard would stay in memory while the next one loads.
         del shard
-    if k > passages:
+    if k > passages and setting is not None:
         raise BackfireError(
             f"{setting}: {k} passages are asked for per query, but the corpus has {passages}.",
             f"set {setting} to at most {passages}.",
         )
-    short = sum(len(found.scores) < k for found in best)
+    short = sum(len(found.scores) < min(k, passages) for found in best)
     if short:
-        log.warning("The index found fewer than %d passages for %d of %d queries.", k, short, len(best))
+        log.warning("The index found fewer than %d passages for %d of %d queries.", min(k, passages), short, len(best))
     return (
         (query_id, list(zip(found.doc_ids.tolist(), found.scores.tolist(), strict=True)))
         for query_id, found in zip(query_ids, best, strict=True)

@@ -1,30 +1,57 @@
 """Hard candidates: the passages that the base model itself ranks highest."""
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterator
 
-from backfire.formats.tables import read_embeddings, write_batches
+import numpy as np
+import pyarrow as pa
+
+from backfire.formats.tables import SCHEMAS, read_embeddings, write_batches
 from backfire.search import search, stored_shards
 
-QUERY_BLOCK = 1024
+# Candidates held at a time, over all queries of a block; some 12 bytes each.
+HELD = 1 << 24
+# Rows of a row group of the output, about.
+WRITTEN = 1 << 18
 
 
-def mine_hard(queries: str, embeddings: list[str], indexes: list[str], depth: int, output: str) -> None:
-    """Write the `depth` passages nearest to every query by inner product, found by exact search.
+def mine_hard(
+    queries: str, embeddings: list[str], indexes: list[str], depth: int, output: str, label: str | None = None
+) -> None:
+    """Write the `depth` passages nearest to every query by inner product, or all where there are fewer.
 
-    `queries`, `embeddings` and `indexes` are the base's query embeddings, passage shards and their indexes. Raises
-    `BackfireError` when the corpus has fewer than `depth` passages.
+    `queries` are the base's query embeddings, `embeddings` and `indexes` the passages of one part of the corpus, a
+    shard per file; the search over Flat indexes is exact. Memory holds the query embeddings, one shard and `HELD`
+    candidates: shards are read once for each block of `HELD / depth` queries. Order: score descending, then doc id.
     """
     query_ids, matrix = read_embeddings(queries, "query_id")
-    rankings = search(query_ids, matrix, stored_shards(embeddings, indexes), depth, setting="the triple set's depth")
-    write_batches(output, "candidates", _blocks(rankings))
+    step = max(1, HELD // depth)
+
+    def batches() -> Iterator[pa.Table]:
+        for start in range(0, len(query_ids), step):
+            block = slice(start, start + step)
+            shards = stored_shards(embeddings, indexes, label)
+            rankings = search(query_ids[block], matrix[block], shards, depth, setting=None)
+            yield from _tables(rankings)
+
+    write_batches(output, "candidates", batches())
 
 
-def _blocks(rankings: Iterable) -> Iterator[list[dict]]:
-    rankings = iter(rankings)
-    while block := list(islice(rankings, QUERY_BLOCK)):
-        yield [
-            {"query_id": query_id, "doc_id": doc_id, "rank": rank, "score": score}
-            for query_id, ranking in block
-            for rank, (doc_id, score) in enumerate(ranking, start=1)
-        ]
+def _tables(rankings) -> Iterator[pa.Table]:
+    query_ids, lengths, doc_ids, scores = [], [], [], []
+
+    def table() -> pa.Table:
+        ranks = np.concatenate([np.arange(1, length + 1, dtype=np.int32) for length in lengths])
+        repeated = pa.array(query_ids, pa.string()).take(pa.array(np.repeat(np.arange(len(lengths)), lengths)))
+        columns = [repeated, pa.array(doc_ids, pa.string()), ranks, pa.array(scores, pa.float32())]
+        return pa.table(columns, schema=SCHEMAS["candidates"])
+
+    for query_id, ranking in rankings:
+        query_ids.append(query_id)
+        lengths.append(len(ranking))
+        doc_ids.extend(doc_id for doc_id, _ in ranking)
+        scores.extend(score for _, score in ranking)
+        if len(doc_ids) >= WRITTEN:
+            yield table()
+            query_ids, lengths, doc_ids, scores = [], [], [], []
+    if query_ids:
+        yield table()

@@ -1,0 +1,13 @@
+"""Merge the candidates of the parts of the corpus."""
+
+from backfire.logs import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from backfire.negatives.merging import merge_candidates
+
+    merge_candidates(
+        parts=list(snakemake.input.parts),
+        queries=snakemake.input.queries,
+        output=snakemake.output[0],
+        **snakemake.params.cfg,
+    )
