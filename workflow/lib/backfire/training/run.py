@@ -54,24 +54,9 @@ def train_variant(
     # Gradients of satisfied triplets leave subnormal numbers in AdamW's state, which slow a CPU down many times.
     torch.set_flush_denormal(True)
     device = pick_device()
-    bf16 = _wants_bf16(settings["precision"], device)
-    model = SentenceTransformer(
-        start,
-        device=str(device),
-        # The same mathematics; on a CPU the backward pass of eager attention is the faster one.
-        model_kwargs={
-            "attn_implementation": "eager" if device.type == "cpu" else "sdpa",
-            "use_safetensors": True,
-        },
-    )
+    bf16 = wants_bf16(settings["precision"], device)
+    model = load_start(start, settings, base_name, seed, device)
     own_length, model.max_seq_length = model.max_seq_length, settings["max_length"]
-    if settings["dropout"] is not None:
-        for module in model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = settings["dropout"]
-    torch.manual_seed(seed)
-    if settings["method"] == "lora":
-        adapters.attach(model, settings["lora"], base_name)
     trainable = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
 
     dataset = _dataset(triples, queries, corpus)
@@ -113,6 +98,27 @@ def train_variant(
     )
 
 
+def load_start(start: str, settings: dict, base_name: str, seed: int, device: torch.device) -> SentenceTransformer:
+    """The model of the folder `start`, ready to be trained as `settings` say: dropout set, adapters attached."""
+    model = SentenceTransformer(
+        start,
+        device=str(device),
+        # The same mathematics; on a CPU the backward pass of eager attention is the faster one.
+        model_kwargs={
+            "attn_implementation": "eager" if device.type == "cpu" else "sdpa",
+            "use_safetensors": True,
+        },
+    )
+    if settings["dropout"] is not None:
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = settings["dropout"]
+    torch.manual_seed(seed)
+    if settings["method"] == "lora":
+        adapters.attach(model, settings["lora"], base_name)
+    return model
+
+
 def _dataset(triples: str, queries: str, corpus: list[str]) -> Dataset:
     rows = read_rows(triples, "triples", columns=["query_id", "positive_id", "negative_id"]).to_pydict()
     query_texts = texts_by_id([queries], "queries", rows["query_id"])
@@ -149,7 +155,7 @@ def _arguments(scratch: str, settings: dict, steps: int, seed: int, device: torc
     )
 
 
-def _wants_bf16(precision: str, device: torch.device) -> bool:
+def wants_bf16(precision: str, device: torch.device) -> bool:
     """Whether to train under bf16 autocast; the weights and the optimiser's state stay fp32."""
     supported = torch.cuda.is_bf16_supported() if device.type == "cuda" else native_bf16()
     if precision == "bf16" and not supported:
