@@ -9,7 +9,7 @@ anything on it. What is imitated, and what for:
   skewed to the right; that decides tokens per passage and so the time to encode.
 - Word frequencies after Zipf and Mandelbrot up to rank 10,000 and a steeper tail beyond (Ferrer i Cancho & Sole 2001,
   "Two regimes in the frequency of words"). The vocabulary never closes: n words hold about 2.0 (160 n)^0.556 different
-  ones (Heaps' law), some 2.2 million in 8.84 million passages; Lucene's index of MS MARCO has 2,660,824 terms (Pyserini's
+  ones (Heaps' law), some 2.2 million in 8.84 million passages; Lucene's index of MS MARCO has 2,660,824 (Pyserini's
   list of prebuilt indexes). That decides the size of an inverted index.
 - A passage says its few subject words again and again, as text does, so that a query has a best passage.
 - Words are those of BERT's vocabulary in its order, which is roughly by frequency, and beyond rank 8,000 a word and a
