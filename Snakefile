@@ -18,6 +18,7 @@ include: "workflow/rules/training.smk"
 include: "workflow/rules/encoding.smk"
 include: "workflow/rules/ranking.smk"
 include: "workflow/rules/measuring.smk"
+include: "workflow/rules/protocol.smk"
 include: "workflow/rules/explaining.smk"
 include: "workflow/rules/reporting.smk"
 

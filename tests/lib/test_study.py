@@ -107,6 +107,24 @@ def test_grades_and_protocols_name_what_exists(config):
         Study(config)
 
 
+def test_choices_of_protocol_are_what_the_study_does_not_do_anyway(config):
+    assert (Study(config).protocol, Study(config).choices) == (Study(config).primary[:2], {})
+    tried = {"texts": ["published", "default"], "max_lengths": [64, 128], "precisions": ["fp32", "bf16"]}
+    config["protocol"] = {"collection": "pydocs", "split": "unseen", **tried}
+    config["encoding"] |= {"max_length": 128, "precision": "auto"}
+    study = Study(config)
+    assert study.protocol == ("pydocs", "unseen")
+    assert study.own_choices == {"text": "default", "max_length": 128, "precision": "auto"}
+    assert list(study.choices) == ["text-published", "max_length-64", "precision-fp32", "precision-bf16"]
+    assert [(each.corpus, each.encoding) for each in study.choices.values()][:2] == [
+        ("texts/published/corpus", {}),
+        ("corpus", {"max_length": 64}),
+    ]
+    config["encoding"]["precision"] = "bf16"
+    config["collections"]["pydocs"]["text"] = "published"
+    assert list(Study(config).choices) == ["text-default", "max_length-64", "precision-fp32"]
+
+
 @pytest.mark.parametrize("name", ["msmarco", "vaswani"])
 def test_the_studies_that_come_along_are_whole(config, root, name):
     overlay = yaml.safe_load((root / f"studies/{name}.yaml").read_text())

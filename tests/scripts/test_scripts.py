@@ -212,6 +212,14 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
     compared |= {"variants": ["base", "lora"], "measures": ["RR@10", "AP"], "evaluations": [["mine", "test"]]}
     outputs = {"parquet": f("comparison.parquet"), "csv": f("comparison.csv")}
     step("compare_variants", {"measures": f("measures.parquet")}, outputs, compared)
+    own = {"text": "default", "max_length": 32, "precision": "auto"}
+    cfg = {"alpha": 0.05, "resamples": 200, "seed": 0, "choices": [], "own": own, "place": ["mine", "test"]}
+    step(
+        "compare_protocols",
+        {"run": [f("base.trec")], "qrels": [f("test-qrels.parquet")], "choices": []},
+        {"parquet": f("protocol.parquet"), "csv": f("protocol.csv")},
+        {**cfg, "measures": ["RR@10", "AP"], "relevant_from": 1},
+    )
     step("collect_geometry", [f("base-geometry.parquet"), f("lora-geometry.parquet")], [f("geometry.parquet")])
     costs = sorted(str(path) for path in (run.folder / "cost").rglob("*.json"))
     step("collect_cost", costs, [f("cost.parquet")], {"runs": [["base", 0], ["lora", 0]]})

@@ -16,7 +16,7 @@ LAYERS = [
     ["static", "model", "encoder", "datasets"],
     ["measures", "index", "search", "encoding"],
     ["negatives", "training"],
-    ["verdict", "significance", "comparison"],
+    ["verdict", "significance", "comparison", "protocol"],
     ["geometry", "projection", "cost"],
     ["charts"],
     ["report"],

@@ -62,6 +62,29 @@ class Triples:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """One factor of the evaluation protocol (text, max_length or precision) set otherwise than in the study."""
+
+    factor: str
+    value: str | int
+
+    @property
+    def name(self) -> str:
+        """Name in paths, as max_length-128."""
+        return f"{self.factor}-{self.value}"
+
+    @property
+    def corpus(self) -> str:
+        """Where the passages lie, below data/<collection>/."""
+        return f"texts/{self.value}/corpus" if self.factor == "text" else "corpus"
+
+    @property
+    def encoding(self) -> dict[str, str | int]:
+        """What it changes in the settings of encoding."""
+        return {} if self.factor == "text" else {self.factor: self.value}
+
+
+@dataclass(frozen=True)
 class Variant:
     """A model to compare; `settings` is its block of the configuration."""
 
@@ -150,6 +173,27 @@ class Study:
         """The split whose relevant pairs stand for a collection: the primary one, else its first."""
         primary, split, _ = self.primary
         return split if collection == primary else next(iter(self.collections[collection].splits))
+
+    @property
+    def protocol(self) -> tuple[str, str]:
+        """(collection, split) that choices of protocol are tried on; the primary one where none is named."""
+        named = self.config["protocol"]
+        return (named["collection"], named["split"]) if named else self.primary[:2]
+
+    @property
+    def own_choices(self) -> dict[str, str | int]:
+        """The study's own protocol on that collection, by factor."""
+        encoding = self.config["encoding"]
+        text = self.collections[self.protocol[0]].text
+        return {"text": text, "max_length": encoding["max_length"], "precision": encoding["precision"]}
+
+    @property
+    def choices(self) -> dict[str, Choice]:
+        """Choices of protocol to try for base, by name, factor by factor; what the study does anyway is left out."""
+        named, own = self.config["protocol"] or {}, self.own_choices
+        listed = {"text": "texts", "max_length": "max_lengths", "precision": "precisions"}
+        found = [Choice(factor, value) for factor in own for value in named.get(listed[factor], [])]
+        return {choice.name: choice for choice in found if choice.value != own[choice.factor]}
 
     def part_shards(self, part: int) -> range:
         """Shards (from 1) that part `part` (from 1) of a search covers: runs of near-equal length."""

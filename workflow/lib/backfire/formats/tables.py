@@ -62,6 +62,23 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("verdict", _text),
         ]
     ),
+    # own: the study's own protocol, with delta 0 and no interval; changed: queries whose value differs from it.
+    "protocol": pa.schema(
+        [
+            ("collection", _text),
+            ("split", _text),
+            ("factor", _text),
+            ("choice", _text),
+            ("own", pa.bool_()),
+            ("measure", _text),
+            ("queries", _whole),
+            ("mean", _real),
+            ("delta", _real),
+            ("ci_low", _real),
+            ("ci_high", _real),
+            ("changed", _whole),
+        ]
+    ),
     "geometry": pa.schema(
         [
             ("variant", _text),

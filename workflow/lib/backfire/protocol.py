@@ -1,0 +1,125 @@
+"""What each choice of the evaluation protocol is worth: base again, one factor at a time against the study's own."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backfire.formats.delimited import write_csv
+from backfire.formats.tables import write_rows
+from backfire.formats.trec import Ranking, iterate_run
+from backfire.measures import Qrels, measure_named, read_qrels, score_run
+from backfire.significance import bootstrap_interval, keyed_rng
+
+log = logging.getLogger(__name__)
+
+Values = dict[str, dict[str, float]]
+"""{measure: {query_id: value}}"""
+
+
+def compare_protocols(
+    run: str | Path,
+    qrels: str | Path,
+    others: Sequence[str | Path],
+    choices: Sequence[Sequence[str | int]],
+    own: Mapping[str, str | int],
+    place: Sequence[str],
+    measures: Sequence[str],
+    relevant_from: int,
+    alpha: float,
+    resamples: int,
+    seed: int,
+    parquet: str | Path,
+    csv: str | Path,
+) -> None:
+    """Compare runs of base under other protocols with its `run` in the study and write the table `protocol`, twice.
+
+    `others` are the runs under `choices`, (factor, value) each; `own` is what the study does, by factor; `place` is
+    (collection, split). Two factors need no other run: documents whose id is that of the query, kept here, are
+    dropped; and equal scores, ordered by id here, are ordered as `ordered_ties` says. `delta` is the choice less the
+    study's own, paired by query, with a BCa bootstrap interval at confidence 1 - `alpha`, not adjusted for the number
+    of rows. Raises `BackfireError` as `score_run` does.
+    """
+    judged = read_qrels(qrels)
+    named = {name: measure_named(name, relevant_from) for name in measures}
+
+    def scored(rankings: Iterable[tuple[str, Ranking]], source: str) -> Values:
+        return score_run(rankings, judged, named, source)
+
+    base = scored(iterate_run(run), str(run))
+    factors: dict[str, list[tuple[str, Values]]] = {}
+    for (factor, value), other in zip(choices, others, strict=True):
+        factors.setdefault(factor, [(str(own[factor]), base)])
+        factors[factor].append((str(value), scored(iterate_run(other), str(other))))
+    dropped = scored(without_identical_ids(iterate_run(run)), str(run))
+    factors["identical ids"] = [("kept", base), ("dropped", dropped)]
+    ties = [(order, scored(ordered_ties(iterate_run(run), judged, order == "best"), str(run))) for order in TIES]
+    factors["ties"] = [("by passage id", base), *ties]
+
+    rows = []
+    for factor, alternatives in factors.items():
+        for choice, values in alternatives:
+            for name in measures:
+                key = ("protocol", seed, factor, choice, *place, name)
+                rows.append(
+                    {"collection": place[0], "split": place[1], "factor": factor, "choice": choice, "measure": name}
+                    | _difference(values[name], base[name], values is base, alpha, resamples, key)
+                )
+    write_rows(parquet, "protocol", rows)
+    write_csv(csv, "protocol", rows)
+
+
+TIES = ("best", "worst")
+
+
+def without_identical_ids(run: Iterable[tuple[str, Ranking]]) -> Iterator[tuple[str, Ranking]]:
+    """The run without passages whose id is that of the query; such a ranking is a passage shorter.
+
+    Several tools drop them, for collections whose queries are passages themselves. Where ids of queries and passages
+    are unrelated numbers, as in MS MARCO, it drops a passage by accident.
+    """
+    hits = 0
+    for query_id, ranking in run:
+        kept = [hit for hit in ranking if hit[0] != query_id]
+        hits += len(kept) < len(ranking)
+        yield query_id, kept
+    log.info("%d queries rank a passage with their own id.", hits)
+
+
+def ordered_ties(run: Iterable[tuple[str, Ranking]], qrels: Qrels, best: bool) -> Iterator[tuple[str, Ranking]]:
+    """The run with passages of equal score ordered by their grade: highest first if `best`, else lowest first.
+
+    No order of ties gives a higher value of a measure than the best, or a lower one than the worst; passages that
+    tie with the last one but were cut off by the depth of the run take no part.
+    """
+    for query_id, ranking in run:
+        grades = qrels.get(query_id, {})
+        ordered: Ranking = []
+        for _, tied in groupby(ranking, key=lambda hit: hit[1]):
+            # Sorting is stable in both directions, so unjudged passages keep their order by id.
+            ordered += sorted(tied, key=lambda hit: grades.get(hit[0], 0), reverse=best)
+        yield query_id, ordered
+
+
+def _difference(
+    values: dict[str, float], base: dict[str, float], own: bool, alpha: float, resamples: int, key: Sequence[str | int]
+) -> dict[str, Any]:
+    """Mean, paired difference from `base` with its interval, and the number of queries that changed."""
+    queries = sorted(base)
+    found = np.array([values[query_id] for query_id in queries])
+    differences = found - np.array([base[query_id] for query_id in queries])
+    low, high = None, None
+    if not own:
+        low, high = bootstrap_interval(differences, 1 - alpha, resamples, keyed_rng(*key)) or (None, None)
+    return {
+        "own": own,
+        "queries": len(queries),
+        "mean": float(found.mean()),
+        "delta": float(differences.mean()),
+        "ci_low": low,
+        "ci_high": high,
+        "changed": int((differences != 0).sum()),
+    }

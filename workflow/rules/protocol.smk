@@ -1,0 +1,119 @@
+"""Protocol: what each choice in the evaluation of base is worth, one factor at a time against the study's own."""
+
+CHOICES = STUDY.choices
+# Lists of one, as `expand` takes them.
+PLACE = {"collection": STUDY.protocol[:1], "split": STUDY.protocol[1:]}
+
+
+wildcard_constraints:
+    choice="|".join(CHOICES) or "none",
+
+
+rule compare_protocols:
+    """Base is evaluated again with one factor of the protocol set otherwise, with documents dropped whose id is that of the query, and with equal scores in their best and worst order; differences are paired by query and get a BCa bootstrap interval."""
+    input:
+        run=expand("results/{study}/runs/base/seed-0/{collection}/{split}.trec", **PLACE, allow_missing=True),
+        qrels=expand("data/{collection}/qrels/{split}.parquet", **PLACE),
+        choices=expand(
+            "results/{study}/protocol/{choice}/runs/base/seed-0/{collection}/{split}.trec",
+            **PLACE,
+            choice=CHOICES,
+            allow_missing=True,
+        ),
+    output:
+        parquet="results/{study}/protocol.parquet",
+        csv=report(
+            "results/{study}/protocol.csv",
+            caption="../report/protocol.rst",
+            category="Explanations",
+            labels={"figure": "what the protocol is worth"},
+        ),
+    log:
+        "results/{study}/logs/compare_protocols.log",
+    benchmark:
+        "results/{study}/benchmarks/compare_protocols.tsv"
+    conda:
+        "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        cfg=lambda w: plain(
+            {
+                **STUDY.config["comparison"],
+                "choices": [(choice.factor, choice.value) for choice in CHOICES.values()],
+                "measures": STUDY.config["measures"],
+                "own": STUDY.own_choices,
+                "place": STUDY.protocol,
+                "relevant_from": STUDY.collections[STUDY.protocol[0]].relevant_from(STUDY.protocol[1]),
+            }
+        ),
+        code=code("compare_protocols"),
+    script:
+        "../scripts/compare_protocols.py"
+
+
+# The study's own chain again under protocol/<choice>/, laid out as there. Vectors and indexes go when it is ranked.
+use rule encode_corpus as encode_corpus_of_choice with:
+    input:
+        model="results/{study}/models/{variant}/seed-{seed}",
+        corpus=lambda w: f"data/{w.collection}/{CHOICES[w.choice].corpus}/{w.shard}-of-{w.shards}.parquet",
+    output:
+        embeddings=temp(
+            "results/{study}/protocol/{choice}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet"
+        ),
+        cost="results/{study}/protocol/{choice}/cost/{variant}/seed-{seed}/encoding-{collection}-{shard}-of-{shards}.json",
+    log:
+        "results/{study}/logs/encode_corpus_of_choice/{choice}/{variant}/seed-{seed}/{collection}-{shard}-of-{shards}.log",
+    benchmark:
+        "results/{study}/benchmarks/encode_corpus_of_choice/{choice}/{variant}/seed-{seed}/{collection}-{shard}-of-{shards}.tsv"
+    params:
+        cfg=lambda w: ENCODING
+        | CHOICES[w.choice].encoding
+        | {"label": f"encode {w.variant} {w.collection} {w.shard}/{w.shards}, {w.choice}"},
+
+
+use rule encode_queries as encode_queries_of_choice with:
+    output:
+        embeddings=temp(
+            "results/{study}/protocol/{choice}/embeddings/{variant}/seed-{seed}/{collection}/queries/{split}.parquet"
+        ),
+    log:
+        "results/{study}/logs/encode_queries_of_choice/{choice}/{variant}/seed-{seed}/{collection}-{split}.log",
+    benchmark:
+        "results/{study}/benchmarks/encode_queries_of_choice/{choice}/{variant}/seed-{seed}/{collection}-{split}.tsv"
+    params:
+        cfg=lambda w: ENCODING
+        | CHOICES[w.choice].encoding
+        | {"label": f"encode {w.variant} queries {w.collection}/{w.split}, {w.choice}"},
+
+
+use rule index_shard as index_shard_of_choice with:
+    input:
+        embeddings="results/{study}/protocol/{choice}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet",
+    output:
+        index=temp(
+            "results/{study}/protocol/{choice}/index/{variant}/seed-{seed}/{collection}/{shard}-of-{shards}.faiss"
+        ),
+    log:
+        "results/{study}/logs/index_shard_of_choice/{choice}/{variant}/seed-{seed}/{collection}-{shard}-of-{shards}.log",
+    benchmark:
+        "results/{study}/benchmarks/index_shard_of_choice/{choice}/{variant}/seed-{seed}/{collection}-{shard}-of-{shards}.tsv"
+
+
+use rule rank as rank_of_choice with:
+    input:
+        queries="results/{study}/protocol/{choice}/embeddings/{variant}/seed-{seed}/{collection}/queries/{split}.parquet",
+        embeddings=shards_of(
+            "results/{study}/protocol/{choice}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet"
+        ),
+        indexes=shards_of(
+            "results/{study}/protocol/{choice}/index/{variant}/seed-{seed}/{collection}/{shard}-of-{shards}.faiss"
+        ),
+    output:
+        run="results/{study}/protocol/{choice}/runs/{variant}/seed-{seed}/{collection}/{split}.trec",
+    log:
+        "results/{study}/logs/rank_of_choice/{choice}/{variant}/seed-{seed}/{collection}-{split}.log",
+    benchmark:
+        "results/{study}/benchmarks/rank_of_choice/{choice}/{variant}/seed-{seed}/{collection}-{split}.tsv"
