@@ -96,7 +96,8 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
         done.add(name)
 
     shards = [f("1.parquet"), f("2.parquet")]
-    corpus = {"corpus": str(beir), "size": None}
+    step("download_collection", [], [f("download.json")], {"corpus": str(beir), "needs": {}, "texts": ["default"]})
+    corpus = {"corpus": str(beir), "size": None, "drop_empty": False, "text": "default"}
     step("export_corpus", [], {"shards": shards, "manifest": f("corpus.json")}, corpus)
     for split in QUERIES:
         outputs = {
@@ -104,7 +105,8 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
             "qrels": f(f"{split}-qrels.parquet"),
             "manifest": f(f"{split}.json"),
         }
-        step("export_queries", {"shards": shards}, outputs, {"corpus": str(beir), "split": split})
+        cfg = {"corpus": str(beir), "split": split, "drop_empty": False}
+        step("export_queries", {"shards": shards}, outputs, cfg)
     step(
         "describe_collection",
         {"corpus": f("corpus.json"), "splits": [f("train.json"), f("test.json")]},
@@ -250,7 +252,7 @@ def test_a_script_that_fails_says_why_and_leaves_nothing(run, beir, capsys):
     (beir / "corpus.jsonl").write_text('{"_id": "a", "text": "one passage"}\n{"_id": "a", "text": "another"}\n')
     outputs = {"shards": [str(run.folder / "x.parquet")], "manifest": str(run.folder / "x.json")}
     with pytest.raises(SystemExit) as stopped:
-        run("export_corpus", [], outputs, {"corpus": str(beir), "size": None})
+        run("export_corpus", [], outputs, {"corpus": str(beir), "size": None, "drop_empty": False, "text": "default"})
     assert stopped.value.code == 1
     message = capsys.readouterr().err
     assert "'a'" in message

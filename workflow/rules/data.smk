@@ -1,19 +1,67 @@
 """Data: every collection as tables of passages, queries and judgments, checked and described."""
 
 from backfire.datasets.packages import package_versions
-from backfire.datasets.sources import input_files, is_pydocs
+from backfire.datasets.sources import input_files, is_pydocs, needed_parts
+
+
+localrules:
+    download_collection,
+
 
 # pydocs is made of installed packages: another version of one is another corpus.
 CORPORA = {
-    name: {"corpus": collection.corpus} | ({"versions": package_versions()} if is_pydocs(collection.corpus) else {})
+    name: {"corpus": collection.corpus, "drop_empty": collection.drop_empty}
+    | ({"versions": package_versions()} if is_pydocs(collection.corpus) else {})
     for name, collection in STUDY.collections.items()
 }
+PUBLISHED_TRIPLES = [triples.source for triples in STUDY.triples.values() if triples.source]
+PROTOCOL = STUDY.config["protocol"] or {"collection": None, "texts": []}
+# What a collection takes from ir_datasets: parts of ids, and the texts in which its passages are read.
+DOWNLOADS = {
+    name: {
+        "corpus": collection.corpus,
+        "needs": needed_parts(
+            collection.corpus,
+            map(collection.source, collection.query_sets),
+            PUBLISHED_TRIPLES if name == STUDY.train_on else [],
+        ),
+        "texts": sorted({collection.text, *(PROTOCOL["texts"] if name == PROTOCOL["collection"] else [])}),
+    }
+    for name, collection in STUDY.collections.items()
+}
+# A folder, or pydocs, needs no download.
+DOWNLOADED = {name: [f"data/{name}/download.json"] if DOWNLOADS[name]["needs"] else [] for name in DOWNLOADS}
+SHARDED = "|".join(name for name, each in STUDY.collections.items() if not each.whole) or "none"
+WHOLE = "|".join(name for name, each in STUDY.collections.items() if each.whole) or "none"
+
+
+rule download_collection:
+    """Everything that the collection takes from ir_datasets is downloaded and checked against its published MD5; no other rule needs a network."""
+    input:
+        [],
+    output:
+        "data/{collection}/download.json",
+    log:
+        "data/{collection}/logs/download_collection.log",
+    benchmark:
+        "data/{collection}/benchmarks/download_collection.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+    params:
+        cfg=lambda w: plain(DOWNLOADS[w.collection]),
+        code=code("download_collection"),
+    script:
+        "../scripts/download_collection.py"
 
 
 rule export_corpus:
-    """Passages in the order of their source, in shards of near-equal length; where a size is set, those with the smallest hash of their id. Empty passages and repeated ids stop the study."""
+    """Passages in the order of their source, in shards of near-equal length; where a size is set, those with the smallest hash of their id. Empty passages stop the study or are dropped and counted, as the collection says; repeated ids stop it."""
     input:
-        lambda w: input_files(STUDY.collections[w.collection].corpus),
+        lambda w: DOWNLOADED[w.collection] + input_files(STUDY.collections[w.collection].corpus),
     output:
         shards=expand(
             "data/{collection}/corpus/{shard}-of-{shards}.parquet",
@@ -22,12 +70,12 @@ rule export_corpus:
             allow_missing=True,
         ),
         manifest="data/{collection}/corpus/manifest.json",
-    wildcard_constraints:
-        collection="|".join(name for name in STUDY.collections if not STUDY.collections[name].whole) or "none",
     log:
         "data/{collection}/logs/export_corpus.log",
     benchmark:
         "data/{collection}/benchmarks/export_corpus.tsv"
+    wildcard_constraints:
+        collection=SHARDED,
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -35,7 +83,13 @@ rule export_corpus:
         mem_mb=4000,
         runtime=240,
     params:
-        cfg=lambda w: plain(CORPORA[w.collection] | {"size": STUDY.collections[w.collection].size}),
+        cfg=lambda w: plain(
+            CORPORA[w.collection]
+            | {
+                "size": STUDY.collections[w.collection].size,
+                "text": w.get("text", STUDY.collections[w.collection].text),
+            }
+        ),
         code=code("export_corpus"),
     script:
         "../scripts/export_corpus.py"
@@ -46,13 +100,43 @@ use rule export_corpus as export_whole_corpus with:
         shards="data/{collection}/corpus/1-of-1.parquet",
         manifest="data/{collection}/corpus/manifest.json",
     wildcard_constraints:
-        collection="|".join(name for name in STUDY.collections if STUDY.collections[name].whole) or "none",
+        collection=WHOLE,
+
+
+use rule export_corpus as export_corpus_text with:
+    output:
+        shards=expand(
+            "data/{collection}/texts/{text}/corpus/{shard}-of-{shards}.parquet",
+            shard=range(1, STUDY.shards + 1),
+            shards=STUDY.shards,
+            allow_missing=True,
+        ),
+        manifest="data/{collection}/texts/{text}/corpus/manifest.json",
+    log:
+        "data/{collection}/texts/{text}/logs/export_corpus.log",
+    benchmark:
+        "data/{collection}/texts/{text}/benchmarks/export_corpus.tsv"
+    wildcard_constraints:
+        collection=SHARDED,
+        text="default|published|untitled",
+
+
+use rule export_corpus_text as export_whole_corpus_text with:
+    output:
+        shards="data/{collection}/texts/{text}/corpus/1-of-1.parquet",
+        manifest="data/{collection}/texts/{text}/corpus/manifest.json",
+    wildcard_constraints:
+        collection=WHOLE,
+        text="default|published|untitled",
 
 
 rule export_queries:
     """Queries and judgments of a split, restricted to the passages kept; queries without a relevant passage among them are left out and counted."""
     input:
-        lambda w: input_files(STUDY.collections[w.collection].corpus, STUDY.collections[w.collection].source(w.split)),
+        lambda w: (
+            DOWNLOADED[w.collection]
+            + input_files(STUDY.collections[w.collection].corpus, STUDY.collections[w.collection].source(w.split))
+        ),
         shards=shards_of("data/{collection}/corpus/{shard}-of-{shards}.parquet"),
         manifest="data/{collection}/corpus/manifest.json",
     output:

@@ -1,6 +1,10 @@
 """Training: the base, verified, and every variant fine-tuned from it."""
 
 
+localrules:
+    prepare_base,
+
+
 rule prepare_base:
     """The base model is taken from this machine or the hub, and its weights are checked against a pinned SHA-256."""
     output:

@@ -10,4 +10,6 @@ with job(snakemake.log[0], snakemake.threads):
         size=snakemake.params.cfg["size"],
         shards=list(snakemake.output.shards),
         manifest=snakemake.output.manifest,
+        drop_empty=snakemake.params.cfg["drop_empty"],
+        text=snakemake.params.cfg["text"],
     )

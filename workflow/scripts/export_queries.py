@@ -12,4 +12,5 @@ with job(snakemake.log[0], snakemake.threads):
         queries=snakemake.output.queries,
         qrels=snakemake.output.qrels,
         manifest=snakemake.output.manifest,
+        drop_empty=snakemake.params.cfg["drop_empty"],
     )

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from backfire.datasets.load import load_corpus, load_split, provenance, reading, text_of
+from backfire.datasets.load import load_corpus, load_split, provenance, reading
 from backfire.datasets.pydocs import PINNED_DIGEST, PINNED_VERSIONS
 from backfire.datasets.sources import is_folder, is_pydocs
 from backfire.errors import BackfireError
@@ -50,15 +50,6 @@ def test_a_split_needs_queries_and_judgments():
         load_split("pydocs", "pydocs")
     with pytest.raises(BackfireError, match="'msmarco-passage/eval' has no qrels.*\nHint: .*msmarco-passage/dev"):
         load_split("msmarco-passage", "msmarco-passage/eval")
-
-
-def test_the_text_is_the_default_text_and_its_absence_an_error():
-    msmarco = load_corpus("msmarco-passage").docs_cls()
-    assert text_of(msmarco("1", "Water boils."), "msmarco-passage") == "Water boils."
-    code = load_corpus("codesearchnet").docs_cls()
-    assert not hasattr(code, "default_text")
-    with pytest.raises(BackfireError, match="'codesearchnet'.*no default text.*\nHint: write the texts to a folder"):
-        text_of(code(*code._fields), "codesearchnet")
 
 
 def test_a_source_that_cannot_be_read_is_named(tmp_path):

@@ -6,14 +6,15 @@ Memory holds eight bytes for each passage of the corpus and the queries of one s
 import hashlib
 import logging
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from backfire.datasets.load import load_corpus, load_split, provenance, reading, text_of
+from backfire.datasets.load import load_corpus, load_split, provenance, records
+from backfire.datasets.wording import DEFAULT, wording
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
 from backfire.formats.tables import write_batches
@@ -28,17 +29,27 @@ _logger = logging.getLogger(__name__)
 
 
 def export_corpus(
-    source: str, size: int | None, shards: Sequence[str], manifest: str, drop_empty: bool = False
+    source: str,
+    size: int | None,
+    shards: Sequence[str],
+    manifest: str,
+    drop_empty: bool = False,
+    text: str = DEFAULT,
 ) -> None:
     """Write the passages of `source` to Parquet `shards` of near-equal length, in the order of the source.
 
     `size` keeps that many passages, those whose ids have the smallest keys; None keeps all. `drop_empty` drops
-    passages without text instead of refusing them. The source is read twice: checked, then written. The manifest
-    holds source, counts and a digest of what was kept, which does not depend on the number of shards.
+    passages without text instead of refusing them. `text` is the variant of the text (see `wording`). The source is
+    read twice: checked, then written. The manifest holds source, text variant, counts and a digest of what was kept,
+    which does not depend on the number of shards.
     Raises `BackfireError` for an empty corpus, a repeated or unusable id, an empty passage, or too many shards.
     """
+
+    def passages() -> Iterator[tuple[str, str]]:
+        return ((doc.doc_id, wording(doc, source, text)) for doc in records(dataset, source, "docs", text))
+
     dataset = load_corpus(source)
-    keys, empty = _survey(dataset, source, drop_empty)
+    keys, empty = _survey(passages, source, drop_empty)
     usable = len(keys)
     if not usable:
         raise BackfireError(
@@ -53,7 +64,14 @@ def export_corpus(
             "encoding.shards must be at least 1 and at most the number of passages of the smallest collection.",
         )
     digest = hashlib.sha256()
-    rows = _kept_rows(dataset, source, limit, drop_empty, digest)
+    rows = _hashed(
+        (
+            {"doc_id": doc_id, "text": passage}
+            for doc_id, passage in passages()
+            if (limit is None or key("size", doc_id) <= limit) and not (drop_empty and not passage.strip())
+        ),
+        digest,
+    )
     counts = []
     for shard, path in enumerate(shards):
         length = (shard + 1) * kept // len(shards) - shard * kept // len(shards)
@@ -68,7 +86,7 @@ def export_corpus(
         manifest,
         {
             "source": source,
-            **provenance(source),
+            **provenance(source, text=text),
             "size": size,
             "read": usable + empty,
             "kept": kept,
@@ -80,17 +98,24 @@ def export_corpus(
 
 
 def export_queries(
-    corpus: str, source: str, corpus_shards: Sequence[str], queries: str, qrels: str, manifest: str
+    corpus: str,
+    source: str,
+    corpus_shards: Sequence[str],
+    queries: str,
+    qrels: str,
+    manifest: str,
+    drop_empty: bool = False,
 ) -> None:
     """Write queries and qrels of the split `source` as Parquet, restricted to the passages in `corpus_shards`.
 
     Judgments of passages that were not kept are dropped and counted, and so are queries that no kept passage is
-    relevant to (grade 1 or more). Queries and judgments keep the order of the source; where a passage is judged twice
-    for a query the last judgment holds, as in trec_eval. Raises `BackfireError` for an empty set, a repeated query
-    id, an empty query, and judgments of unknown queries or passages.
+    relevant to (grade 1 or more), and with `drop_empty` those without text. Queries and judgments keep the order of
+    the source; where a passage is judged twice for a query the last judgment holds, as in trec_eval. Raises
+    `BackfireError` for an empty set, a repeated query id, an empty query, a set of another corpus, and judgments of
+    unknown queries or passages.
     """
     dataset = load_split(corpus, source)
-    texts = _checked_queries(dataset, source)
+    texts = _checked_queries(dataset, source, drop_empty)
     grades, judged = _checked_qrels(dataset, source, texts)
     needed = {doc_id for of_query in grades.values() for doc_id in of_query}
     present = needed.intersection(doc_ids(corpus_shards))
@@ -100,7 +125,11 @@ def export_queries(
         query_id: {doc_id: grade for doc_id, grade in of_query.items() if doc_id in present}
         for query_id, of_query in grades.items()
     }
-    answered = {query_id: of_query for query_id, of_query in inside.items() if max(of_query.values(), default=0) > 0}
+    answered = {
+        query_id: of_query
+        for query_id, of_query in inside.items()
+        if texts[query_id] and max(of_query.values(), default=0) > 0
+    }
     if not answered:
         raise BackfireError(
             f"no query of '{source}' has a relevant passage among those kept ({len(texts)} queries).",
@@ -115,8 +144,14 @@ def export_queries(
         for doc_id, grade in of_query.items()
     )
     kept = write_batches(qrels, "qrels", _batches(_hashed(qrels_rows, digest)))
-    unjudged = len(texts) - sum(any(grade > 0 for grade in of_query.values()) for of_query in grades.values())
-    counts = {"no relevant passage": unjudged, "relevant passages not kept": len(texts) - unjudged - len(answered)}
+    worded = {query_id for query_id, text in texts.items() if text}
+    empty = len(texts) - len(worded)
+    relevant = sum(query_id in worded and max(of_query.values()) > 0 for query_id, of_query in grades.items())
+    counts = {
+        "empty": empty,
+        "no relevant passage": len(worded) - relevant,
+        "relevant passages not kept": relevant - len(answered),
+    }
     unique = sum(map(len, grades.values()))
     within = sum(map(len, inside.values()))
     judgments = {"repeated": judged - unique, "passage not kept": unique - within, "query dropped": within - kept}
@@ -140,11 +175,11 @@ def describe_collection(corpus_manifest: str, split_manifests: Sequence[str], ou
     write_json(output, {"corpus": corpus, "splits": splits, "digest": value_digest(digests)})
 
 
-def _survey(dataset: Any, source: str, drop_empty: bool) -> tuple[np.ndarray, int]:
+def _survey(passages: Callable[[], Iterator[tuple[str, str]]], source: str, drop_empty: bool) -> tuple[np.ndarray, int]:
     """Check every passage; gives a 64-bit key of each that has text, in order, and the number of those without."""
     keys, empty = array("Q"), 0
     with progress(f"checking {source}", None, "passage") as bar:
-        for doc_id, text in _passages(dataset, source):
+        for doc_id, text in passages():
             _check_id(doc_id, "passage", source)
             _check_encodable(text, f"the passage '{doc_id}'", source)
             if text.strip():
@@ -154,7 +189,8 @@ def _survey(dataset: Any, source: str, drop_empty: bool) -> tuple[np.ndarray, in
             else:
                 raise BackfireError(
                     f"'{source}': the passage '{doc_id}' is empty or white space.",
-                    "every passage needs text: complete it, or remove it from the corpus and its qrels.",
+                    "every passage needs text: complete it, remove it from the corpus and its qrels, or set drop_empty "
+                    "of the collection, which drops and counts such passages.",
                 )
             bar.update()
     found = np.frombuffer(keys, dtype=np.uint64) if keys else np.zeros(0, dtype=np.uint64)
@@ -162,7 +198,7 @@ def _survey(dataset: Any, source: str, drop_empty: bool) -> tuple[np.ndarray, in
     repeated = set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
     if repeated:
         seen = set()
-        for doc_id, _ in _passages(dataset, source):
+        for doc_id, _ in passages():
             if doc_id in seen:
                 raise BackfireError(
                     f"'{source}': the passage id '{doc_id}' is there more than once.",
@@ -173,19 +209,11 @@ def _survey(dataset: Any, source: str, drop_empty: bool) -> tuple[np.ndarray, in
     return found, empty
 
 
-def _kept_rows(dataset: Any, source: str, limit: int | None, drop_empty: bool, digest: Any) -> Iterator[dict]:
-    rows = (
-        {"doc_id": doc_id, "text": text}
-        for doc_id, text in _passages(dataset, source)
-        if (limit is None or key("size", doc_id) <= limit) and not (drop_empty and not text.strip())
-    )
-    return _hashed(rows, digest)
-
-
-def _checked_queries(dataset: Any, source: str) -> dict[str, str]:
+def _checked_queries(dataset: Any, source: str, drop_empty: bool) -> dict[str, str]:
+    """Texts by query id, in the order of the source; "" is a query to be dropped."""
     texts: dict[str, str] = {}
-    for query in reading(source, dataset.queries_iter):
-        query_id, text = query.query_id, text_of(query, source)
+    for query in records(dataset, source, "queries"):
+        query_id, text = query.query_id, wording(query, source)
         _check_id(query_id, "query", source)
         _check_encodable(text, f"the query '{query_id}'", source)
         if query_id in texts:
@@ -193,9 +221,10 @@ def _checked_queries(dataset: Any, source: str) -> dict[str, str]:
                 f"'{source}': the query id '{query_id}' is there more than once.",
                 "ids must be unique; rename or remove the repetitions.",
             )
-        if not text.strip():
+        if not text.strip() and not drop_empty:
             raise BackfireError(
-                f"'{source}': the query '{query_id}' is empty or white space.", "write its text or remove it."
+                f"'{source}': the query '{query_id}' is empty or white space.",
+                "write its text, remove it, or set drop_empty of the collection, which drops and counts such queries.",
             )
         texts[query_id] = text
     return texts
@@ -205,7 +234,7 @@ def _checked_qrels(dataset: Any, source: str, texts: dict[str, str]) -> tuple[di
     """Grades by query and passage, in the order of the source, and the number of judgments read."""
     grades: dict[str, dict[str, int]] = {}
     judged = 0
-    for qrel in reading(source, dataset.qrels_iter):
+    for qrel in records(dataset, source, "qrels"):
         if qrel.query_id not in texts:
             raise BackfireError(
                 f"'{source}': the qrels judge passages for the query '{qrel.query_id}', which is not among the "
@@ -227,7 +256,7 @@ def _check_known(missing: set[str], corpus: str, source: str) -> None:
     if not missing:
         return
     unknown = set(missing)
-    for doc in reading(corpus, load_corpus(corpus).docs_iter):
+    for doc in records(load_corpus(corpus), corpus, "docs"):
         unknown.discard(doc.doc_id)
         if not unknown:
             return
@@ -238,15 +267,12 @@ def _check_known(missing: set[str], corpus: str, source: str) -> None:
     )
 
 
-def _passages(dataset: Any, source: str) -> Iterator[tuple[str, str]]:
-    return ((doc.doc_id, text_of(doc, source)) for doc in reading(source, dataset.docs_iter))
-
-
 def _check_id(identifier: str, what: str, source: str) -> None:
-    if len(identifier.split()) != 1 or identifier != identifier.strip():
+    # The measures hand ids to C, where NUL ends a text.
+    if not identifier or "\0" in identifier:
         raise BackfireError(
-            f"'{source}': the {what} id {identifier!r} is empty or holds white space.",
-            "TREC runs separate columns by white space; use ids without any.",
+            f"'{source}': the {what} id {identifier!r} is empty or holds a NUL character.",
+            "give it another id; white space, slashes and any other character are kept as they are.",
         )
     _check_encodable(identifier, f"the {what} id {identifier!r}", source)
 

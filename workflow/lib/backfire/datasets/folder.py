@@ -16,7 +16,7 @@ from ir_datasets.datasets.base import Dataset
 from ir_datasets.formats import BaseQrels, BaseQueries, GenericQrel, GenericQuery
 from ir_datasets.util import MetadataComponent
 
-from backfire.datasets.sources import corpus_file, qrels_file, queries_file
+from backfire.datasets.sources import check_there, corpus_file, qrels_file, queries_file
 from backfire.datasets.streams import StreamedDocs
 from backfire.errors import BackfireError
 
@@ -31,8 +31,8 @@ class FolderDoc(NamedTuple):
     title: str
 
     def default_text(self) -> str:
-        """Title and text joined by a space, or the text alone where there is no title."""
-        return f"{self.title} {self.text}" if self.title else self.text
+        """Title and text joined by a space and stripped, as BEIR does."""
+        return f"{self.title} {self.text}".strip()
 
 
 def folder_dataset(folder: str, split: str | None = None) -> Dataset:
@@ -128,18 +128,8 @@ class FolderQrels(BaseQrels):
 
 
 def _there(path: str, folder: str) -> str:
-    if Path(path).is_file():
-        return path
-    found = ", ".join(_files(folder)[:8]) or "none"
-    raise BackfireError(
-        f"{path}: there is no such file (nor one ending in .gz); the folder holds {found}.",
-        "a folder in BEIR layout holds corpus.jsonl, queries.jsonl and qrels/<split>.tsv; splits in the configuration "
-        "name the files under qrels/ without .tsv.",
-    )
-
-
-def _files(folder: str) -> list[str]:
-    return sorted(file.relative_to(folder).as_posix() for file in Path(folder).glob("**/*.[jt]s*") if file.is_file())
+    check_there(path, folder)
+    return path
 
 
 def _lines(path: str) -> Iterator[tuple[int, str]]:
@@ -169,7 +159,8 @@ def _objects(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         except json.JSONDecodeError as error:
             raise BackfireError(
                 f"{where}: not a JSON object but {_short(line)} ({error.msg} at column {error.colno}).",
-                "each line is one whole JSON object; a broken last line means that the file was cut short.",
+                "each line is one whole JSON object, with control characters escaped (NUL as \\u0000); a broken last "
+                "line means that the file was cut short.",
             ) from error
         if not isinstance(entry, dict):
             raise BackfireError(

@@ -3,7 +3,10 @@
 Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
+
+from backfire.errors import BackfireError
 
 PYDOCS = "pydocs"
 
@@ -37,7 +40,44 @@ def input_files(corpus: str, split: str | None = None) -> list[str]:
     """The files that passages, or with `split` its queries and judgments, come from when the corpus is a folder."""
     if not is_folder(corpus):
         return []
-    return [corpus_file(corpus)] if split is None else [queries_file(corpus), qrels_file(corpus, split)]
+    files = [corpus_file(corpus)] if split is None else [queries_file(corpus), qrels_file(corpus, split)]
+    for file in files:
+        check_there(file, corpus)
+    return files
+
+
+def check_there(file: str, folder: str) -> None:
+    """Raise `BackfireError` when a file of a folder in BEIR layout is missing, or is there both plain and packed."""
+    plain = file.removesuffix(".gz")
+    if Path(plain).is_file() and Path(f"{plain}.gz").is_file():
+        raise BackfireError(
+            f"{plain} and {plain}.gz are both there, and one of them would be passed over.",
+            "remove or rename the one that is not meant.",
+        )
+    if not Path(file).is_file():
+        names = sorted(each.relative_to(folder).as_posix() for each in Path(folder).glob("**/*.[jt]s*"))
+        holds = ", ".join(names[:8]) or "none of that kind"
+        raise BackfireError(
+            f"{file}: there is no such file (nor one ending in .gz); the folder holds {holds}.",
+            "a folder in BEIR layout holds corpus.jsonl, queries.jsonl and qrels/<split>.tsv; splits in the "
+            "configuration name the files under qrels/ without .tsv.",
+        )
+
+
+def needed_parts(corpus: str, query_sets: Iterable[str], published: Iterable[str] = ()) -> dict[str, list[str]]:
+    """{`ir_datasets` id: parts} that a collection is made of; folders and what every installation holds are left out.
+
+    `query_sets` are the sources of its splits, and `published` the ids whose document pairs are trained on.
+    """
+    needed: dict[str, list[str]] = {}
+    if not is_folder(corpus):
+        named = [(corpus, ["docs"]), *((source, ["queries", "qrels"]) for source in query_sets)]
+    else:
+        named = []
+    for source, parts in [*named, *((source, ["docpairs"]) for source in published)]:
+        if not is_pydocs(source):
+            needed[source] = [*needed.get(source, []), *(part for part in parts if part not in needed.get(source, []))]
+    return needed
 
 
 def _plain_or_packed(path: str) -> str:

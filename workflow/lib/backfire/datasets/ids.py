@@ -1,0 +1,68 @@
+"""Ids of `ir_datasets`: known ones, what they hold, and whether two belong to one corpus."""
+
+from difflib import get_close_matches
+
+import ir_datasets
+from ir_datasets.datasets.base import Dataset
+
+from backfire.datasets import pydocs  # noqa: F401 (makes its ids known)
+from backfire.errors import BackfireError
+
+_WHY = {
+    "docs": "a corpus needs passages",
+    "queries": "a split needs queries with judgments",
+    "qrels": "a split needs queries with judgments",
+    "docpairs": "published triples need pairs of a relevant and another passage",
+}
+_CALLED = {"docs": "passages", "docpairs": "document pairs"}
+
+
+def registered(source: str, *parts: str) -> Dataset:
+    """The dataset of an id, which has the `parts` (docs, queries, qrels, docpairs).
+
+    Raises `BackfireError` that names the nearest ids for an unknown one, and ids of the family for a missing part.
+    """
+    try:
+        dataset = ir_datasets.load(source)
+    except KeyError:
+        if source.startswith((".", "/", "~")):
+            raise BackfireError(
+                f"'{source}': there is no such folder.",
+                "a path counts from the folder in which snakemake runs; ~ is not expanded.",
+            ) from None
+        near = get_close_matches(source, list(ir_datasets.registry), n=3, cutoff=0.5)
+        raise BackfireError(
+            f"'{source}' is neither an id of ir_datasets nor a folder.",
+            f"did you mean {' or '.join(near)}?" if near else "ids are listed at https://ir-datasets.com.",
+        ) from None
+    for part in parts:
+        if not dataset.has(part):
+            raise BackfireError(
+                f"the ir_datasets id '{source}' has no {_CALLED.get(part, part)}.",
+                f"{_WHY[part]}; name an id that has them: {_family(source, 'qrels' if part == 'queries' else part)}.",
+            )
+    return dataset
+
+
+def check_same_corpus(corpus: str, source: str) -> None:
+    """Raise `BackfireError` unless `source` is about the passages of the id `corpus`.
+
+    An id without passages of its own cannot be told apart here; its judgments are checked passage by passage.
+    """
+    dataset = registered(source)
+    if not dataset.has("docs"):
+        return
+    ours, theirs = ir_datasets.docs_parent_id(corpus), ir_datasets.docs_parent_id(source)
+    if ours != theirs:
+        raise BackfireError(
+            f"'{source}' belongs to the corpus '{theirs}', not to '{corpus}'"
+            f"{f' (that is, {ours})' if ours != corpus else ''}.",
+            f"set corpus to {theirs}, or name a query set of '{ours}': {_family(ours, 'qrels')}.",
+        )
+
+
+def _family(source: str, part: str) -> str:
+    """Ids of the same family that have `part`, for a hint."""
+    family = source.split("/")[0]
+    ids = (name for name in ir_datasets.registry if name.split("/")[0] == family)
+    return ", ".join(sorted(name for name in ids if ir_datasets.load(name).has(part))[:8]) or "none of its family does"
