@@ -97,7 +97,7 @@ rule export_corpus:
 
 use rule export_corpus as export_whole_corpus with:
     output:
-        shards="data/{collection}/corpus/1-of-1.parquet",
+        shards=["data/{collection}/corpus/1-of-1.parquet"],
         manifest="data/{collection}/corpus/manifest.json",
     wildcard_constraints:
         collection=WHOLE,
@@ -123,7 +123,7 @@ use rule export_corpus as export_corpus_text with:
 
 use rule export_corpus_text as export_whole_corpus_text with:
     output:
-        shards="data/{collection}/texts/{text}/corpus/1-of-1.parquet",
+        shards=["data/{collection}/texts/{text}/corpus/1-of-1.parquet"],
         manifest="data/{collection}/texts/{text}/corpus/manifest.json",
     wildcard_constraints:
         collection=WHOLE,
