@@ -6,7 +6,7 @@ from typing import Any
 
 from ir_datasets.datasets.base import Dataset
 from ir_datasets.datasets.msmarco_passage import FixEncoding
-from ir_datasets.formats.tsv import FileLineIter, TsvIter
+from ir_datasets.formats.tsv import TsvIter
 
 from backfire.datasets.streams import StreamedDocs
 from backfire.errors import BackfireError
@@ -22,11 +22,18 @@ class PublishedDocs(StreamedDocs):
 
     def read(self) -> Iterator[Any]:
         """All passages, in the order of the file."""
-        return TsvIter(self._docs_cls, FileLineIter(self._streamer, start=0))
+        return TsvIter(self._docs_cls, self._lines())
 
     def docs_cls(self) -> type:
         """Type of a passage."""
         return self._docs_cls
+
+    def _lines(self) -> Iterator[str]:
+        # A member of a tar file that is read as a stream cannot be wrapped as text.
+        with self._streamer.stream() as stream:
+            for line in stream:
+                if line.strip():
+                    yield line.decode("utf-8").rstrip("\r\n")
 
 
 def docs_of(dataset: Dataset, source: str, text: str) -> Any:
