@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from backfire.datasets.text import normalised
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows, write_embeddings
 from backfire.index import index_shard
+from backfire.keyed import key
+from backfire.negatives import triples as module
 from backfire.negatives.bm25 import count_terms, mine_bm25
 from backfire.negatives.hard import mine_hard
 from backfire.negatives.merging import merge_candidates
@@ -181,3 +184,79 @@ def test_uniform_draws_cover_the_corpus_evenly(table, tmp_path):
     from scipy.stats import chisquare
 
     assert chisquare(counts).pvalue > 0.001
+
+
+def by_the_rule(size, seed, qrels, texts, lists):
+    """(query, positive, negative) by the documented rule, from every query's whole list of candidates."""
+    relevant = {}
+    for query, doc, grade in qrels:
+        relevant.setdefault(query, []).extend([doc] if grade > 0 else [])
+    usable = {}
+    for query, answers in relevant.items():
+        judged = {doc for asked, doc, _ in qrels if asked == query}
+        alike = {normalised(texts[doc]) for doc in answers}
+        left = [doc for doc in lists.get(query, []) if doc not in judged and normalised(texts[doc]) not in alike]
+        usable[query] = sorted(left, key=lambda doc, query=query: (key(seed, query, doc), doc))
+    found = []
+    for number in range(max(map(len, usable.values())) if size else 1):
+        for query in sorted(usable, key=lambda query: (key(seed, query), query)):
+            for negative in usable[query][number : number + 1]:
+                answers = sorted(relevant[query])
+                positive = answers[key(seed, query, "positive", negative) % len(answers)]
+                found.append((query, positive, negative))
+    return found[:size]
+
+
+@pytest.mark.parametrize("size", [None, 10, 40, 100, "all"])
+@pytest.mark.parametrize("spare", [0, 2])
+def test_triples_are_those_of_the_rule(size, spare, pydocs, shards, queries, table, tmp_path, monkeypatch):
+    """Lists of unequal length, with passages that repeat a relevant one; draws that run dry are drawn again."""
+    monkeypatch.setattr(module, "SPARE", spare)
+    texts = dict(pydocs[0])
+    repeated = [doc_id for doc_id in texts if f"{doc_id}.again" in texts]
+    files = shards(3)
+    files |= {"queries": queries["queries"], "query_embeddings": queries["embeddings"], "out": str(tmp_path / "t")}
+    files |= {"candidates": str(tmp_path / "candidates.parquet")}
+    mine(files, "bm25", 12)
+    rows = read_rows(files["candidates"], "candidates").to_pylist()
+    lists = {}
+    for row in rows:
+        lists.setdefault(row["query_id"], []).append(row["doc_id"])
+    qrels = []
+    for number, (query, _) in enumerate(pydocs[1]):
+        listed = [doc for doc in repeated if doc in lists.get(query, [])][:2]
+        qrels += [(query, doc, 1) for doc in {*listed, repeated[number % len(repeated)]}]
+        qrels += [(query, doc, 0) for doc in lists.get(query, [])[:number] if doc not in listed][: number // 4]
+    files["qrels"] = table(
+        "judged", "qrels", [dict(zip(("query_id", "doc_id", "relevance"), row, strict=True)) for row in qrels]
+    )
+    every = len(by_the_rule(10**6, 5, qrels, texts, lists))
+    size = every if size == "all" else size
+    expected = by_the_rule(size, 5, qrels, texts, lists)
+    if size is not None:
+        assert len(expected) == size
+    names = {name: files[name] for name in ("candidates", "qrels", "corpus", "query_embeddings", "embeddings")}
+    sample_triples(source="bm25", **names, size=size, seed=5, output=files["out"])
+    found = read_rows(files["out"], "triples").to_pylist()
+    assert [(row["query_id"], row["positive_id"], row["negative_id"]) for row in found] == expected
+    ranks = {(row["query_id"], row["doc_id"]): row["rank"] for row in rows}
+    assert [row["rank"] for row in found] == [ranks[row["query_id"], row["negative_id"]] for row in found]
+    with pytest.raises(BackfireError, match=f"give only {every} "):
+        sample_triples(source="bm25", **names, size=every + 1, seed=5, output=files["out"])
+
+
+def test_without_a_size_every_query_with_a_negative_gives_one_triple(world, table):
+    files = world()
+    every = [{"query_id": "q3", "doc_id": doc, "relevance": int(doc == "eig")} for doc in PASSAGES]
+    files["qrels"] = table("all-judged", "qrels", [*read_rows(files["qrels"], "qrels").to_pylist()[:-1], *every])
+    assert sorted(row["query_id"] for row in sample(files, "hard", None)) == ["q1", "q2"]
+    files["qrels"] = table("only-judged", "qrels", every)
+    with pytest.raises(BackfireError, match="1 asked for, but the 1 training queries give only 0"):
+        sample(files, "hard", None)
+
+
+def test_embeddings_of_other_data_are_refused(world):
+    files = world()
+    files["embeddings"] = files["embeddings"][:1]
+    with pytest.raises(BackfireError, match="has no embedding"):
+        sample(files, "random", 6)

@@ -4,20 +4,26 @@ Every choice is keyed by (seed, query id), so it does not change with the order 
 what other queries there are.
 """
 
+import heapq
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from backfire.datasets.text import normalised
 from backfire.errors import BackfireError
-from backfire.formats.tables import iterate_rows, read_embeddings, read_rows, write_rows
+from backfire.formats.tables import iterate_rows
 from backfire.keyed import key
-from backfire.texts import texts_by_id
+from backfire.negatives.table import write_triples
 
 logger = logging.getLogger(__name__)
+
+# Draws kept of each query beyond those that it gives, should some have the text of a relevant passage.
+SPARE = 2
 
 Draw = tuple[str, int | None]
 """A negative: its doc id, and its rank in the candidate list it was drawn from."""
@@ -30,7 +36,7 @@ def sample_triples(
     corpus: list[str],
     query_embeddings: str,
     embeddings: list[str],
-    size: int,
+    size: int | None,
     seed: int,
     output: str,
 ) -> None:
@@ -39,62 +45,100 @@ def sample_triples(
     `candidates` is the table of a mined source, None for random, which draws from the whole corpus.
     Queries are taken in the order of their keys, once each before any is taken again; a query's r-th triple has the
     r-th of its negatives in the order of their keys. No judged passage of a query is its negative, nor one with the
-    same normalised text as a relevant passage. Raises `BackfireError` when there are fewer negatives than that.
+    same normalised text as a relevant passage. Without `size` every query that has a negative gives one triple.
+    Raises `BackfireError` when there are fewer negatives than that.
+
+    Memory holds the judgments, the first few draws of every query and 8 bytes for the text of each passage that is
+    drawn or relevant. Candidates, texts and embeddings pass through.
     """
     if (candidates is None) != (source == "random"):
         raise ValueError(f"negatives from {source} with candidates {candidates}")
     relevant, judged = _judgments(qrels)
-    draws = _uniform(corpus, seed) if candidates is None else _listed(candidates, seed)
-    duplicates: set[tuple[str, str]] = set()
+    order = sorted(relevant, key=lambda query_id: (key(seed, query_id), query_id))
+    keep = (1 if size is None else -(-size // len(order))) + SPARE
     while True:
-        triples = _sample(relevant, judged, draws, duplicates, size, seed)
-        found = _duplicates(triples, relevant, corpus)
-        if not found:
+        # One more than is kept tells whether there are more.
+        drawn = _uniform if candidates is None else _listed
+        draws, cut = {}, set()
+        for query_id, found in drawn(candidates or corpus, judged, seed, keep + 1):
+            draws[query_id] = found[:keep]
+            if len(found) > keep:
+                cut.add(query_id)
+        _drop_duplicates(draws, relevant, corpus)
+        counts = np.array([len(draws.get(query_id, ())) for query_id in order])
+        rounds = 1 if size is None else _rounds(counts, size)
+        if not any(query_id in cut for query_id, count in zip(order, counts, strict=True) if count < rounds):
             break
-        logger.info("%d drawn negatives have the text of a relevant passage; drawing again", len(found))
-        duplicates |= found
-    if len(triples) < size:
+        keep = max(2 * keep, rounds + SPARE)
+        logger.info("some queries have no draw left; drawing again, %d of each", keep)
+    # One triple at least, so that none at all is an error too.
+    asked, given = size or 1, int(np.minimum(counts, rounds).sum())
+    if given < asked:
         raise BackfireError(
-            f"triples: {size} asked for, but the {len(relevant)} training queries give only {len(triples)} with "
+            f"triples: {asked} asked for, but the {len(order)} training queries give only {given} with "
             f"negatives from {source}.",
             "lower size, or raise depth.",
         )
-    scores = _cosines(triples, query_embeddings, embeddings)
-    columns = ("query_id", "positive_id", "negative_id", "rank", "base_score")
-    write_rows(
-        output,
-        "triples",
-        [
-            {**dict(zip(columns, (*triple, score), strict=True)), "source": source}
-            for triple, score in zip(triples, scores, strict=True)
-        ],
-    )
+    chosen = [
+        (query_id, _positive(relevant[query_id], seed, query_id, draw[0]), *draw)
+        for number in range(rounds)
+        for query_id in order
+        for draw in draws.get(query_id, ())[number : number + 1]
+    ][:size]
+    queries, positives, negatives, ranks = zip(*chosen, strict=True)
+    del draws, relevant, judged, order, chosen
+    ids = [pa.array(column, pa.string()) for column in (queries, positives, negatives)]
+    ranks = None if candidates is None else np.array(ranks, np.int32)
+    del queries, positives, negatives
+    write_triples(output, source, *ids, ranks, query_embeddings, embeddings)
 
 
 def _judgments(qrels: str) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
     """Relevant passages, and all judged ones, of every query that has a relevant one."""
     relevant, judged = defaultdict(list), defaultdict(set)
-    for row in read_rows(qrels, "qrels").to_pylist():
-        judged[row["query_id"]].add(row["doc_id"])
-        if row["relevance"] > 0:
-            relevant[row["query_id"]].append(row["doc_id"])
-    return {query_id: sorted(doc_ids) for query_id, doc_ids in relevant.items()}, judged
+    for batch in iterate_rows(qrels, "qrels"):
+        for query_id, doc_id, relevance in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            judged[query_id].add(doc_id)
+            if relevance > 0:
+                relevant[query_id].append(doc_id)
+    relevant = {query_id: sorted(doc_ids) for query_id, doc_ids in relevant.items()}
+    return relevant, {query_id: judged[query_id] for query_id in relevant}
 
 
-def _listed(candidates: str, seed: int) -> Callable[[str], Iterator[Draw]]:
-    """Draws from a candidate table without replacement, in the order of the candidates' keys."""
-    lists: dict[str, list[Draw]] = defaultdict(list)
+def _positive(relevant: list[str], seed: int, query_id: str, negative: str) -> str:
+    return relevant[key(seed, query_id, "positive", negative) % len(relevant)]
+
+
+def _listed(candidates: str, judged: dict[str, set[str]], seed: int, count: int) -> Iterator[tuple[str, list[Draw]]]:
+    """The first `count` draws of each query from its candidates, without replacement, in the order of their keys."""
+    for query_id, found in _by_query(candidates):
+        if query_id in judged:
+            keyed = ((key(seed, query_id, draw[0]), draw) for draw in found if draw[0] not in judged[query_id])
+            yield query_id, [draw for _, draw in heapq.nsmallest(count, keyed)]
+
+
+def _by_query(candidates: str) -> Iterator[tuple[str, list[Draw]]]:
+    """The candidates of one query after another; they stand together in the table."""
+    current, found = None, []
     for batch in iterate_rows(candidates, "candidates"):
-        columns = (batch[name].to_pylist() for name in ("query_id", "doc_id", "rank"))
-        for query_id, doc_id, rank in zip(*columns, strict=True):
-            lists[query_id].append((doc_id, rank))
-    return lambda query_id: iter(sorted(lists[query_id], key=lambda draw: (key(seed, query_id, draw[0]), draw[0])))
+        draws = list(zip(batch["doc_id"].to_pylist(), batch["rank"].to_pylist(), strict=True))
+        runs = pc.run_end_encode(batch["query_id"])
+        start = 0
+        for query_id, stop in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+            if query_id != current:
+                if found:
+                    yield current, found
+                current, found = query_id, []
+            found += draws[start:stop]
+            start = stop
+    if found:
+        yield current, found
 
 
-def _uniform(corpus: list[str], seed: int) -> Callable[[str], Iterator[Draw]]:
-    """Draws from the whole corpus without replacement, uniform by rejection."""
-    batches = [batch["doc_id"] for path in corpus for batch in iterate_rows(path, "corpus")]
-    doc_ids = pa.chunked_array(batches)
+def _uniform(corpus: list[str], judged: dict[str, set[str]], seed: int, count: int) -> Iterator[tuple[str, list[Draw]]]:
+    """The first `count` draws of each query from the whole corpus, without replacement, uniform by rejection."""
+    doc_ids = pa.chunked_array([batch["doc_id"] for path in corpus for batch in iterate_rows(path, "corpus")])
+    doc_ids = doc_ids.combine_chunks()
 
     def draws(query_id: str) -> Iterator[Draw]:
         seen: set[int] = set()
@@ -104,59 +148,42 @@ def _uniform(corpus: list[str], seed: int) -> Callable[[str], Iterator[Draw]]:
             attempt += 1
             if row not in seen:
                 seen.add(row)
-                yield doc_ids[row].as_py(), None
+                if (doc_id := doc_ids[row].as_py()) not in judged[query_id]:
+                    yield doc_id, None
 
-    return draws
-
-
-def _sample(relevant, judged, draws, duplicates, size, seed) -> list[tuple[str, str, str, int | None]]:
-    """Up to `size` tuples (query, positive, negative, rank)."""
-    order = sorted(relevant, key=lambda query_id: (key(seed, query_id), query_id))
-    remaining = {}
-    triples = []
-    while order and len(triples) < size:
-        exhausted = set()
-        for query_id in order[: size - len(triples)]:
-            if query_id not in remaining:
-                remaining[query_id] = (
-                    draw
-                    for draw in draws(query_id)
-                    if draw[0] not in judged[query_id] and (query_id, draw[0]) not in duplicates
-                )
-            draw = next(remaining[query_id], None)
-            if draw is None:
-                exhausted.add(query_id)
-                continue
-            positives = relevant[query_id]
-            positive = positives[key(seed, query_id, "positive", draw[0]) % len(positives)]
-            triples.append((query_id, positive, *draw))
-        order = [query_id for query_id in order if query_id not in exhausted]
-    return triples
+    for query_id in judged:
+        yield query_id, list(islice(draws(query_id), count))
 
 
-def _duplicates(triples, relevant, corpus: list[str]) -> set[tuple[str, str]]:
-    """The (query, negative) pairs whose passage reads like one that is relevant to the query."""
-    ids = {triple[2] for triple in triples} | {doc_id for triple in triples for doc_id in relevant[triple[0]]}
-    texts = {doc_id: normalised(text) for doc_id, text in texts_by_id(corpus, "corpus", ids).items()}
-    return {
-        (query_id, negative)
-        for query_id, _, negative, _ in triples
-        if texts[negative] in {texts[doc_id] for doc_id in relevant[query_id]}
-    }
+def _rounds(counts: np.ndarray, size: int) -> int:
+    """How often queries with so many draws have to be gone through for `size` triples; one more than the most when
+    they do not suffice."""
+    most = int(counts.max(initial=0))
+    return next((rounds for rounds in range(1, most + 1) if np.minimum(counts, rounds).sum() >= size), most + 1)
 
 
-def _cosines(triples, query_embeddings: str, embeddings: list[str]) -> np.ndarray:
-    """Cosine of each triple's query and negative, float32 of shape (triples,)."""
-    query_ids, matrix = read_embeddings(query_embeddings, "query_id")
-    query_rows = {query_id: row for row, query_id in enumerate(query_ids)}
-    wanted = defaultdict(list)
-    for position, triple in enumerate(triples):
-        wanted[triple[2]].append(position)
-    scores = np.full(len(triples), np.nan, dtype=np.float32)
-    for path in embeddings:
-        doc_ids, passages = read_embeddings(path, "doc_id")
-        for row, doc_id in enumerate(doc_ids):
-            for position in wanted.get(doc_id, ()):
-                query = matrix[query_rows[triples[position][0]]]
-                scores[position] = np.dot(query.astype(np.float64), passages[row].astype(np.float64))
-    return scores
+def _drop_duplicates(draws: dict[str, list[Draw]], relevant: dict[str, list[str]], corpus: list[str]) -> None:
+    """Remove the draws whose passage reads like one that is relevant to the query."""
+    ids = {draw[0] for found in draws.values() for draw in found}
+    ids.update(doc_id for query_id in draws for doc_id in relevant[query_id])
+    texts = _text_keys(corpus, ids)
+    for query_id, found in draws.items():
+        answers = {texts[doc_id] for doc_id in relevant[query_id]}
+        draws[query_id] = [draw for draw in found if texts[draw[0]] not in answers]
+
+
+def _text_keys(corpus: Iterable[str], ids: set[str]) -> dict[str, int]:
+    """A 64-bit key of the normalised text of each of the passages."""
+    keys = {}
+    for path in corpus:
+        for batch in iterate_rows(path, "corpus"):
+            rows = [row for row, doc_id in enumerate(batch["doc_id"].to_pylist()) if doc_id in ids]
+            found = batch.take(pa.array(rows, pa.int32()))
+            for doc_id, text in zip(found["doc_id"].to_pylist(), found["text"].to_pylist(), strict=True):
+                keys[doc_id] = key(normalised(text))
+    if missing := ids - keys.keys():
+        raise BackfireError(
+            f"the passage '{min(missing)}' is not among the exported ones ({len(missing)} missing).",
+            "the data changed after this stage's input was made; delete that input and run again.",
+        )
+    return keys

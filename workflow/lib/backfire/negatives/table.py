@@ -1,0 +1,65 @@
+"""The table of triples, with the base's cosine of each query and negative."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backfire.errors import BackfireError
+from backfire.formats.tables import SCHEMAS, read_embeddings, write_batches
+
+# Rows of a row group.
+WRITTEN = 1 << 18
+
+
+def write_triples(
+    output: str,
+    source: str,
+    queries: pa.Array,
+    positives: pa.Array,
+    negatives: pa.Array,
+    ranks: np.ndarray | None,
+    query_embeddings: str,
+    embeddings: list[str],
+) -> None:
+    """Write triples of ids in their order; `ranks` are the negatives' in their candidate lists, None without lists.
+
+    Cosines come from the query embeddings and the passages' `embeddings`, one shard in memory at a time. Raises
+    `BackfireError` when one of them lacks a query or a negative.
+    """
+    scores = _cosines(queries, negatives, query_embeddings, embeddings)
+
+    def batches():
+        for start in range(0, len(scores), WRITTEN):
+            some = slice(start, start + WRITTEN)
+            count = len(scores[some])
+            of_rank = pa.nulls(count, pa.int32()) if ranks is None else pa.array(ranks[some], pa.int32())
+            columns = [queries[some], positives[some], negatives[some], pa.repeat(source, count), of_rank, scores[some]]
+            yield pa.table(columns, schema=SCHEMAS["triples"])
+
+    write_batches(output, "triples", batches())
+
+
+def _cosines(queries: pa.Array, negatives: pa.Array, query_embeddings: str, embeddings: list[str]) -> np.ndarray:
+    """Cosine of each query and negative, float32 of shape (triples,)."""
+    query_ids, matrix = read_embeddings(query_embeddings, "query_id")
+    asked = pc.index_in(queries, value_set=pa.array(query_ids, pa.string())).fill_null(-1).to_numpy()
+    scores = np.full(len(asked), np.nan, dtype=np.float32)
+    encoded = negatives.dictionary_encode()
+    codes = encoded.indices.to_numpy()
+    for path in embeddings:
+        doc_ids, passages = read_embeddings(path, "doc_id")
+        row_of = pc.index_in(encoded.dictionary, value_set=pa.array(doc_ids, pa.string())).fill_null(-1).to_numpy()
+        rows = row_of[codes]
+        for position in np.flatnonzero((rows >= 0) & (asked >= 0)):
+            query, passage = matrix[asked[position]], passages[rows[position]]
+            scores[position] = np.dot(query.astype(np.float64), passage.astype(np.float64))
+        del doc_ids, passages
+    missing = np.flatnonzero(np.isnan(scores))
+    if len(missing):
+        first = int(missing[0])
+        raise BackfireError(
+            f"{query_embeddings}: the query '{queries[first]}' or its negative '{negatives[first]}' has no embedding "
+            f"({len(missing)} such triples).",
+            "the embeddings belong to other data; delete them and run again.",
+        )
+    return scores
