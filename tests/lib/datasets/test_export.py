@@ -35,8 +35,8 @@ class Export:
         export_corpus(source, size, self.shards, self.corpus_manifest, **options)
         return self
 
-    def split(self, source: str, split: str = "test") -> "Export":
-        export_queries(source, split, self.shards, self.queries, self.qrels, self.manifest)
+    def split(self, source: str, split: str = "test", **options) -> "Export":
+        export_queries(source, split, self.shards, self.queries, self.qrels, self.manifest, **options)
         return self
 
     def passages(self) -> list[tuple[str, str]]:
@@ -115,6 +115,38 @@ def test_passages_without_text_are_dropped_and_counted_when_asked_for(beir, expo
     done = export(2).corpus(beir(corpus), drop_empty=True)
     assert [doc_id for doc_id, _ in done.passages()] == ["d1", "d2", "d3", "d4", "d5", "d7"]
     assert read_json(done.corpus_manifest)["dropped"] == {"empty": 1}
+
+
+def test_queries_without_text_are_dropped_and_counted_when_asked_for(beir, export):
+    folder = beir(CORPUS, [*QUERIES, ("q4", " \t"), ("q5", "")], [*QRELS, ("q4", "d1", 1), ("q4", "d2", 0)])
+    done = export().corpus(folder).split(folder, drop_empty=True)
+    assert read_rows(done.queries, "queries")["query_id"].to_pylist() == ["q2", "q1"]
+    assert set(read_rows(done.qrels, "qrels")["query_id"].to_pylist()) == {"q1", "q2"}
+    manifest = read_json(done.manifest)
+    assert manifest["queries"] == {"read": 5, "kept": 2, "dropped": {"empty": 2, "no relevant passage": 1}}
+    assert manifest["judgments"] == {"read": 7, "kept": 4, "dropped": {"query dropped": 3}}
+
+
+def test_texts_without_titles_are_another_collection(beir, export):
+    corpus = [("d1", "Sluices", "A sluice holds back water. "), ("d2", "Locks", "Locks lift boats.")]
+    default = export().corpus(beir(corpus))
+    told = read_json(default.corpus_manifest)
+    assert default.passages() == [("d1", "Sluices A sluice holds back water."), ("d2", "Locks Locks lift boats.")]
+    untitled = export().corpus(beir(corpus), text="untitled")
+    other = read_json(untitled.corpus_manifest)
+    assert untitled.passages() == [("d1", "A sluice holds back water."), ("d2", "Locks lift boats.")]
+    assert (told["text"]["name"], other["text"]["name"]) == ("default", "untitled")
+    assert told["digest"] != other["digest"]
+
+
+def test_ids_are_kept_exactly_whatever_they_hold(beir, export):
+    ids = ["a b", "a/../b", " lead", "tab\there", "50%25", "größe", "https://example.org/?q=1", "a\u00a0b"]
+    judged = [(f"q {i}", i, 1) for i in ids if "\t" not in i]
+    folder = beir([(i, "", f"Text of {i}") for i in ids], [(query, "a query") for query, _, _ in judged], judged)
+    done = export(2).corpus(folder).split(folder)
+    assert [doc_id for doc_id, _ in done.passages()] == ids
+    assert [tuple(row.values()) for row in read_rows(done.qrels, "qrels").to_pylist()] == judged
+    assert len(done.files()) == 6
 
 
 def test_queries_without_a_relevant_passage_and_judgments_of_passages_left_out_are_counted(beir, export):

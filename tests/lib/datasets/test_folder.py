@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from backfire.datasets.folder import folder_dataset
+from backfire.datasets.sources import input_files
 from backfire.errors import BackfireError
 
 CORPUS = [("d1", "Sluices", "A sluice holds back water."), ("d2", "", "Locks lift boats."), ("d3", "Weirs", "Weirs.")]
@@ -98,6 +99,29 @@ def test_a_broken_judgment_is_named(beir, content, message):
     Path(folder, "qrels/test.tsv").write_text(content)
     with pytest.raises(BackfireError, match=rf"{message}(.|\n)*"):
         list(folder_dataset(folder, "test").qrels_iter())
+
+
+@pytest.mark.parametrize("name", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"])
+def test_a_file_that_is_there_twice_is_ambiguous(beir, name):
+    folder = beir(CORPUS, QUERIES, QRELS)
+    Path(folder, f"{name}.gz").write_bytes(gzip.compress(Path(folder, name).read_bytes()))
+    with pytest.raises(BackfireError, match=rf"{name} and .*{name}.gz are both there.*\nHint: remove or rename"):
+        folder_dataset(folder, "test")
+    with pytest.raises(BackfireError, match="are both there"):
+        input_files(folder, None if name == "corpus.jsonl" else "test")
+
+
+def test_an_empty_folder_is_told_before_any_job_starts(tmp_path):
+    with pytest.raises(BackfireError, match="corpus.jsonl: there is no such file.*the folder holds none of that kind"):
+        input_files(str(tmp_path))
+
+
+def test_nul_in_a_text_is_kept_where_it_is_escaped_and_an_error_where_not(beir):
+    folder = beir([("d1", "", "one \0 two")])
+    assert [doc.text for doc in folder_dataset(folder).docs_iter()] == ["one \0 two"]
+    Path(folder, "corpus.jsonl").write_bytes(b'{"_id": "d1", "text": "one \0 two"}\n')
+    with pytest.raises(BackfireError, match=r"corpus.jsonl:1: not a JSON object(.|\n)*Hint: .*NUL as .u0000"):
+        list(folder_dataset(folder).docs_iter())
 
 
 @pytest.mark.parametrize("name", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"])
