@@ -13,6 +13,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/planning.smk"
 include: "workflow/rules/negatives.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/encoding.smk"

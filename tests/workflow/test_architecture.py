@@ -18,6 +18,7 @@ LAYERS = [
     ["negatives", "training"],
     ["verdict", "significance", "comparison", "protocol"],
     ["geometry", "projection", "cost"],
+    ["plan"],
     ["charts"],
     ["report"],
 ]

@@ -14,6 +14,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join([LIBRARY, *filter(None, [os.environ
 
 from backfire.errors import BackfireError
 from backfire.model import check_base
+from backfire.plan.jobs import count_jobs, planned
 from backfire.provenance import code_digest, plain
 from backfire.resources import count_gpus
 from backfire.settings import checked

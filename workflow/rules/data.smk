@@ -38,7 +38,8 @@ WHOLE = "|".join(name for name, each in STUDY.collections.items() if each.whole)
 rule download_collection:
     """Everything that the collection takes from ir_datasets is downloaded and checked against its published MD5; no other rule needs a network."""
     input:
-        [],
+        # There has to be a plan, and with it room; a newer one is no reason to download again.
+        plan=ancient("data/plan.txt"),
     output:
         "data/{collection}/download.json",
     log:
