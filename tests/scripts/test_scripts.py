@@ -3,7 +3,10 @@
 import json
 import runpy
 
+import ir_datasets
 import pytest
+from ir_datasets.formats import TsvDocPairs
+from ir_datasets.util import LocalDownload
 from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, ResourceList, Wildcards
 from snakemake.script import Snakemake
 
@@ -143,6 +146,20 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
     for source, candidates in (("hard", [f("hard.parquet")]), ("random", [])):
         inputs = {**vectors, "candidates": candidates, "corpus": shards, "qrels": f("train-qrels.parquet")}
         step("sample_triples", inputs, [f(f"{source}-triples.parquet")], {"source": source, "size": 6, "seed": 0})
+    (run.folder / "pairs.tsv").write_text("t1\tsort\tfft\nt2\tmean\tsvd\nother\tmean\tsvd\n")
+    pairs = ir_datasets.Dataset(TsvDocPairs(LocalDownload(run.folder / "pairs.tsv")))
+    ir_datasets.registry.register("pairs-of-the-scripts", pairs)
+    step(
+        "sample_published",
+        {
+            "queries": f("train.parquet"),
+            "corpus": shards,
+            "query_embeddings": vectors["queries"],
+            "embeddings": vectors["embeddings"],
+        },
+        {"triples": f("published-triples.parquet"), "manifest": f("published-triples.json")},
+        {"source": "pairs-of-the-scripts", "size": 2, "seed": 0, "label": "test"},
+    )
     ranks = read_rows(f("hard-triples.parquet"), "triples")["rank"].to_pylist()
     assert all(1 <= rank <= 8 for rank in ranks), "negatives come from the candidates that were mined"
     settings = {

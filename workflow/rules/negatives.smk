@@ -157,3 +157,40 @@ rule sample_triples:
         code=code("sample_triples"),
     script:
         "../scripts/sample_triples.py"
+
+
+rule sample_published:
+    """Triples as published, those with the smallest hash of seed and triple among all whose query is a training query and whose passages are in the corpus; equal ones count once."""
+    input:
+        download=DOWNLOADED[STUDY.train_on],
+        queries=f"data/{STUDY.train_on}/queries/train.parquet",
+        corpus=per_shard(f"data/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"),
+        query_embeddings=f"results/{{study}}/embeddings/base/seed-0/{STUDY.train_on}/queries/train.parquet",
+        embeddings=per_shard(
+            f"results/{{study}}/embeddings/base/seed-0/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"
+        ),
+    output:
+        triples="results/{study}/triples/{triples}/seed-{seed}.parquet",
+        manifest="results/{study}/triples/{triples}/seed-{seed}.json",
+    log:
+        "results/{study}/logs/sample_published/{triples}/seed-{seed}.log",
+    benchmark:
+        "results/{study}/benchmarks/sample_published/{triples}/seed-{seed}.tsv"
+    wildcard_constraints:
+        triples="|".join(PUBLISHED) or "(?!)",
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        cfg=lambda w: {
+            "source": STUDY.triples[w.triples].source,
+            "size": STUDY.triples[w.triples].size,
+            "seed": int(w.seed),
+            "label": f"published triples {w.triples} seed {w.seed}",
+        },
+        code=code("sample_published"),
+    script:
+        "../scripts/sample_published.py"

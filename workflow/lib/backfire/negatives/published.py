@@ -1,0 +1,175 @@
+"""Sampling published triples, as those of MS MARCO, in one pass over them.
+
+Memory holds 8 bytes for each passage of the corpus, 24 bytes for each triple that is asked for, twice while the pass
+lasts, and never the triples themselves.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import ir_datasets
+import numpy as np
+import pyarrow as pa
+
+from backfire.datasets.pairs import published_triples
+from backfire.errors import BackfireError
+from backfire.formats.atomic import write_json
+from backfire.formats.tables import iterate_rows, read_rows
+from backfire.keyed import key
+from backfire.logs import progress
+from backfire.negatives.table import write_triples
+
+# Triples that are read together.
+READ = 1 << 16
+
+# The triple's key, by which it is told from others (two of 40 million share one with a probability of 4e-5), the
+# query's row, the places of both passages' ids among all keys of ids, and how often the triple was read.
+_ROW = np.dtype([("key", "u8"), ("query", "i4"), ("positive", "i4"), ("negative", "i4"), ("times", "i4")])
+
+
+def sample_published(
+    source: str,
+    queries: str,
+    corpus: list[str],
+    query_embeddings: str,
+    embeddings: list[str],
+    size: int | None,
+    seed: int,
+    output: str,
+    manifest: str,
+    label: str | None = None,
+) -> None:
+    """Write the `size` published triples with the smallest keys of (seed, triple), and the base's cosines.
+
+    `source` is an `ir_datasets` id. Taken are triples whose query is in the table `queries` and whose passages are in
+    the shards `corpus`, equal ones once; None takes all of those. They are written in the order of their keys.
+    Counts of what was read, kept and dropped, and why, go to `manifest`. Raises `BackfireError` when there are too
+    few.
+    """
+    query_ids = read_rows(queries, "queries", ["query_id"])["query_id"].combine_chunks()
+    keys = np.sort(np.concatenate(list(_passage_keys(corpus))))
+    chosen, read, dropped = _choose(source, query_ids.to_pylist(), keys, size, seed, label)
+    asked = size or 1
+    if len(chosen) < asked:
+        raise BackfireError(
+            f"triples: {asked} asked for, but '{source}' gives only {len(chosen)} of the {read} read ({dropped}).",
+            "lower size, or check that the triples belong to the collection that is trained on.",
+        )
+    names = _names(corpus, keys, np.union1d(chosen["positive"], chosen["negative"]))
+    del keys
+    write_triples(
+        output,
+        "published",
+        query_ids.take(pa.array(chosen["query"])),
+        names(chosen["positive"]),
+        names(chosen["negative"]),
+        None,
+        query_embeddings,
+        embeddings,
+    )
+    counts = {"read": read, "kept": len(chosen), "dropped": {why: count for why, count in dropped.items() if count}}
+    versions = {"ir_datasets": ir_datasets.__version__}
+    write_json(manifest, {"source": source, "versions": versions, "seed": seed, "size": size, **counts})
+
+
+def _choose(
+    source: str, query_ids: Sequence[str], keys: np.ndarray, size: int | None, seed: int, label: str | None
+) -> tuple[np.ndarray, int, dict[str, int]]:
+    """The triples with the smallest keys, in their order; how many were read; how many were dropped, by reason."""
+    row_of = {query_id: row for row, query_id in enumerate(query_ids)}
+    kept = _Smallest(size)
+    read, foreign, cut = 0, 0, 0
+    triples = published_triples(source)
+    with progress(label, None, "triple") as bar:
+        while block := list(islice(triples, READ)):
+            read += len(block)
+            known = [triple for triple in block if triple[0] in row_of]
+            foreign += len(block) - len(known)
+            places = [_places(keys, [triple[column] for triple in known]) for column in (1, 2)]
+            whole = np.flatnonzero((places[0] >= 0) & (places[1] >= 0))
+            cut += len(known) - len(whole)
+            rows = np.empty(len(whole), _ROW)
+            rows["key"] = [key(seed, *known[row]) for row in whole]
+            rows["query"] = [row_of[known[row][0]] for row in whole]
+            rows["positive"], rows["negative"] = places[0][whole], places[1][whole]
+            rows["times"] = 1
+            kept.add(rows)
+            bar.update(len(block))
+    chosen = kept.rows()
+    repeated = int(chosen["times"].sum()) - len(chosen)
+    dropped = {
+        "query is no training query": foreign,
+        "passage not kept": cut,
+        "repeats a kept one": repeated,
+        "beyond size": read - foreign - cut - repeated - len(chosen),
+    }
+    return chosen, read, dropped
+
+
+class _Smallest:
+    """The `size` distinct rows with the smallest keys among those added, all of them without a size."""
+
+    def __init__(self, size: int | None):
+        self._size, self._pieces, self._count, self._limit = size, [], 0, 0
+        self._highest = np.uint64(2**64 - 1)
+
+    def add(self, rows: np.ndarray) -> None:
+        """Take rows up, unless they cannot be among the smallest."""
+        rows = rows[rows["key"] <= self._highest]
+        self._pieces.append(rows)
+        self._count += len(rows)
+        if self._count > self._limit:
+            self._limit = 2 * max(len(self.rows()), READ)
+
+    def rows(self) -> np.ndarray:
+        """The smallest so far, in order; `times` is how often each was added, exact for those that stay to the end."""
+        rows = np.concatenate([np.empty(0, _ROW), *self._pieces])
+        self._pieces = []
+        rows = rows[np.argsort(rows["key"], kind="stable")]
+        fresh = np.flatnonzero(np.diff(rows["key"], prepend=rows["key"][:1] + np.uint64(1)))
+        times = np.add.reduceat(rows["times"], fresh) if len(rows) else rows["times"]
+        rows = rows[fresh]
+        rows["times"] = times
+        rows = rows[: self._size].copy()
+        if self._size is not None and len(rows) == self._size:
+            self._highest = rows["key"][-1]
+        self._pieces, self._count = [rows], len(rows)
+        return rows
+
+
+def _passage_keys(corpus: list[str]) -> Iterator[np.ndarray]:
+    """64-bit keys of the ids of all passages, a batch at a time.
+
+    Two of 10 million ids share one with a probability of 3e-6; they would count as the same passage.
+    """
+    for path in corpus:
+        for batch in iterate_rows(path, "corpus"):
+            yield _keys(batch["doc_id"].to_pylist())
+
+
+def _keys(ids: Sequence[str]) -> np.ndarray:
+    return np.fromiter(map(key, ids), np.uint64, len(ids))
+
+
+def _places(keys: np.ndarray, ids: Sequence[str]) -> np.ndarray:
+    """Where the ids stand among the sorted keys, -1 for those that do not."""
+    found = _keys(ids)
+    places = np.minimum(np.searchsorted(keys, found), len(keys) - 1)
+    return np.where(keys[places] == found, places, -1)
+
+
+def _names(corpus: list[str], keys: np.ndarray, places: np.ndarray):
+    """A function from places among the sorted keys, of those in `places`, to the passages' ids."""
+    wanted = np.zeros(len(keys), bool)
+    wanted[places] = True
+    at, ids = [], []
+    for path in corpus:
+        for batch in iterate_rows(path, "corpus"):
+            found = np.searchsorted(keys, _keys(batch["doc_id"].to_pylist()))
+            rows = np.flatnonzero(wanted[found])
+            at.append(found[rows])
+            ids.append(batch["doc_id"].take(pa.array(rows)))
+    at, ids = np.concatenate(at), pa.concat_arrays(ids)
+    order = np.argsort(at)
+    at = at[order]
+    return lambda asked: ids.take(pa.array(order[np.searchsorted(at, asked)]))
