@@ -10,29 +10,44 @@ SITE = Path(__file__).parent / "site"
 NAMESPACES = ("msmarco-passage", "beir")
 
 
-def table(folder: Path, url: str) -> dict:
+def environment(folder: Path, url: str, home: Path, counts: dict[str, dict[str, int]] | None = None) -> dict[str, str]:
+    """Variables that make ir_datasets download from `url`, which serves `folder`, and keep its files in `home`.
+
+    `counts` {id: {part: number of records}} stand for the published ones, which a plan is made from.
+    """
+    tables = home.with_name(f"{home.name}-tables-{url.split(':')[-1]}")
+    tables.mkdir(parents=True, exist_ok=True)
+    home.mkdir(exist_ok=True)
+    (tables / "downloads.json").write_text(json.dumps(_downloads(folder, url)))
+    (tables / "metadata.json").write_text(json.dumps(_metadata(counts or {})))
+    return {
+        "IR_DATASETS_TEST_TABLES": str(tables),
+        "PYTHONPATH": os.pathsep.join([str(SITE), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "IR_DATASETS_HOME": str(home),
+        "IR_DATASETS_TMP": str(home.with_name(f"{home.name}-tmp")),
+    }
+
+
+def _downloads(folder: Path, url: str) -> dict:
     """The shipped table with addresses, sizes and checksums of the files in `folder`, as served under `url`."""
-    shipped = json.loads(pkgutil.get_data("ir_datasets", "etc/downloads.json"))
+    shipped = _shipped("downloads.json")
     for namespace in NAMESPACES:
         for entry in shipped[namespace].values():
             file = folder / entry.get("url", "").split("/")[-1]
             if file.is_file():
                 content = file.read_bytes()
-                entry.update(
-                    url=f"{url}/{file.name}", expected_md5=hashlib.md5(content).hexdigest(), size_hint=len(content)
-                )
+                digest = hashlib.md5(content).hexdigest()
+                entry.update(url=f"{url}/{file.name}", expected_md5=digest, size_hint=len(content))
                 entry.pop("irds_mirror", None)
     return shipped
 
 
-def environment(folder: Path, url: str, home: Path) -> dict[str, str]:
-    """Variables that make ir_datasets download from `url`, which serves `folder`, and keep its files in `home`."""
-    home.mkdir(parents=True, exist_ok=True)
-    path = home.with_name(f"{home.name}-downloads-{url.split(':')[-1]}.json")
-    path.write_text(json.dumps(table(folder, url)))
-    return {
-        "BACKFIRE_TEST_DOWNLOADS": str(path),
-        "PYTHONPATH": os.pathsep.join([str(SITE), *filter(None, [os.environ.get("PYTHONPATH")])]),
-        "IR_DATASETS_HOME": str(home),
-        "IR_DATASETS_TMP": str(home.with_name(f"{home.name}-tmp")),
-    }
+def _metadata(counts: dict[str, dict[str, int]]) -> dict:
+    shipped = _shipped("metadata.json")
+    for source, parts in counts.items():
+        shipped[source].update({part: {"count": count} for part, count in parts.items()})
+    return shipped
+
+
+def _shipped(name: str) -> dict:
+    return json.loads(pkgutil.get_data("ir_datasets", f"etc/{name}"))

@@ -8,6 +8,8 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from ir_datasets.datasets.msmarco_passage import SPLIT200_QIDS
+
 from miniature.collection import Miniature, Pair, double_encoded, miniature
 
 BEIR = ("scifact", "nfcorpus", "fiqa")
@@ -47,6 +49,30 @@ def publish(folder: Path) -> Miniature:
     for number, name in enumerate(BEIR):
         _beir(folder / f"{name}.zip", name, rest[number * BEIR_PASSAGES : (number + 1) * BEIR_PASSAGES])
     return held
+
+
+def counts(held: Miniature) -> dict[str, dict[str, int]]:
+    """Number of records of each id that the study of MS MARCO takes."""
+    names = {"train": "train", "dev/small": "dev.small", "trec-dl-2019": "dl19", "trec-dl-2020": "dl20"}
+    found = {
+        f"msmarco-passage/{each}": {"queries": len(held.queries[name]), "qrels": len(held.qrels[name])}
+        for each, name in names.items()
+    }
+    for name in ("queries", "qrels"):
+        records = {"queries": held.queries, "qrels": held.qrels}[name]["train"]
+        ids = [each if name == "queries" else each[0] for each in records]
+        inside = sum(each in SPLIT200_QIDS for each in ids)
+        found.setdefault("msmarco-passage/train/split200-valid", {})[name] = inside
+        found.setdefault("msmarco-passage/train/split200-train", {})[name] = len(ids) - inside
+    for year, name in (("2019", "dl19"), ("2020", "dl20")):
+        judged = {query for query, _, _ in held.qrels[name]}
+        found[f"msmarco-passage/trec-dl-{year}/judged"] = {"queries": len(judged)}
+    found["msmarco-passage"] = {"docs": len(held.passages)}
+    found["msmarco-passage/train/triples-small"] = {"docpairs": len(held.triples)}
+    for name in BEIR:
+        found[f"beir/{name}"] = {"docs": BEIR_PASSAGES + 2 * (name == "fiqa"), "queries": 2 * BEIR_QUERIES}
+        found[f"beir/{name}/test"] = {"queries": BEIR_QUERIES, "qrels": BEIR_QUERIES * (1 + (name == "nfcorpus"))}
+    return found
 
 
 def _beir(path: Path, name: str, pairs: list[Pair]) -> None:

@@ -1,4 +1,4 @@
-"""Runs when Python starts with this folder on its path: ir_datasets reads its download table from another file."""
+"""Runs when Python starts with this folder on its path: ir_datasets reads its tables from another folder."""
 
 import os
 import pkgutil
@@ -7,9 +7,10 @@ _shipped = pkgutil.get_data
 
 
 def _get_data(package, resource):
-    if (package, resource) != ("ir_datasets", "etc/downloads.json"):
+    folder, _, name = resource.partition("/")
+    if package != "ir_datasets" or folder != "etc":
         return _shipped(package, resource)
-    with open(os.environ["BACKFIRE_TEST_DOWNLOADS"], "rb") as table:  # noqa: PTH123 - no import but these at start
+    with open(os.path.join(os.environ["IR_DATASETS_TEST_TABLES"], name), "rb") as table:  # noqa: PTH118, PTH123
         return table.read()
 
 
