@@ -10,8 +10,9 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
 from backfire.encoder import load_encoder
-from backfire.encoding import encode
+from backfire.encoding import ENCODED_AT_ONCE, encode, encode_passages
 from backfire.errors import BackfireError
+from backfire.formats.tables import read_embeddings
 
 TEXTS = [
     "Return the eigenvalues of a Hermitian matrix.",
@@ -117,3 +118,17 @@ def test_neither_torch_nor_transformers_is_loaded(folder):
     )
     done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
     assert done.stdout == "(1, 384)\n"
+
+
+def test_a_file_of_many_pieces_has_the_vectors_of_its_texts(folder, table, tmp_path):
+    count = 2 * ENCODED_AT_ONCE + 3
+    texts = [f"{TEXTS[row % len(TEXTS)]} {row}" for row in range(count)]
+    corpus = table("corpus", "corpus", [{"doc_id": f"d{row}", "text": text} for row, text in enumerate(texts)])
+    settings = {"max_length": 32, "precision": "fp32", "batch_tokens": 4096, "label": "test"}
+    encode_passages(str(folder), corpus, str(tmp_path / "d.parquet"), str(tmp_path / "c.json"), **settings)
+    ids, vectors = read_embeddings(tmp_path / "d.parquet", "doc_id")
+    assert ids == [f"d{row}" for row in range(count)]
+    chosen = list(range(0, count, 997))
+    alone = encode(load_encoder(folder, "fp32"), [texts[row] for row in chosen], "document", 32, 4096)
+    assert np.array_equal(vectors[chosen], alone)
+    assert json.loads((tmp_path / "c.json").read_text())["passages"] == count

@@ -9,11 +9,14 @@ import pytest
 
 from backfire.errors import BackfireError
 from backfire.formats.tables import (
+    EMBEDDING_ROWS,
     SCHEMAS,
+    iterate_embeddings,
     iterate_rows,
     read_embeddings,
     read_rows,
     write_batches,
+    write_embedding_batches,
     write_embeddings,
     write_rows,
 )
@@ -133,10 +136,30 @@ def test_embeddings_survive_bit_for_bit(tmp_path):
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
 
+def test_embeddings_are_written_and_read_in_pieces(tmp_path):
+    rows = 2 * EMBEDDING_ROWS + 5
+    vectors = np.random.default_rng(0).normal(size=(rows, 3)).astype(np.float32)
+    ids = [f"d{row}" for row in range(rows)]
+    write_embeddings(tmp_path / "whole.parquet", "doc_id", ids, vectors)
+    cuts = [slice(0, EMBEDDING_ROWS), slice(EMBEDDING_ROWS, 2 * EMBEDDING_ROWS), slice(2 * EMBEDDING_ROWS, rows)]
+    write_embedding_batches(tmp_path / "cut.parquet", "doc_id", ((ids[cut], vectors[cut]) for cut in cuts))
+    assert (tmp_path / "whole.parquet").read_bytes() == (tmp_path / "cut.parquet").read_bytes()
+    assert pq.ParquetFile(tmp_path / "cut.parquet").num_row_groups == 3
+    for size in (1000, EMBEDDING_ROWS, EMBEDDING_ROWS + 7, rows, rows + 1):
+        pieces = list(iterate_embeddings(tmp_path / "cut.parquet", "doc_id", size))
+        assert [len(piece) for piece, _ in pieces[:-1]] == [size] * (len(pieces) - 1)
+        assert [each for piece, _ in pieces for each in piece] == ids
+        assert np.concatenate([matrix for _, matrix in pieces]).tobytes() == vectors.tobytes()
+
+
 def test_no_embedding_at_all(tmp_path):
+    with pytest.raises(ValueError, match="no batch of embeddings"):
+        write_embedding_batches(tmp_path / "a.parquet", "query_id", [])
+    assert list(tmp_path.iterdir()) == []
     write_embeddings(tmp_path / "a.parquet", "query_id", [], np.empty((0, 384), np.float32))
     ids, vectors = read_embeddings(tmp_path / "a.parquet", "query_id")
     assert (ids, vectors.shape) == ([], (0, 384))
+    assert list(iterate_embeddings(tmp_path / "a.parquet", "query_id", 10)) == []
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

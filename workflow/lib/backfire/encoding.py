@@ -6,15 +6,18 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 import numpy as np
+import pyarrow as pa
 
 from backfire.encoder import Encoder, StaticEncoder, load_encoder, padded
 from backfire.formats.atomic import write_json
-from backfire.formats.tables import read_rows, write_embeddings
+from backfire.formats.tables import EMBEDDING_ROWS, read_rows, write_embedding_batches
 from backfire.logs import progress
 from backfire.resources import peak_memory
 
 # A tokenizer's own records take a hundred times the memory of the ids, so they are made for this many texts at once.
 TOKENIZED_AT_ONCE = 4096
+# Texts whose vectors are in memory together; whole row groups, so that it does not show in the file.
+ENCODED_AT_ONCE = 4 * EMBEDDING_ROWS
 
 
 def encode(
@@ -23,14 +26,14 @@ def encode(
     kind: str,
     max_length: int,
     batch_tokens: int,
-    label: str | None = None,
+    bar=None,
 ) -> np.ndarray:
     """Unit vectors of `texts`, float32 of shape (len(texts), dimensions), in the order given.
 
     `kind` is `query` or `document` and chooses the model's prompt. A batch holds at most `batch_tokens` tokens with
     padding, at least one text. A text's vector does not depend on the texts that share its batch (on a CPU to the
     last bit; a GPU may choose another kernel for another batch size). Memory: the vectors, and 4 bytes for each
-    token. Progress is shown under `label`, if any.
+    token. `bar` (see `logs.progress`) is told how many texts are done.
     """
     tokens, lengths = array("i"), array("i")
     for start in range(0, len(texts), TOKENIZED_AT_ONCE):
@@ -39,12 +42,12 @@ def encode(
             lengths.append(len(ids))
     flat, starts = np.asarray(tokens, dtype=np.int32), list(accumulate(lengths, initial=0))
     vectors: np.ndarray | None = None
-    with progress(label, len(texts), "text") as bar:
-        for rows in token_batches([padded(length) for length in lengths], batch_tokens):
-            part = encoder.embed([flat[starts[row] : starts[row + 1]] for row in rows])
-            if vectors is None:
-                vectors = np.empty((len(texts), part.shape[1]), dtype=np.float32)
-            vectors[rows] = part
+    for rows in token_batches([padded(length) for length in lengths], batch_tokens):
+        part = encoder.embed([flat[starts[row] : starts[row + 1]] for row in rows])
+        if vectors is None:
+            vectors = np.empty((len(texts), part.shape[1]), dtype=np.float32)
+        vectors[rows] = part
+        if bar is not None:
             bar.update(len(rows))
     return np.empty((0, 0), dtype=np.float32) if vectors is None else vectors
 
@@ -71,20 +74,34 @@ def encode_passages(
     label: str,
 ) -> None:
     """Encode one shard of a corpus to Parquet; what it took goes to `cost` (see `cost.collect_cost`)."""
-    table = read_rows(corpus, "corpus")
-    encoder = load_encoder(model, precision)
-    start = time.perf_counter()
-    vectors = encode(encoder, table["text"].to_pylist(), "document", max_length, batch_tokens, label)
-    seconds = time.perf_counter() - start
-    write_embeddings(output, "doc_id", table["doc_id"].to_pylist(), vectors)
-    write_json(cost, {"passages": len(vectors), "seconds": seconds, "peak_memory_mib": peak_memory()})
+    encoder, table = load_encoder(model, precision), read_rows(corpus, "corpus")
+    seconds = _encode_table(encoder, table, "doc_id", "document", output, max_length, batch_tokens, label)
+    write_json(cost, {"passages": len(table), "seconds": seconds, "peak_memory_mib": peak_memory()})
 
 
 def encode_queries(
     model: str, queries: str, output: str, max_length: int, precision: str, batch_tokens: int, label: str
 ) -> None:
     """Encode one query set to Parquet."""
-    table = read_rows(queries, "queries")
-    encoder = load_encoder(model, precision)
-    vectors = encode(encoder, table["text"].to_pylist(), "query", max_length, batch_tokens, label)
-    write_embeddings(output, "query_id", table["query_id"].to_pylist(), vectors)
+    encoder, table = load_encoder(model, precision), read_rows(queries, "queries")
+    _encode_table(encoder, table, "query_id", "query", output, max_length, batch_tokens, label)
+
+
+def _encode_table(
+    encoder, table: pa.Table, id_column: str, kind: str, output: str, max_length: int, batch_tokens: int, label: str
+) -> float:
+    """Encode and write `ENCODED_AT_ONCE` texts at a time; gives the seconds that encoding took."""
+    seconds = 0.0
+
+    def batches() -> Iterator[tuple[list[str], np.ndarray]]:
+        nonlocal seconds
+        for start in range(0, max(1, len(table)), ENCODED_AT_ONCE):
+            piece = table.slice(start, ENCODED_AT_ONCE)
+            begun = time.perf_counter()
+            vectors = encode(encoder, piece["text"].to_pylist(), kind, max_length, batch_tokens, bar)
+            seconds += time.perf_counter() - begun
+            yield piece[id_column].to_pylist(), vectors
+
+    with progress(label, len(table), "text") as bar:
+        write_embedding_batches(output, id_column, batches())
+    return seconds

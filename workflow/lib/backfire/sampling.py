@@ -31,6 +31,8 @@ def sample_embeddings(
         kept = {identifier: kept[identifier] for identifier in keyed_sample(kept, size, seed)}
         for identifier in also.intersection(rows):
             wanted[identifier] = matrix[rows[identifier]].copy()
+        # Else this shard would stay in memory while the next one is read.
+        del ids, matrix, rows
     ids = list(kept)
     if len({len(vector) for vector in (*kept.values(), *wanted.values())}) > 1:
         raise BackfireError(

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Iterable, Iterator
 
+import pyarrow as pa
+
 from backfire.errors import BackfireError
 from backfire.formats.tables import iterate_rows
 
@@ -23,9 +25,10 @@ def texts_by_id(paths: Iterable[str], kind: str, ids: Collection[str]) -> dict[s
     wanted, found = set(ids), {}
     for path in paths:
         for batch in iterate_rows(path, kind):
-            for row_id, text in zip(batch[_ID_COLUMN[kind]].to_pylist(), batch["text"].to_pylist(), strict=True):
-                if row_id in wanted:
-                    found[row_id] = text
+            rows = [row for row, row_id in enumerate(batch[_ID_COLUMN[kind]].to_pylist()) if row_id in wanted]
+            # The texts of the others are never made into strings.
+            chosen = batch.take(pa.array(rows, pa.int32()))
+            found.update(zip(chosen[_ID_COLUMN[kind]].to_pylist(), chosen["text"].to_pylist(), strict=True))
     missing = wanted - found.keys()
     if missing:
         raise BackfireError(

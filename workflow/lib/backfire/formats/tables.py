@@ -1,6 +1,7 @@
 """The Parquet tables of a study: their columns, and how they are written and read."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,9 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
 }
 
+# Rows of embeddings that are written and read at once; 12 MiB at 384 dimensions.
+EMBEDDING_ROWS = 8192
+
 
 def write_rows(path: str | Path, kind: str, rows: Iterable[dict] | pa.Table) -> None:
     """Write rows (dicts keyed by column name) or a table as the Parquet table `kind`, atomically.
@@ -132,9 +136,6 @@ def write_rows(path: str | Path, kind: str, rows: Iterable[dict] | pa.Table) -> 
         table = _table(rows, schema)
     with replacing(path) as temporary:
         pq.write_table(table, temporary)
-
-# Rows of embeddings that are written and read at once; 12 MiB at 384 dimensions.
-EMBEDDING_ROWS = 8192
 
 
 def write_batches(path: str | Path, kind: str, batches: Iterable[list[dict] | pa.Table]) -> int:
@@ -169,6 +170,43 @@ def write_embeddings(path: str | Path, id_column: str, ids: list[str], embedding
     `id_column` is `doc_id` or `query_id`. The rows are stored as given; they are expected to have unit norm.
     Raises `BackfireError` when a value is not finite.
     """
+    write_embedding_batches(path, id_column, [(ids, embeddings)])
+
+
+def write_embedding_batches(path: str | Path, id_column: str, batches: Iterable[tuple[list[str], np.ndarray]]) -> None:
+    """Write (ids, embeddings) one after another as `write_embeddings` does, in memory bounded by one of them.
+
+    The bytes do not depend on where they are cut, as long as each but the last has a multiple of `EMBEDDING_ROWS`
+    rows. Raises `ValueError` for no batch at all.
+    """
+    with replacing(path) as temporary, ExitStack() as stack:
+        writer = None
+        for ids, embeddings in batches:
+            table = _embeddings_table(path, id_column, ids, embeddings)
+            if writer is None:
+                writer = pq.ParquetWriter(temporary, table.schema, compression="none", use_dictionary=False)
+                stack.enter_context(writer)
+            writer.write_table(table, row_group_size=EMBEDDING_ROWS)
+        if writer is None:
+            raise ValueError(f"{path}: no batch of embeddings, so no number of dimensions")
+
+
+def read_embeddings(path: str | Path, id_column: str) -> tuple[list[str], np.ndarray]:
+    """Read ids and the float32 matrix of shape (ids, dimensions) that `write_embeddings` wrote.
+
+    Memory is the matrix, the ids, and one row group.
+    """
+    file = _embeddings_file(path, id_column)
+    nothing = [], np.empty((0, file.schema_arrow.types[1].list_size), dtype=np.float32)
+    return next(_embedding_pieces(path, file, file.metadata.num_rows), nothing)
+
+
+def iterate_embeddings(path: str | Path, id_column: str, rows: int) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Read what `write_embeddings` wrote in pieces of `rows` rows, the last one shorter, one in memory at a time."""
+    yield from _embedding_pieces(path, _embeddings_file(path, id_column), rows)
+
+
+def _embeddings_table(path, id_column: str, ids: list[str], embeddings: np.ndarray) -> pa.Table:
     embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
     if not np.isfinite(embeddings).all():
         row = int(np.flatnonzero(~np.isfinite(embeddings).all(axis=1))[0])
@@ -178,16 +216,10 @@ def write_embeddings(path: str | Path, id_column: str, ids: list[str], embedding
             "encoding.precision to fp32.",
         )
     values = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.reshape(-1)), embeddings.shape[1])
-    table = pa.table({id_column: pa.array(ids, _text), "embedding": values})
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="none", use_dictionary=False, row_group_size=EMBEDDING_ROWS)
+    return pa.table({id_column: pa.array(ids, _text), "embedding": values})
 
 
-def read_embeddings(path: str | Path, id_column: str) -> tuple[list[str], np.ndarray]:
-    """Read ids and the float32 matrix of shape (ids, dimensions) that `write_embeddings` wrote.
-
-    Memory is the matrix, the ids, and one row group.
-    """
+def _embeddings_file(path, id_column: str) -> pq.ParquetFile:
     file = _guarded(path, lambda: pq.ParquetFile(path, pre_buffer=False))
     schema = file.schema_arrow
     if schema.names != [id_column, "embedding"] or not pa.types.is_fixed_size_list(schema.types[1]):
@@ -195,13 +227,23 @@ def read_embeddings(path: str | Path, id_column: str) -> tuple[list[str], np.nda
             f"{path}: columns {schema.names}, expected {[id_column, 'embedding']} with a fixed-size list.",
             "delete the file and run again; it was not written by this version of Backfire.",
         )
-    ids: list[str] = []
-    matrix = np.empty((file.metadata.num_rows, schema.types[1].list_size), dtype=np.float32)
+    return file
+
+
+def _embedding_pieces(path, file: pq.ParquetFile, rows: int) -> Iterator[tuple[list[str], np.ndarray]]:
+    left, dimensions = file.metadata.num_rows, file.schema_arrow.types[1].list_size
+    ids, matrix = [], np.empty((min(rows, left), dimensions), dtype=np.float32)
     for batch in _guarded_batches(path, file, EMBEDDING_ROWS):
-        rows = slice(len(ids), len(ids) + len(batch))
-        matrix[rows] = batch["embedding"].flatten().to_numpy(zero_copy_only=False).reshape(-1, matrix.shape[1])
-        ids += batch[id_column].to_pylist()
-    return ids, matrix
+        while len(batch):
+            part = batch.slice(0, len(matrix) - len(ids))
+            batch = batch.slice(len(part))
+            values = part["embedding"].flatten().to_numpy(zero_copy_only=False)
+            matrix[len(ids) : len(ids) + len(part)] = values.reshape(-1, dimensions)
+            ids += part[0].to_pylist()
+            if len(ids) == len(matrix):
+                yield ids, matrix
+                left -= len(ids)
+                ids, matrix = [], np.empty((min(rows, left), dimensions), dtype=np.float32)
 
 
 def _table(rows: list[dict], schema: pa.Schema) -> pa.Table:
