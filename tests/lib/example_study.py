@@ -161,14 +161,40 @@ class Example:
         write_rows(self.path("cost.parquet"), "cost", rows)
         return self.path("cost.parquet")
 
+    def protocol(self) -> str:
+        """Write the table `protocol`: a length that matters, a precision that nearly does not, and no ties."""
+        deltas = {
+            "max_length": {"128": None, "64": -0.0123},
+            "precision": {"auto": None, "fp32": 0.0004},
+            "identical ids": {"kept": None, "dropped": 0.0},
+        }
+        rows = []
+        for factor, choices in deltas.items():
+            for choice, delta in choices.items():
+                for number, measure in enumerate(MEASURES):
+                    half = 0.5 * abs(delta or 0) if factor == "max_length" else 2 * abs(delta or 0)
+                    bounds = None if delta is None else (delta - half, delta + half)
+                    rows.append(
+                        {"collection": "pydocs", "split": "test", "factor": factor, "choice": choice}
+                        | {"own": delta is None, "measure": measure, "queries": 250, "delta": delta or 0.0}
+                        | {"mean": 0.55 + 0.08 * number + (delta or 0), "changed": round(3000 * abs(delta or 0))}
+                        | dict(zip(("ci_low", "ci_high"), bounds or (None, None), strict=True))
+                    )
+        write_rows(self.path("protocol.parquet"), "protocol", rows)
+        return self.path("protocol.parquet")
+
     def manifests(self) -> dict[str, str]:
         """Write a data manifest for each collection."""
         paths = {}
         for collection in ["pydocs", *([self.extra_collection] if self.extra_collection else [])]:
             paths[collection] = self.path(f"{collection}.json")
-            corpus = {"read": 2431, "kept": 2400, "dropped": {"empty": 7, "duplicate": 24}, "sha256": "ab" * 32}
-            splits = {split: {"queries": 250, "qrels": 263} for split in SPLITS}
-            write_json(paths[collection], {"source": collection, "corpus": corpus, "splits": splits, "notes": []})
+            corpus = {"read": 2431, "kept": 2400, "dropped": {"empty": 7, "duplicate": 24}, "digest": "ab" * 32}
+            text = {"name": "default", "meaning": f"The text of {collection}."}
+            splits = {
+                split: {"source": f"{collection}/{split}", "queries": {"read": 250, "kept": 250}, "digest": "cd" * 32}
+                for split in SPLITS
+            }
+            write_json(paths[collection], {"corpus": {"source": collection, "text": text, **corpus}, "splits": splits})
         return paths
 
 

@@ -54,7 +54,24 @@ def test_a_learning_rate_runs_its_variants_chain_and_what_gathers_it(tiny, overl
 
 def test_the_margin_band_of_the_test_runs_the_comparison(tiny, overlay):
     planned = tiny.planned(overlays=overlay({"comparison": {"alpha": 0.01}}))
-    assert planned == ["compare_variants", "plot_effects", "write_report"]
+    assert planned == ["compare_protocols", "compare_variants", "plot_effects", "write_report"]
+
+
+def test_another_choice_of_protocol_runs_its_chain_and_no_other(tiny, overlay):
+    planned = tiny.planned(overlays=overlay({"protocol": {"precisions": ["fp32"]}}))
+    choice = "precision-fp32 base"
+    assert planned == sorted(
+        [
+            *(f"{rule}_of_choice {choice} {shard}" for rule in ("encode_corpus", "index_shard") for shard in (1, 2)),
+            *(f"{rule}_of_choice {choice} test" for rule in ("encode_queries", "rank")),
+            "compare_protocols",
+            "write_report",
+        ]
+    )
+
+
+def test_without_a_protocol_nothing_of_it_runs(tiny, overlay):
+    assert tiny.planned(overlays=overlay({"protocol": None})) == ["write_report"]
 
 
 def test_the_layout_of_the_map_runs_the_map(tiny, overlay):
@@ -88,6 +105,7 @@ BM25_CHAIN = [
 @pytest.mark.parametrize(
     ("module", "anchor", "rules"),
     [
+        ("protocol.py", "def compare_protocols(", ["compare_protocols", "write_report"]),
         ("comparison.py", "def compare_variants(", ["compare_variants", "plot_effects", "write_report"]),
         ("negatives/bm25.py", "def mine_bm25(", [*BM25_CHAIN, "plot_dynamics"]),
         ("charts/cost.py", "def plot_cost(", ["plot_cost", "write_report"]),
@@ -106,6 +124,8 @@ def test_an_edit_of_the_encoder_runs_everything_that_encodes_and_what_follows(ti
         planned = {job.split()[0] for job in tiny.planned()}
     assert not planned & {"export_corpus", "export_queries", "describe_collection", "prepare_base", "mine_bm25"}
     assert {"encode_corpus", "encode_queries", "train_variant", "measure_latency", "rank", "mine_hard"} <= planned
+    # Their outputs are gone once they are ranked, and are missed all the same.
+    assert {"encode_corpus_of_choice", "encode_queries_of_choice", "rank_of_choice", "compare_protocols"} <= planned
 
 
 @pytest.mark.parametrize(

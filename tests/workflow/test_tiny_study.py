@@ -35,13 +35,14 @@ def test_everything_that_people_read_is_there(tiny):
         for documents in ranking.values():
             assert documents == sorted(documents, key=lambda hit: (-hit[1], hit[0]))
     assert (results / "models/lora_hard/seed-0/adapter/adapter_model.safetensors").is_file()
-    for kind in ("measures", "comparison", "geometry", "cost"):
+    for kind in ("measures", "comparison", "geometry", "cost", "protocol"):
         assert pq.read_schema(results / f"{kind}.parquet").names == SCHEMAS[kind].names
     for figure in ("dynamics", "projection", "effects", "cost"):
         assert (results / f"figures/{figure}.svg").stat().st_size > 1000
         assert (results / f"figures/{figure}.png").stat().st_size > 1000
     page = (results / "report.html").read_text()
     assert all(variant in page for variant in RUNS)
+    assert "What the protocol is worth" in page and "Published against this run" not in page
     assert "http://" not in page.replace("http://www.w3.org", "") or 'src="http' not in page
 
 
@@ -61,6 +62,26 @@ def test_training_moves_the_tuned_variants_and_nothing_else(tiny):
     assert means.nunique() == 3
     steps = read_rows(tiny.directory / RESULTS / "dynamics/full_bm25/seed-0.parquet", "dynamics").to_pylist()
     assert [row["step"] for row in steps] == [0, 1, 2]
+
+
+def test_a_shorter_length_is_worth_what_a_run_at_that_length_shows(tiny, tmp_path):
+    rows = read_rows(tiny.directory / RESULTS / "protocol.parquet", "protocol").to_pylist()
+    factors = dict.fromkeys((row["factor"], row["choice"]) for row in rows)
+    lengths, ids = (
+        [("max_length", "64"), ("max_length", "32")],
+        [("identical ids", "kept"), ("identical ids", "dropped")],
+    )
+    assert list(factors) == [*lengths, *ids, *(("ties", order) for order in ("by passage id", "best", "worst"))]
+    overlay = tmp_path / "short.yaml"
+    overlay.write_text(yaml.safe_dump({"encoding": {"max_length": 32}, "protocol": None}))
+    engine = tiny.elsewhere(tmp_path)
+    engine.succeed(f"{RESULTS}/measures/base/seed-0.parquet", overlays=(overlay,))
+    measured = read_rows(tmp_path / f"{RESULTS}/measures/base/seed-0.parquet", "measures").to_pandas()
+    for row in rows:
+        if row["choice"] == "32":
+            values = measured[(measured.split == "test") & (measured.measure == row["measure"])].value
+            assert row["mean"] == pytest.approx(values.mean(), abs=1e-12)
+            assert row["delta"] < 0 < row["changed"]
 
 
 def test_a_second_run_has_nothing_to_do(tiny):

@@ -154,7 +154,9 @@ rule write_report:
         manifests=expand("data/{collection}/manifest.json", collection=STUDY.collections),
         svg=expand("results/{study}/figures/{figure}.svg", figure=FIGURES, allow_missing=True),
         png=expand("results/{study}/figures/{figure}.png", figure=FIGURES, allow_missing=True),
+        protocol=["results/{study}/protocol.parquet"] if STUDY.config["protocol"] else [],
         # Relative, so that a copy of the folder elsewhere finds its results up to date.
+        expected=os.path.relpath(ROOT / "studies/expected.yaml"),
         template=os.path.relpath(ROOT / "workflow/report/report.html.j2"),
         css=os.path.relpath(ROOT / "workflow/report/style.css"),
     output:

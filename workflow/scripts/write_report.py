@@ -20,6 +20,8 @@ with job(snakemake.log[0], snakemake.threads):
         variants=cfg["variants"],
         versions=cfg["versions"],
         command=cfg["command"],
+        expected=snakemake.input.expected,
+        protocol=next(iter(snakemake.input.protocol), None),
         template=snakemake.input.template,
         css=snakemake.input.css,
         output=snakemake.output[0],

@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+import yaml
 from example_study import PRIMARY, VERDICTS, Example, example_config
 
 from backfire.charts.cost import plot_cost
@@ -12,12 +13,14 @@ from backfire.charts.effects import plot_effects
 from backfire.charts.projection import plot_projection
 from backfire.formats.atomic import write_json
 from backfire.formats.tables import read_rows
+from backfire.model import PINS
 from backfire.report.method import flattened
 from backfire.report.numbers import interval, p_value, plain, quantity, signed
 from backfire.report.page import LARGEST_SVG, picture, write_report
 from backfire.verdict import sentence
 
 VOID = {"meta", "img", "line", "br", "hr", "link"}
+BASE_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 VERSIONS = {"python": "3.11.7", "torch": "2.13.0"}
 
 
@@ -73,6 +76,8 @@ def render(study: Example, config: dict, root, **changes) -> str:
         "manifests": study.manifests(),
         "versions": VERSIONS,
         "command": "snakemake --cores 8",
+        "expected": root / "studies/expected.yaml",
+        "protocol": None,
         "template": root / "workflow/report/report.html.j2",
         "css": root / "workflow/report/style.css",
         "output": folder / "report.html",
@@ -159,6 +164,68 @@ def test_settings_versions_data_and_command_are_there(rendered):
     assert "One seed: the intervals cover query sampling only." in text
 
 
+def test_what_a_study_does_not_have_has_no_section(rendered):
+    _, html = rendered
+    page = Page(html)
+    assert not page.ids & {"published", "protocol"}
+    assert "Published against this run" not in page.text and "above as relevant" not in page.text
+
+
+def published_figures(path, **changes):
+    """One figure for pydocs/test, as a file of published figures."""
+    figure = {"query_set": "pydocs/test", "model": BASE_MODEL, "which": "base", "measure": "RR@10", "value": 0.5521}
+    protocol = {"text": None, "max_length": 256, "precision": None}
+    content = {
+        "models": {BASE_MODEL: PINS[BASE_MODEL].sha256},
+        "query_sets": {"pydocs/test": {"passages": 2431, "queries": 250}},
+        "sources": {"paper": {"name": "A <b>paper", "protocol": protocol}},
+        "figures": [figure | {"tolerance": 0.001, "source": "paper"} | changes],
+    }
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory, root):
+    """A study with published figures, other protocols and a graded split."""
+    study = Example(tmp_path_factory.mktemp("extended"))
+    config = example_config(root, VERDICTS)
+    config["collections"]["vaswani"]["relevance"] = {"test": 2}
+    config["protocol"] = {"collection": "pydocs", "split": "test", "texts": [], "max_lengths": [64], "precisions": []}
+    expected = published_figures(study.folder / "expected.yaml")
+    return study, Page(render(study, config, root, expected=expected, protocol=study.protocol()))
+
+
+def test_published_figures_stand_beside_those_of_the_run(extended):
+    _, page = extended
+    assert "published" in page.ids and "#published" in page.links
+    text = page.text.split("Published against this run")[-1].split("What the protocol is worth")[0]
+    assert "RR@10 of base" in text and "pydocs/test" in text and "A <b>paper" in text
+    assert re.search(r"0\.5521 +0\.55000 +\N{MINUS SIGN}0\.00210 +0\.001 +\S +near", text)
+    assert "length: 256, here 128 (differs)" in text and "text: not stated, here default" in text
+    assert "(differs)" not in text.replace("here 128 (differs)", "")
+
+
+def test_choices_of_protocol_are_there_as_formatted(extended):
+    study, page = extended
+    assert "protocol" in page.ids and "#protocol" in page.links
+    for row in read_rows(study.path("protocol.parquet"), "protocol").to_pylist():
+        assert plain(row["mean"]) in page.text
+        if row["changed"]:
+            assert signed(row["delta"]) in page.text and interval(row["ci_low"], row["ci_high"]) in page.text
+    assert "Maximum length" in page.text and "37 queries differ" in page.text and "1 query differs" in page.text
+    assert page.text.count("no query differs") == 4
+    assert "most is maximum length 64 instead of 128: \N{MINUS SIGN}0.0123" in page.text
+
+
+def test_grades_and_texts_are_told(extended):
+    _, page = extended
+    note = "RR@10, R@100 and AP count grade 2 and above as relevant; nDCG@10 does not depend on it."
+    assert page.text.count(note) == 2
+    assert f"On vaswani/test, {note}" in page.text
+    assert "Text of a passage: default. The text of vaswani." in page.text
+
+
 def test_same_inputs_give_the_same_bytes(rendered, root):
     study, html = rendered
     assert render(study, example_config(root, VERDICTS), root) == html
@@ -171,8 +238,9 @@ def test_hostile_names_are_escaped(tmp_path, root):
     config["variants"][name] = config["variants"].pop("full_bm25")
     config["study"], config["base_model"] = "</title><b>", "</code></pre><img src=x onerror=alert(1)>"
     manifest = tmp_path / "hostile.json"
-    write_json(manifest, {"</style>": ["<i>", {"a": "</script>"}]})
-    versions, manifests = {"<u>": "</td>"}, {"<s>": manifest}
+    text = {"name": "<i>", "meaning": "<s>"}
+    write_json(manifest, {"corpus": {"text": text}, "</style>": ["<i>", {"a": "</script>"}]})
+    versions, manifests = {"<u>": "</td>"}, {"<s>": manifest, "pydocs": manifest}
     html = render(study, config, root, manifests=manifests, versions=versions)
     page = Page(html)
     assert "script" not in page.tags and not page.tags & {"i", "u", "s"} and len(page.pictures) == 4

@@ -1,16 +1,20 @@
 """The method in words, from the settings and the data manifests: what a methods section would say."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from backfire.report.numbers import count, names, rate
+from backfire.report.words import relevance_note
 from backfire.study import Study
 
 
-def method_paragraphs(config: dict[str, Any], variants: list[str]) -> list[tuple[str, str]]:
-    """(heading, text) for each stage of the study."""
+def method_paragraphs(
+    config: dict[str, Any], variants: list[str], manifests: Mapping[str, Mapping]
+) -> list[tuple[str, str]]:
+    """(heading, text) for each stage of the study; `manifests` are those of its collections."""
     return [
         ("Base", _base(config)),
-        ("Data", _data(config)),
+        ("Data", _data(config, manifests)),
         ("Negatives", _negatives(config)),
         *((name, training(config["variants"][name])) for name in variants if name != "base"),
         ("Encoding and ranking", _encoding(config)),
@@ -46,10 +50,10 @@ def recipe(settings: dict[str, Any], triples: dict[str, dict]) -> str:
     how = "full fine-tuning"
     if "lora" in settings:
         how = f"LoRA of rank {settings['lora']['rank']}"
-    source = triples.get(settings["triples"], {})
+    source = triples[settings["triples"]]
     start = "" if settings["start_from"] == "base" else f", starting from {settings['start_from']}"
     return (
-        f"{how} on {count(source.get('size', 0), 'triple')} with {source.get('negatives', '?')} negatives, "
+        f"{how} on {_size(source)} with {source['negatives']} negatives, "
         f"learning rate {rate(settings['learning_rate'])}, {epochs(settings)}{start}"
     )
 
@@ -78,7 +82,17 @@ def _base(config: dict[str, Any]) -> str:
     return f"The base is {config['base_model']}, evaluated as it was published. Every variant is compared with it."
 
 
-def _data(config: dict[str, Any]) -> str:
+def relevance(study: Study) -> dict[tuple[str, str], int]:
+    """The lowest relevant grade of each (collection, split) that is evaluated, where it is not 1."""
+    grades = {(name, split): study.collections[name].relevant_from(split) for name, split in study.evaluations}
+    return {place: grade for place, grade in grades.items() if grade > 1}
+
+
+def _size(triples: dict[str, Any]) -> str:
+    return "one triple per training query" if triples["size"] is None else count(triples["size"], "triple")
+
+
+def _data(config: dict[str, Any], manifests: Mapping[str, Mapping]) -> str:
     study, parts = Study(config), []
     for name, collection in config["collections"].items():
         evaluated = [split for each, split in study.evaluations if each == name]
@@ -89,7 +103,11 @@ def _data(config: dict[str, Any]) -> str:
         if study.trained and name == study.train_on:
             source = collection["splits"][config["dynamics"]["split"]]
             trained = f" Training queries come from {collection['train']}, and training is watched on {source}."
-        parts.append(f"{name}: the passages of {collection['corpus']}{cut}; evaluated on {splits}.{trained}")
+        text = manifests[name]["corpus"]["text"]
+        parts.append(
+            f"{name}: the passages of {collection['corpus']}{cut}; evaluated on {splits}.{trained} Text of a passage: "
+            f"{text['name']}. {text['meaning']}"
+        )
     return " ".join(parts)
 
 
@@ -98,12 +116,13 @@ def _negatives(config: dict[str, Any]) -> str:
         "random": "drawn evenly from the whole corpus",
         "bm25": "drawn from the first {depth} passages that BM25 finds for the query and that are not judged relevant",
         "hard": "drawn from the first {depth} passages that the base itself finds and that are not judged relevant",
+        "published": "those of the published triples {source}",
     }
     used = {settings.get("triples") for settings in config["variants"].values()}
     return (
         " ".join(
-            f"'{name}' holds {count(block['size'], 'triple')} (a query, a relevant passage and one that is not), the "
-            f"negatives {sources[block['negatives']].format(depth=count(block['depth']))}."
+            f"'{name}' holds {_size(block)} (a query, a relevant passage and one that is not), the negatives "
+            f"{sources[block['negatives']].format(depth=count(block['depth']), source=block['source'])}."
             for name, block in config["triples"].items()
             if name in used
         )
@@ -124,13 +143,17 @@ def _encoding(config: dict[str, Any]) -> str:
 def _tests(config: dict[str, Any]) -> str:
     comparison = config["comparison"]
     collection, split, measure = (config["primary"][key] for key in ("collection", "split", "measure"))
+    notes: dict[str, list[str]] = {}
+    for place, grade in relevance(Study(config)).items():
+        notes.setdefault(relevance_note(config["measures"], grade), []).append("/".join(place))
+    graded = "".join(f" On {names(places)}, {note}" for note, places in notes.items() if note)
+    level = f"{100 * (1 - comparison['alpha']):g} %"
     return (
-        f"{names(config['measures'])} are computed for every query by ir_measures. Variants are compared with base "
-        f"query by query: a {100 * (1 - comparison['alpha']):g} % bootstrap interval (BCa) and a two-sided sign-flip "
-        f"test, with {count(comparison['resamples'])} draws each. P-values are adjusted for the number of "
-        f"comparisons: by Holm over the variants at {measure} on {collection}/{split}, the claims of this study, and "
-        "by Benjamini-Hochberg over all other comparisons, which explore. Training seeds: "
-        f"{names(map(str, config['seeds']))}."
+        f"{names(config['measures'])} are computed for every query by ir_measures.{graded} Variants are compared with "
+        f"base query by query: a {level} bootstrap interval (BCa) and a two-sided sign-flip test, with "
+        f"{count(comparison['resamples'])} draws each. P-values are adjusted for the number of comparisons: by Holm "
+        f"over the variants at {measure} on {collection}/{split}, the claims of this study, and by Benjamini-Hochberg "
+        f"over all other comparisons, which explore. Training seeds: {names(map(str, config['seeds']))}."
     )
 
 

@@ -11,11 +11,14 @@ from markupsafe import Markup
 from backfire.formats.atomic import read_json, replacing
 from backfire.formats.tables import read_rows
 from backfire.report.advice import advise
+from backfire.report.choices import protocol_table
 from backfire.report.findings import Findings, headline
-from backfire.report.method import flattened, method_paragraphs, recipe
+from backfire.report.method import flattened, method_paragraphs, recipe, relevance
 from backfire.report.numbers import count, plain
+from backfire.report.references import reference_table
 from backfire.report.tables import comparison_tables, cost_table, geometry_tables, training_table
 from backfire.report.words import GEOMETRY, measure_meaning
+from backfire.study import Study
 from backfire.verdict import sentence
 
 # A larger vector graphic is replaced by its bitmap, which keeps the page light to load and to mail.
@@ -34,6 +37,8 @@ def write_report(
     variants: list[str],
     versions: dict[str, str],
     command: str,
+    expected: str | Path,
+    protocol: str | Path | None,
     template: str | Path,
     css: str | Path,
     output: str | Path,
@@ -43,8 +48,9 @@ def write_report(
     `dynamics` are the training curves of `runs`, (variant, seed) each; `manifests` the data manifest of each
     collection; `figures` the (svg, png) of `dynamics`, `projection`, `effects` and `cost`. `config` is the whole
     configuration, checked and with defaults, and `variants` the order of the tables. `versions` maps packages to
-    versions, `command` is what repeats the study. The page loads nothing from anywhere and holds no date, so that
-    the same inputs give the same bytes.
+    versions, `command` is what repeats the study. `expected` holds published figures (see `references`), `protocol` is
+    the table of that name, None where the study tries no other protocol. The page loads nothing from anywhere and
+    holds no date, so that the same inputs give the same bytes.
     """
     primary = tuple(config["primary"][key] for key in ("collection", "split", "measure"))
     settings = {name: config["variants"][name] for name in variants}
@@ -53,6 +59,7 @@ def write_report(
     findings = Findings(rows, primary, settings, config["triples"], alpha)
     watched, curves = training_table(dynamics, runs)
     base = findings.base
+    described = {name: read_json(path) for name, path in manifests.items()}
     page = {
         "study": config["study"],
         "model": config["base_model"],
@@ -68,7 +75,9 @@ def write_report(
         "alpha": f"{alpha:g}",
         "cards": cards(findings),
         "advice": advise(findings),
-        "tables": comparison_tables(findings),
+        "tables": comparison_tables(findings, relevance(Study(config))),
+        "references": reference_table(expected, config, described, rows),
+        "protocol": protocol_table(protocol, primary[2]) if protocol else None,
         "measures": {name: measure_meaning(name) for name in dict.fromkeys(row["measure"] for row in rows)},
         "watched": watched,
         "curves": curves,
@@ -76,8 +85,8 @@ def write_report(
         "terms": GEOMETRY,
         "cost": cost_table(cost, variants),
         "figures": {name: picture(*files) for name, files in figures.items()},
-        "method": method_paragraphs(config, variants),
-        "manifests": {name: flattened(read_json(path)) for name, path in manifests.items()},
+        "method": method_paragraphs(config, variants, described),
+        "manifests": {name: flattened(manifest) for name, manifest in described.items()},
         "config": yaml.safe_dump(_ordered(config, variants), sort_keys=False, allow_unicode=True, width=100),
         "versions": versions,
         "command": command,

@@ -1,6 +1,6 @@
 """The tables of the page, as rows of formatted text."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +9,18 @@ import numpy as np
 from backfire.formats.tables import read_rows
 from backfire.report.findings import Findings, Row
 from backfire.report.numbers import MISSING, count, interval, p_value, plain, quantity, signed
-from backfire.report.words import COST, GEOMETRY
+from backfire.report.words import COST, GEOMETRY, relevance_note
 from backfire.verdict import Verdict
 
 # The first and the last tenth of a curve stand for its start and its end: single steps are noisy.
 TENTH = 10
 
 
-def comparison_tables(findings: Findings) -> list[dict[str, Any]]:
-    """One table per (collection, split): a row per variant, a cell per measure."""
+def comparison_tables(findings: Findings, grades: Mapping[tuple[str, str], int]) -> list[dict[str, Any]]:
+    """One table per (collection, split): a row per variant, a cell per measure.
+
+    `grades` gives the lowest relevant grade of a (collection, split), 1 where it names none; another is told in a note.
+    """
     tables = []
     for split in dict.fromkeys(place[:2] for place in findings.places):
         places = [place for place in findings.places if place[:2] == split]
@@ -30,6 +33,7 @@ def comparison_tables(findings: Findings) -> list[dict[str, Any]]:
                 "primary": split == findings.primary[:2],
                 "queries": count(queries, "query", "queries"),
                 "measures": list(cells),
+                "note": relevance_note(cells, grades.get(split, 1)),
                 "rows": [
                     {"variant": name, "cells": [_cell(rows.get(name)) for rows in cells.values()]} for name in variants
                 ],

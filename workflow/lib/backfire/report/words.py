@@ -1,5 +1,10 @@
 """What the terms of the page mean, for a reader who has met none of them."""
 
+from collections.abc import Iterable
+
+from backfire.measures import is_binary, measure_named
+from backfire.report.numbers import names
+
 GEOMETRY = {
     "mean_cosine": (
         "Mean cosine",
@@ -50,7 +55,8 @@ COST = {
 
 _MEASURES = {
     "RR": "reciprocal rank: 1 divided by the rank of the first relevant passage, 0 when none is found; its mean is MRR",
-    "nDCG": "normalised discounted cumulative gain: rewards relevant passages, the more so the higher they are ranked",
+    "nDCG": "normalised discounted cumulative gain: rewards relevant passages by their grade, the more so the higher "
+    "they are ranked",
     "R": "recall: the share of the relevant passages that were found",
     "P": "precision: the share of the passages found that are relevant",
     "AP": "average precision: precision at each relevant passage's rank, averaged; its mean is MAP",
@@ -63,3 +69,14 @@ def measure_meaning(measure: str) -> str:
     family, _, cutoff = measure.partition("@")
     meaning = _MEASURES.get(family.partition("(")[0], "see the documentation of ir_measures")
     return f"{meaning}; over the first {cutoff} results" if cutoff.isdigit() else meaning
+
+
+def relevance_note(measures: Iterable[str], grade: int) -> str:
+    """Which of the measures count passages from `grade` up as relevant; empty where every grade counts."""
+    measures = list(measures)
+    binary = [name for name in measures if is_binary(measure_named(name))]
+    if grade == 1 or not binary:
+        return ""
+    rest = [name for name in measures if name not in binary]
+    others = f"; {names(rest)} {'does' if len(rest) == 1 else 'do'} not depend on it" if rest else ""
+    return f"{names(binary)} {'counts' if len(binary) == 1 else 'count'} grade {grade} and above as relevant{others}."
