@@ -122,7 +122,7 @@ def _counted(collection: Collection) -> tuple[dict[str, int | None], dict[str, i
                 rows = [line.split(b"\t", 1)[0] for line in islice(stream, 1, None) if line.strip()]
             queries[name], judgments[name] = len(set(rows)), len(rows)
         else:
-            judgments[name] = queries[name] = ir_datasets.load(source).qrels_count()
+            judgments[name] = queries[name] = sum(1 for _ in ir_datasets.load(source).qrels_iter())
     return queries, judgments
 
 

@@ -141,8 +141,8 @@ def _disk(plan: Plan) -> list[str]:
     for system in plan.systems:
         needed = sum(demand.more for demand in plan.demands if demand.stage.place in system.places)
         if needed:
-            names = ", ".join(f"{PLACES[name]} {folder}" for name, folder in system.places.items())
-            lines += [f"  {size(system.free)} free, {size(needed)} needed: {names}"]
+            lines.append(f"  {size(system.free)} free on the file system of the following, {size(needed)} needed")
+            lines += [f"    {PLACES[name]} {folder}" for name, folder in system.places.items()]
     return lines
 
 
@@ -162,7 +162,7 @@ def _time(plan: Plan) -> list[str]:
         steps.setdefault(value, []).append(name)
     how = {
         "encode": f"{rates.tokens_per_second:,.0f} tokens/s",
-        "train": "; ".join(f"{_short(value)} a step of {', '.join(names)}" for value, names in steps.items()),
+        "train": "; ".join(f"{', '.join(names)} {_short(value)}/step" for value, names in steps.items()),
         "mine hard negatives": f"{1 / rates.seconds_per_pair / 1e6:,.0f} million query-passage pairs/s"
         if rates.seconds_per_pair
         else "",
@@ -170,9 +170,11 @@ def _time(plan: Plan) -> list[str]:
         "other protocols": f"{len(plan.study.choices)} encodings of {plan.study.protocol[0]} by base",
         "write files": f"{size(rates.written_per_second)}/s",
     }
-    rows = [(each.stage, span(each.seconds), how[each.stage]) for each in plan.durations]
     where = rates.device if rates.device != "CPU" else f"CPU, {rates.threads} threads"
-    lines = [f"Time: about {span(plan.seconds)} on this machine ({where})", *columns(rows, "<><")]
+    lines = [f"Time: about {span(plan.seconds)} on this machine ({where})"]
+    table = columns([(each.stage, span(each.seconds)) for each in plan.durations], "<>")
+    for cells, each in zip(table, plan.durations, strict=True):
+        lines += wrap(how[each.stage], WIDTH, initial_indent=f"{cells}  ", subsequent_indent=" " * (len(cells) + 2))
     if plan.gpus > 1:
         lines.append(f"  encode, train and other protocols are shared by {plan.gpus} GPUs")
     return [*lines, *_paragraph(f"Not in it: {OMITTED}.")]
@@ -202,7 +204,7 @@ def _changes(plan: Plan) -> list[str]:
         memory = size(here.passages / shards * vector_bytes(here, dimensions))
         lines.append(
             f"Shards change no total: {shards} cut {study.train_on} into jobs of {one} to encode a model, each with "
-            f"{memory} of vectors. Fewer jobs: fewer shards; less memory and less lost when a job dies: more."
+            f"{memory} of vectors. More shards take less memory and lose less when a job dies; fewer make fewer jobs."
         )
     return ["How it changes", *(line for text in lines for line in _paragraph(text))]
 

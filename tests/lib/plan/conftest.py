@@ -1,0 +1,22 @@
+"""Studies as the engine would read them."""
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from backfire.settings import checked
+from backfire.study import Study
+
+
+@pytest.fixture(scope="session")
+def study_of(root):
+    """A function that makes the study of config.yaml with overlays: dicts, or paths of files in the repository."""
+    schema = yaml.safe_load((root / "workflow/schemas/config.yaml").read_text())
+
+    def make(*overlays: str | dict) -> Study:
+        config = yaml.safe_load((root / "config.yaml").read_text())
+        for each in overlays:
+            update_config(config, yaml.safe_load((root / each).read_text()) if isinstance(each, str) else each)
+        return Study(checked(config, schema))
+
+    return make

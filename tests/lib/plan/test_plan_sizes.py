@@ -1,0 +1,107 @@
+"""Bytes of rows against files that are really written."""
+
+import random
+
+import numpy as np
+import pytest
+
+from backfire.formats.index import write_index
+from backfire.formats.tables import write_batches, write_embeddings, write_rows
+from backfire.formats.trec import write_run
+from backfire.index import build_index
+from backfire.plan.facts import Facts
+from backfire.plan.sizes import (
+    CANDIDATE_ROW,
+    TRIPLE_ROW,
+    corpus_bytes,
+    index_bytes,
+    run_bytes,
+    stages,
+    training_steps,
+    vector_bytes,
+)
+
+# As of MS MARCO: seven digits.
+FACTS = Facts(8_841_823, 340.0, 7.0, {"dev": 200, "test": 6980, "unseen": 50, "train": 500_000}, {})
+ROWS = 20_000
+
+
+@pytest.fixture(scope="module")
+def study(study_of):
+    triples = {name: {"size": 600, "depth": 200} for name in ("bm25", "hard")}
+    return study_of({"variants": {"full_hard": None, "lora_bm25": None}, "triples": triples})
+
+
+@pytest.fixture(scope="module")
+def ids():
+    draw = random.Random(0)
+    return [str(draw.randrange(1_000_000, 8_841_823)) for _ in range(ROWS)]
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    return np.random.default_rng(0).standard_normal((ROWS, 48), dtype=np.float32)
+
+
+def test_rows_of_embeddings(tmp_path, ids, vectors):
+    write_embeddings(tmp_path / "e.parquet", "doc_id", ids, vectors)
+    assert (tmp_path / "e.parquet").stat().st_size == pytest.approx(ROWS * vector_bytes(FACTS, 48), rel=0.05)
+
+
+@pytest.mark.parametrize("factory", ["Flat", "HNSW16"])
+def test_rows_of_indexes(tmp_path, vectors, factory):
+    write_index(tmp_path / "i.faiss", build_index(vectors[:5000], factory))
+    expected = 5000 * index_bytes(48, factory)
+    assert (tmp_path / "i.faiss").stat().st_size == pytest.approx(expected, rel=0.15)
+
+
+def test_rows_of_candidates_and_triples(tmp_path, ids):
+    draw = random.Random(1)
+    rows = [
+        {"query_id": str(1_000_000 + row // 200), "doc_id": ids[row], "rank": row % 200 + 1, "score": draw.random()}
+        for row in range(ROWS)
+    ]
+    write_batches(tmp_path / "c.parquet", "candidates", [rows])
+    assert (tmp_path / "c.parquet").stat().st_size == pytest.approx(ROWS * (CANDIDATE_ROW + 7), rel=0.2)
+    triples = [
+        {
+            "query_id": ids[-row],
+            "positive_id": ids[row // 2],
+            "negative_id": ids[row],
+            "source": "hard",
+            "rank": draw.randrange(1, 201),
+            "base_score": draw.random(),
+        }
+        for row in range(ROWS)
+    ]
+    write_rows(tmp_path / "t.parquet", "triples", triples)
+    assert (tmp_path / "t.parquet").stat().st_size == pytest.approx(ROWS * (TRIPLE_ROW + 21), rel=0.2)
+
+
+def test_lines_of_runs(tmp_path, ids, study):
+    tag, depth = "full_bm25-seed-0", study.config["ranking"]["depth"]
+    rankings = [
+        (str(1_000_000 + query), [(ids[place], 0.9 - place / 7001) for place in range(depth)]) for query in range(4)
+    ]
+    write_run(tmp_path / "r.trec", rankings, tag)
+    assert (tmp_path / "r.trec").stat().st_size == pytest.approx(run_bytes(study, FACTS, 4, len(tag)), rel=0.1)
+
+
+def test_stages_add_up_over_models_and_collections(study):
+    sizes = {stage.name: stage for stage in stages(study, {"pydocs": FACTS}, 384, 90_000_000)}
+    # base, full_bm25 and lora_hard; 6,980 and 50 queries are evaluated, those of the watched split are not.
+    assert sizes["models"].bytes == 3 * 90_000_000
+    assert sizes["indexes"].bytes == 3 * 8_841_823 * 4 * 384
+    rows = 3 * (8_841_823 + 6980 + 50) + 500_000
+    assert sizes["embeddings"].bytes == round(rows * vector_bytes(FACTS, 384))
+    assert sizes["tables"].bytes == pytest.approx(corpus_bytes(FACTS), rel=0.02)
+    assert sizes["negatives"].bytes == 2 * 500_000 * 200 * 14
+    assert sizes["negatives"].passing == study.parts * sizes["negatives"].bytes
+    assert sizes["protocol"].peak == 0
+    assert training_steps(study, {"pydocs": FACTS}, "full_bm25") == 19
+
+
+def test_a_collection_of_unknown_size_counts_nothing(study):
+    nothing = Facts(None, 500.0, 8.0, dict.fromkeys(FACTS.queries), {})
+    sizes = {stage.name: stage.peak for stage in stages(study, {"pydocs": nothing}, 384, 1)}
+    assert [sizes[name] for name in ("tables", "embeddings", "indexes", "negatives", "rankings")] == [0] * 5
