@@ -19,15 +19,23 @@ logger = logging.getLogger(__name__)
 PROGRESS_SECONDS = 5.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-_USAGE = "peak resident memory {:.1f} MiB, wall time {:.2f} s"
-_USAGE_LINE = re.compile(r" backfire\.logs: peak resident memory (\d+\.\d) MiB, wall time (\d+\.\d\d) s$", re.MULTILINE)
+_USAGE = "peak resident memory {:.1f} MiB, wall time {:.2f} s, processor time {:.2f} s"
+_NUMBER = r"(\d+\.\d+)"
+_USAGE_LINE = re.compile(
+    rf" backfire\.logs: peak resident memory {_NUMBER} MiB, wall time {_NUMBER} s, processor time {_NUMBER} s$",
+    re.MULTILINE,
+)
 
 
 class Usage(NamedTuple):
-    """What a job used: peak resident memory of its process in MiB, and wall time in seconds."""
+    """What a job used: peak resident memory of its process in MiB, wall time and processor time in seconds.
+
+    Processor time is that of all threads of the process, from its start.
+    """
 
     peak_mib: float
     seconds: float
+    processor_seconds: float
 
 
 @contextmanager
@@ -35,10 +43,10 @@ def job(log: str, threads: int = 1) -> Iterator[None]:
     """Run the body of a script as a job.
 
     Everything logged, every warning and any traceback goes to the file `log`; a `BackfireError` is shown on the
-    terminal as its message and hint alone. The last line, failed or not, tells peak memory and wall time (see
-    `job_usage`); time starts with this call, so the start of the interpreter is left out. Numeric libraries imported
-    inside the body use at most `threads` threads and never more than the processors this process may use, so that
-    `--cores 8` on two cores does not oversubscribe them.
+    terminal as its message and hint alone. The last line, failed or not, tells peak memory and time (see
+    `job_usage`); wall time starts with this call, so the start of the interpreter is left out. Numeric libraries
+    imported inside the body use at most `threads` threads and never more than the processors this process may use,
+    so that `--cores 8` on two cores does not oversubscribe them.
     """
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +74,7 @@ def job(log: str, threads: int = 1) -> Iterator[None]:
         print(f"\nError: {type(error).__name__}: {error}\nHint: the traceback is in {log}\n", file=sys.stderr)
         sys.exit(1)
     finally:
-        logger.info(_USAGE.format(peak_resident(), time.perf_counter() - start))
+        logger.info(_USAGE.format(peak_resident(), time.perf_counter() - start, time.process_time()))
         root.removeHandler(handler)
         handler.close()
 
