@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from backfire.formats.tables import SCHEMAS, read_embeddings, write_batches
+from backfire.formats.tables import SCHEMAS, iterate_embeddings, write_batches
 from backfire.search import search, stored_shards
 
 # Candidates held at a time, over all queries of a block; some 12 bytes each.
@@ -20,18 +20,14 @@ def mine_hard(
     """Write the `depth` passages nearest to every query by inner product, or all where there are fewer.
 
     `queries` are the base's query embeddings, `embeddings` and `indexes` the passages of one part of the corpus, a
-    shard per file; the search over Flat indexes is exact. Memory holds the query embeddings, one shard and `HELD`
+    shard per file; the search over Flat indexes is exact. Memory holds one block of queries, one shard and `HELD`
     candidates: shards are read once for each block of `HELD / depth` queries. Order: score descending, then doc id.
     """
-    query_ids, matrix = read_embeddings(queries, "query_id")
-    step = max(1, HELD // depth)
 
     def batches() -> Iterator[pa.Table]:
-        for start in range(0, len(query_ids), step):
-            block = slice(start, start + step)
+        for query_ids, matrix in iterate_embeddings(queries, "query_id", max(1, HELD // depth)):
             shards = stored_shards(embeddings, indexes, label)
-            rankings = search(query_ids[block], matrix[block], shards, depth, setting=None)
-            yield from _tables(rankings)
+            yield from _tables(search(query_ids, matrix, shards, depth, setting=None))
 
     write_batches(output, "candidates", batches())
 
