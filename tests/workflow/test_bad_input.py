@@ -1,9 +1,14 @@
 """Mistakes as a person meets them: the error and its hint on the terminal, and nothing half-written."""
 
+import gzip
 import json
 import shutil
 
 import pytest
+
+from backfire.formats.atomic import read_json
+from backfire.formats.tables import read_rows
+from backfire.formats.trec import read_run
 
 pytestmark = pytest.mark.workflow
 
@@ -80,6 +85,7 @@ def test_a_base_without_weights_stops_before_anything_is_computed(clone, overlay
         ({"passages": [*PASSAGES, PASSAGES[0]]}, "'d0'"),
         ({"passages": [*PASSAGES, {"_id": "d9", "text": " \t "}]}, "'d9'"),
         ({"passages": PASSAGES[:1]}, "is to be cut into 2 shards, but holds 1 passage"),
+        ({"passages": [*PASSAGES, {"_id": "d99", "text": "Half \ud83d"}]}, "'d99' holds half of a surrogate pair"),
     ],
 )
 def test_a_bad_corpus(folder_study, change, message):
@@ -103,6 +109,126 @@ def test_bad_queries_and_judgments(folder_study, change, message):
     engine = folder_study(**change)
     assert message in failure(engine, "data/mine/manifest.json")
     assert not list((engine.directory / "data").rglob("q*/*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "corpus.jsonl",
+            b'{"_id": "d1", "text": "Whole."}\n{"_id": "d2", "te',
+            "mine/corpus.jsonl:2: not a JSON object",
+        ),
+        ("corpus.jsonl", b'{"_id": "d1", "text": "A \0 byte."}\n', "mine/corpus.jsonl:1: not a JSON object"),
+        ("corpus.jsonl", '{"_id": "d1", "text": "Größe"}\n'.encode("latin-1"), "mine/corpus.jsonl:1: not UTF-8"),
+        ("corpus.jsonl.gz", gzip.compress(b"{}\n"), "mine/corpus.jsonl and mine/corpus.jsonl.gz are both there"),
+        ("corpus.jsonl", None, "mine/corpus.jsonl: there is no such file"),
+    ],
+)
+def test_a_damaged_folder(folder_study, name, content, message):
+    engine = folder_study()
+    path = engine.directory / "mine" / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    assert message in failure(engine, "data/mine/manifest.json")
+    assert not list((engine.directory / "data").rglob("*.parquet"))
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """An empty home of ir_datasets, and no way to the network."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("IR_DATASETS_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"corpus": "vaswan", "splits": {"test": "vaswani"}}, "Hint: did you mean vaswani"),
+        (
+            {"corpus": "msmarco-passage", "splits": {"test": "msmarco-passage/eval"}},
+            "'msmarco-passage/eval' has no qrels",
+        ),
+        (
+            {"corpus": "beir/scifact", "splits": {"test": "vaswani"}},
+            "belongs to the corpus 'vaswani', not to 'beir/scif",
+        ),
+        (
+            {"corpus": "vaswani", "splits": {"test": "vaswani"}, "text": "untitled"},
+            "'vaswani' has no text 'untitled': its passages have no titles",
+        ),
+        (
+            {"corpus": "vaswani", "splits": {"test": "vaswani"}},
+            "home/vaswani/npl.tar.gz (2.1MB, http://ir.dcs.gla.ac.uk/resources/test_collections/npl/npl.tar.gz)\n"
+            "Hint: where there is a network, run `snakemake --cores 1 data/mine/download.json`",
+        ),
+    ],
+)
+def test_ids_of_ir_datasets_are_checked_before_anything_is_downloaded(
+    folder_study, overlay, offline, settings, message
+):
+    engine = folder_study()
+    text = failure(engine, "data/mine/manifest.json", overlays=overlay({"collections": {"mine": settings}}))
+    assert message in text
+    assert text.count("Error in rule ") == 1
+    assert not list((engine.directory / "data").rglob("*.json"))
+    assert not list(offline.rglob("*.gz"))
+
+
+def test_ids_with_white_space_and_slashes_and_files_from_windows_are_measured(folder_study):
+    engine = folder_study()
+    mine = engine.directory / "mine"
+    ids = ["a passage", "../up/and away", "50%20off", "https://example.org/a?b=c", *(f"d{n}" for n in range(4))]
+    rows = [{"_id": name, "title": "", "text": f"Item {n} is described here."} for n, name in enumerate(ids)]
+    files = {
+        "corpus.jsonl": [json.dumps(row) for row in rows],
+        "queries.jsonl": [json.dumps({"_id": f"query {n}/", "text": f"item {n}"}) for n in range(4)],
+        "qrels/test.tsv": [f"query {n}/\t{ids[n]}\t1" for n in range(4)],
+    }
+    for name, lines in files.items():
+        # A byte order mark and line ends of Windows.
+        (mine / name).write_bytes(b"\xef\xbb\xbf" + "".join(f"{line}\r\n" for line in lines).encode())
+    run = "results/folder/runs/base/seed-0/mine/test.trec"
+    engine.succeed("data/mine/manifest.json", "results/folder/measures.parquet", run)
+    rankings = read_run(engine.directory / run)
+    assert list(rankings) == [f"query {n}/" for n in range(4)]
+    assert {doc_id for ranking in rankings.values() for doc_id, _ in ranking} <= set(ids)
+    rows = read_rows(engine.directory / "results/folder/measures.parquet", "measures").to_pylist()
+    assert {row["query_id"] for row in rows} == set(rankings)
+    for row in rows:
+        if row["measure"] == "RR@10":
+            ranked = [doc_id for doc_id, _ in rankings[row["query_id"]]]
+            relevant = ids[int(row["query_id"][6])]
+            assert row["value"] == (1 / (ranked.index(relevant) + 1) if relevant in ranked else 0)
+    assert not list(engine.directory.parent.glob("up"))
+
+
+def test_empty_passages_and_queries_are_dropped_where_the_collection_says_so(folder_study, overlay):
+    engine = folder_study(
+        passages=[*PASSAGES, {"_id": "d98", "text": " "}], queries=[*QUERIES, {"_id": "q3", "text": ""}]
+    )
+    engine.succeed("data/mine/manifest.json", overlays=overlay({"collections": {"mine": {"drop_empty": True}}}))
+    manifest = read_json(engine.directory / "data/mine/manifest.json")
+    assert (manifest["corpus"]["kept"], manifest["corpus"]["dropped"]) == (12, {"empty": 1})
+    assert manifest["splits"]["test"]["queries"] == {"read": 3, "kept": 2, "dropped": {"empty": 1}}
+
+
+def test_a_corpus_in_another_text_lies_beside_its_own(folder_study):
+    engine = folder_study(passages=[{**row, "title": "Title"} for row in PASSAGES])
+    engine.succeed("data/mine/texts/untitled/corpus/manifest.json", "data/mine/corpus/manifest.json")
+    own, other = (
+        read_json(engine.directory / f"data/mine/{place}/manifest.json")
+        for place in ("corpus", "texts/untitled/corpus")
+    )
+    assert (own["text"]["name"], other["text"]["name"]) == ("default", "untitled")
+    assert own["digest"] != other["digest"] and own["kept"] == other["kept"]
+    (first,) = (engine.directory / "data/mine/texts/untitled/corpus").glob("1-of-*.parquet")
+    assert read_rows(first, "corpus")["text"][0].as_py() == PASSAGES[0]["text"]
 
 
 def test_a_depth_beyond_the_corpus(folder_study, overlay):

@@ -75,9 +75,7 @@ def test_any_id_of_a_family_names_its_corpus():
 
 def test_published_triples_belong_to_the_corpus_and_hold_pairs(vaswani):
     assert load_pairs("msmarco-passage", "msmarco-passage/train/triples-small").has_docpairs()
-    with pytest.raises(
-        BackfireError, match="'msmarco-passage/dev' has no document pairs.*\nHint: .*passage/train"
-    ):
+    with pytest.raises(BackfireError, match="'msmarco-passage/dev' has no document pairs.*\nHint: .*passage/train"):
         load_pairs("msmarco-passage", "msmarco-passage/dev")
     with pytest.raises(BackfireError, match="belongs to the corpus 'msmarco-passage', not to 'beir/scifact'"):
         load_pairs("beir/scifact", "msmarco-passage/train/triples-small")

@@ -188,7 +188,8 @@ class _Source:
 
 def _needs(needs: Mapping[str, Iterable[str]], texts: Iterable[str]) -> Iterator[_Source]:
     for source, parts in needs.items():
-        dataset = ir_datasets.load(source)
+        parts = list(parts)
+        dataset = registered(source, *parts)
         for part in parts:
             for text in texts if part == "docs" else ["default"]:
                 node = docs_of(dataset, source, text) if part == "docs" else dataset

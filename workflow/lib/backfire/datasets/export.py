@@ -1,6 +1,7 @@
 """From a collection to its tables: checked, cut to size, in shards, with manifests that tell what was kept.
 
-Memory holds eight bytes for each passage of the corpus and the queries of one split, never the passages.
+Memory holds some 24 bytes for each passage of the corpus, and the queries and judgments of one split; never the
+passages.
 """
 
 import hashlib

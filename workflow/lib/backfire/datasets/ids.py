@@ -62,7 +62,9 @@ def check_same_corpus(corpus: str, source: str) -> None:
 
 
 def _family(source: str, part: str) -> str:
-    """Ids of the same family that have `part`, for a hint."""
-    family = source.split("/")[0]
-    ids = (name for name in ir_datasets.registry if name.split("/")[0] == family)
-    return ", ".join(sorted(name for name in ids if ir_datasets.load(name).has(part))[:8]) or "none of its family does"
+    """Ids that have `part` for a hint: those below `source`, or where there are none those of its family."""
+    for root in (source, source.split("/")[0]):
+        ids = sorted(name for name in ir_datasets.registry if name == root or name.startswith(f"{root}/"))
+        if found := [name for name in ids if ir_datasets.load(name).has(part)]:
+            return ", ".join(found[:8])
+    return "none of its family does"
