@@ -95,8 +95,8 @@ def test_stages_add_up_over_models_and_collections(study):
     rows = 3 * (8_841_823 + 6980 + 50) + 500_000
     assert sizes["embeddings"].bytes == round(rows * vector_bytes(FACTS, 384))
     assert sizes["tables"].bytes == pytest.approx(corpus_bytes(FACTS), rel=0.02)
-    assert sizes["negatives"].bytes == 2 * 500_000 * 200 * 14
-    assert sizes["negatives"].passing == study.parts * sizes["negatives"].bytes
+    assert sizes["negatives"].bytes == pytest.approx(2 * 500_000 * 200 * 14, rel=0.01)
+    assert sizes["negatives"].passing == pytest.approx(study.parts * sizes["negatives"].bytes, rel=0.01)
     assert sizes["protocol"].peak == 0
     assert training_steps(study, {"pydocs": FACTS}, "full_bm25") == 19
 

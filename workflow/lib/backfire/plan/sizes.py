@@ -19,8 +19,12 @@ DYNAMICS_ROW = 60
 # A line of a TREC run without query id, doc id and tag: Q0, rank, score and blanks.
 RUN_LINE = 21
 FLOAT_BYTES = 4
-# Figures, report, logs, tables of comparison, geometry and projection.
-PAGES_BYTES = 8_000_000
+# A table of few triples is all head.
+TRIPLE_FILE = 3_000
+# Ids that fit a dictionary below Parquet's limit are stored once in a file, and each row has their number in bits.
+DICTIONARY_LIMIT = 1 << 20
+# Figures, report, logs, tables of comparison, geometry and projection; BM25's table of words.
+PAGES_BYTES, WORDS_BYTES = 8_000_000, 40_000_000
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def stages(study: Study, facts: dict[str, Facts], dimensions: int, model_bytes: 
         Stage(
             "negatives",
             round(mined),
-            (f"{results}/negatives/*.parquet",),
+            (f"{results}/negatives/*-*.parquet",),
             passing=round(merging),
             passing_paths=(f"{results}/negatives/parts",),
         ),
@@ -124,11 +128,18 @@ def mining_bytes(study: Study, facts: dict[str, Facts]) -> tuple[float, float]:
         if name in used and each.negatives in SEARCHED
     }
     corpus, queries = facts[study.train_on], training_queries(study, facts)
-    row = CANDIDATE_ROW + corpus.id_bytes
-    whole = sum(queries * min(depth, corpus.passages or 0) * row for _, depth in lists)
-    per_part = (corpus.passages or 0) / study.parts
-    parts = sum(queries * study.parts * min(depth, per_part) * row for _, depth in lists)
+    passages = corpus.passages or 0
+    whole = sum(_candidate_bytes(corpus, passages, queries, depth) for _, depth in lists)
+    share = passages // study.parts
+    parts = sum(study.parts * _candidate_bytes(corpus, share, queries, depth) for _, depth in lists)
     return whole, parts
+
+
+def _candidate_bytes(facts: Facts, passages: int, queries: int, depth: int) -> float:
+    """Bytes of one file with the `depth` best of `passages` for each query."""
+    ids = passages * facts.id_bytes
+    row = passages.bit_length() / 8 if ids < DICTIONARY_LIMIT else facts.id_bytes
+    return TABLE_BY_TEXT * min(ids, DICTIONARY_LIMIT) + queries * min(depth, passages) * (CANDIDATE_ROW + row)
 
 
 def _tables(study: Study, facts: dict[str, Facts]) -> int:
@@ -157,7 +168,7 @@ def _vectors(study: Study, facts: dict[str, Facts], dimensions: int, queries: bo
 def _triples(study: Study, facts: dict[str, Facts]) -> int:
     used = {study.variants[name].triples for name in study.trained}
     row = TRIPLE_ROW + 3 * facts[study.train_on].id_bytes
-    return round(len(study.seeds) * row * sum(triple_count(study, facts, name) for name in used))
+    return round(len(study.seeds) * sum(TRIPLE_FILE + row * triple_count(study, facts, name) for name in used))
 
 
 def run_bytes(study: Study, facts: Facts, queries: int, tag: int) -> float:
@@ -204,4 +215,4 @@ def training_steps(study: Study, facts: dict[str, Facts], variant: str) -> int:
 
 def _closing_paths(results: str) -> tuple[str, ...]:
     folders = ("measures", "dynamics", "cost", "geometry", "figures", "logs", "benchmarks")
-    return (*(f"{results}/{name}" for name in folders), results + "/*")
+    return (*(f"{results}/{name}" for name in folders), f"{results}/*", f"{results}/negatives/terms.parquet")

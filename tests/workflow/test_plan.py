@@ -1,0 +1,92 @@
+"""The plan against the engine: its job table, its sizes after a run, its refusal, and what it makes run again."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+# Sizes of a plan hold within this factor.
+FACTOR = 1.5
+
+
+def table(text):
+    """The job table of a dry run, {rule: count}."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.split() == ["job", "count"]:
+            next(lines)
+            break
+    rows = {}
+    for line in lines:
+        name, count = line.split()
+        if name == "total":
+            assert sum(rows.values()) == int(count)
+            return rows
+        rows[name] = int(count)
+    raise AssertionError(text)
+
+
+@pytest.mark.parametrize(
+    "study", ["config.yaml", "studies/msmarco.yaml", "studies/vaswani.yaml", "tests/studies/tiny.yaml"]
+)
+def test_the_jobs_of_a_plan_are_those_of_a_dry_run(root, tmp_path, study):
+    """Counted inside the engine from its rules, beside the table that it prints itself."""
+    snakefile = tmp_path / "Snakefile"
+    snakefile.write_text(
+        f"include: {str(root / 'Snakefile')!r}\n"
+        "import json\n"
+        "Path('jobs.json').write_text(json.dumps(count_jobs(workflow.rules, 'all')))\n"
+    )
+    command = [sys.executable, "-m", "snakemake", "-n", "all", "--quiet", "rules", "--directory", str(tmp_path)]
+    command += ["--snakefile", str(snakefile), "--configfile", str(root / study)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    counted = json.loads((tmp_path / "jobs.json").read_text())
+    assert counted == table(done.stdout + done.stderr)
+    # Where nothing is downloaded a study needs no plan.
+    assert ("plan_study" in counted) == ("download_collection" in counted) == study.startswith("studies/")
+
+
+def test_sizes_hold_against_the_files_of_a_run(tiny):
+    text = tiny.succeed("plan_study")
+    assert "Plan of the study tiny" in text
+    assert "nothing: everything is on this machine" in text
+    plan = json.loads((tiny.directory / "results/tiny/plan.json").read_text())
+    found = {each["stage"]: (each["bytes"], each["there"]) for each in plan["disk"] if each["place"] == "work"}
+    for stage in ("tables", "models", "embeddings", "indexes", "negatives", "triples", "rankings", "protocol"):
+        expected, there = found[stage]
+        assert expected / FACTOR <= there <= expected * FACTOR, (stage, expected, there)
+    # What is there is not needed again.
+    assert sum(each["more"] for each in plan["disk"]) < 0.2 * sum(each["bytes"] for each in plan["disk"])
+    assert (tiny.directory / "results/tiny/plan.txt").read_text() in text
+    assert tiny.planned() == []
+
+
+def test_a_disk_that_is_too_small_stops_before_the_download(clone, tmp_path, monkeypatch, overlay):
+    """Four hundred models of MS MARCO, 11 TB, asked of whatever disk this is."""
+    monkeypatch.setenv("IR_DATASETS_HOME", str(tmp_path / "ir_datasets"))
+    monkeypatch.setenv("IR_DATASETS_TMP", str(tmp_path / "ir_datasets_tmp"))
+    engine = clone.elsewhere(tmp_path / "work")
+    study = clone.source / "studies/msmarco.yaml"
+    small = overlay(
+        {
+            "seeds": list(range(200)),
+            "encoding": {"shards": 1},
+            "variants": {name: {"batch_size": 2, "max_length": 16} for name in ("full_bm25", "lora_hard")}
+            | {"full_hard": None, "lora_bm25": None},
+        }
+    )
+    done = engine.run("data/msmarco/download.json", overlays=(study, *small))
+    assert done.returncode != 0
+    assert "not enough disk on the file system of " in done.stderr
+    assert f"{tmp_path / 'work'}" in done.stderr
+    assert "Hint: run in a folder on a larger disk" in done.stderr
+    # The page is shown all the same, and stays in the log.
+    assert "Download: 9.0 GB in " in done.stderr
+    assert "Download: 9.0 GB in " in (tmp_path / "work/results/msmarco/logs/plan_study.log").read_text()
+    for folder in ("ir_datasets", "ir_datasets_tmp", "work/data/msmarco"):
+        held = [path for path in (tmp_path / folder).rglob("*") if path.is_file() and path.stat().st_size > 100]
+        assert held == []
