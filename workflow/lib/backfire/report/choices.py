@@ -49,7 +49,7 @@ def worth(rows: list[Row]) -> str:
     doubt = "" if sure else ", which these queries cannot tell from 0"
     factor = FACTORS[largest["factor"]]
     still, reach = len(others) - len(moved), plain(abs(largest["delta"]))
-    lesson = f" A published figure that is no further than {reach} from this run may differ in protocol alone."
+    lesson = f" So two evaluations of the same weights can lie {reach} apart through this choice alone."
     return (
         f"The choice that moves {measure} of base on {place} most is {factor[:1].lower()}{factor[1:]} "
         f"{largest['choice']} instead of {own}: {signed(largest['delta'])} {interval(*bounds)}{doubt}; "
