@@ -17,7 +17,9 @@ FIGURES = {
         "pydocs/test": {"passages": 2400, "queries": 250},
         "elsewhere": {"passages": 500, "queries": 9, "corpus_digest": "c" * 64, "queries_digest": "q" * 64},
     },
-    "sources": {"paper": {"name": "A paper", "protocol": {"text": "published", "max_length": None, "precision": None}}},
+    "sources": {
+        "paper": {"name": "A paper", "protocol": {"text": "published", "max_length": None, "precision": "fp32"}}
+    },
     "figures": [
         {"query_set": "pydocs/test", "model": MODEL, "which": which, "measure": "RR@10"}
         | {"value": value, "tolerance": 0.01, "source": "paper"}
@@ -87,12 +89,13 @@ def test_marks(distance, expected):
 def test_protocols_are_compared_where_both_are_known(figures, config):
     base = table(figures(), config)[0]
     assert base["protocol"] == [
-        {"factor": "text", "published": "published", "found": "default", "differs": True},
-        {"factor": "length", "published": "not stated", "found": "128", "differs": False},
-        {"factor": "precision", "published": "not stated", "found": "auto", "differs": False},
+        {"factor": "text", "published": "published", "found": "default", "note": "differs"},
+        {"factor": "length", "published": "not stated", "found": "128", "note": ""},
+        {"factor": "precision", "published": "fp32", "found": "auto", "note": "may differ"},
     ]
     config["collections"]["pydocs"]["text"] = "published"
-    assert not any(factor["differs"] for factor in table(figures(), config)[0]["protocol"])
+    config["encoding"]["precision"] = "fp32"
+    assert not any(factor["note"] for factor in table(figures(), config)[0]["protocol"])
 
 
 def test_nothing_is_shown_for_another_base(figures, config):

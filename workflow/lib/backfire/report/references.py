@@ -134,7 +134,7 @@ def _row(figure: Figure, study: Study, collection: str, split: str, variant: str
 
 
 def _protocols(figure: Figure, study: Study, collection: str) -> list[dict[str, Any]]:
-    """Published and own setting of each factor, and whether they differ; what is not stated differs from nothing."""
+    """Published and own setting of each factor, and a note where they differ."""
     encoding = study.config["encoding"]
     own = {
         "text": study.collections[collection].text,
@@ -147,10 +147,17 @@ def _protocols(figure: Figure, study: Study, collection: str) -> list[dict[str, 
             "factor": words[factor],
             "published": "not stated" if stated is None else str(stated),
             "found": str(own[factor]),
-            "differs": stated is not None and stated != own[factor],
+            "note": _note(stated, own[factor]),
         }
         for factor, stated in ((factor, figure.protocol[factor]) for factor in words)
     ]
+
+
+def _note(stated: Any, own: Any) -> str:
+    """What is not stated differs from nothing; what `auto` came to depends on the machine."""
+    if stated is None or stated == own:
+        return ""
+    return "may differ" if own == "auto" else "differs"
 
 
 def _variant(figure: Figure, means: Mapping[str, float]) -> str | None:
