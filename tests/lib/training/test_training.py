@@ -14,7 +14,7 @@ from backfire.encoding import encode
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows
 from backfire.training.loss import CosineTripletLoss
-from backfire.training.run import train_variant
+from backfire.training.run import load_start, train_variant
 
 SETTINGS = {
     "method": "full",
@@ -185,3 +185,10 @@ def test_a_loss_that_is_not_a_number_is_an_error_and_leaves_no_model(train, base
         train("diverged", start=broken)
     assert "learning rate" in caught.value.hint
     assert not (tmp_path / "diverged").exists()
+
+
+def test_static_embeddings_are_not_trained(tmp_path):
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.StaticEmbedding"}]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(BackfireError, match="'words' is a model of static embeddings"):
+        load_start(str(tmp_path), SETTINGS, "words", 0, torch.device("cpu"))

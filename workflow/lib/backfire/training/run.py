@@ -4,6 +4,7 @@ import contextlib
 import math
 import tempfile
 import time
+from pathlib import Path
 
 import torch
 from datasets import Dataset
@@ -20,6 +21,7 @@ from backfire.formats.atomic import replacing, write_json
 from backfire.formats.tables import read_rows, write_rows
 from backfire.logs import progress
 from backfire.resources import peak_memory
+from backfire.static import static_module
 from backfire.texts import texts_by_id
 from backfire.training import adapters
 from backfire.training.development import DevelopmentSet, development_set
@@ -99,7 +101,15 @@ def train_variant(
 
 
 def load_start(start: str, settings: dict, base_name: str, seed: int, device: torch.device) -> SentenceTransformer:
-    """The model of the folder `start`, ready to be trained as `settings` say: dropout set, adapters attached."""
+    """The model of the folder `start`, ready to be trained as `settings` say: dropout set, adapters attached.
+
+    Raises `BackfireError` for static embeddings, which have no transformer to train.
+    """
+    if static_module(Path(start)) is not None:
+        raise BackfireError(
+            f"{start}: '{base_name}' is a model of static embeddings, which Backfire evaluates but does not train.",
+            "choose a transformer as base_model, or keep no variant but base.",
+        )
     model = SentenceTransformer(
         start,
         device=str(device),
