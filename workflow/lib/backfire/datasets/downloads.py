@@ -238,6 +238,6 @@ def _error(what: str, lacking: list[Missing], target: str) -> BackfireError:
     commands = "".join(f"\n  {item.command}" for item in lacking if item.command)
     return BackfireError(
         f"{what}.{f' Missing:{listed}' if lacking else ''}",
-        f"where there is a network, run `snakemake --cores 1 {target}` with IR_DATASETS_HOME="
-        f"{ir_datasets.util.home_path()}{f', or fetch by hand:{commands}' if commands else '.'}",
+        f"where there is a network, run `snakemake --cores 1 {target}` with this study's --configfile and "
+        f"IR_DATASETS_HOME={ir_datasets.util.home_path()}{f', or fetch by hand:{commands}' if commands else '.'}",
     )
