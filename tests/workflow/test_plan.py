@@ -1,10 +1,16 @@
 """The plan against the engine: its job table, its sizes after a run, its refusal, and what it makes run again."""
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
+
+from miniature.downloads import environment
+from miniature.published import counts, publish
+from miniature.server import serving
 
 pytestmark = pytest.mark.workflow
 
@@ -84,9 +90,32 @@ def test_a_disk_that_is_too_small_stops_before_the_download(clone, tmp_path, mon
     assert "not enough disk on the file system of " in done.stderr
     assert f"{tmp_path / 'work'}" in done.stderr
     assert "Hint: run in a folder on a larger disk" in done.stderr
-    # The page is shown all the same, and stays in the log.
+    # The page is shown all the same, and stays.
     assert "Download: 9.0 GB in " in done.stderr
-    assert "Download: 9.0 GB in " in (tmp_path / "work/results/msmarco/logs/plan_study.log").read_text()
+    assert "Download: 9.0 GB in " in (tmp_path / "work/results/msmarco/plan.txt").read_text()
     for folder in ("ir_datasets", "ir_datasets_tmp", "work/data/msmarco"):
         held = [path for path in (tmp_path / folder).rglob("*") if path.is_file() and path.stat().st_size > 100]
         assert held == []
+
+
+def test_a_new_plan_downloads_nothing_again(clone, tmp_path, monkeypatch, overlay):
+    held = publish(tmp_path / "published")
+    target = "data/scifact/download.json"
+    engine = replace(clone, study=clone.source / "studies/msmarco.yaml").elsewhere(tmp_path / "work")
+    miniature = clone.source / "tests/studies/miniature.yaml"
+    with serving(tmp_path / "published") as files:
+        for name, value in environment(tmp_path / "published", files.url, tmp_path / "home", counts(held)).items():
+            monkeypatch.setenv(name, value)
+        assert "download_collection" in " ".join(engine.planned(target, overlays=(miniature,)))
+        engine.succeed(target, overlays=(miniature,))
+
+    assert engine.planned(target, overlays=(miniature,)) == []
+    larger = overlay({"variants": {"full_bm25": {"batch_size": 4}}})
+    assert engine.planned(target, overlays=(miniature, *larger)) == ["plan_study"]
+    # Another study of the same collections makes a plan of its own, for which its base is prepared.
+    other = overlay({"study": "other"})
+    assert engine.planned(target, overlays=(miniature, *other)) == ["plan_study", "prepare_base"]
+    # Nor is a plan needed for what is there.
+    shutil.rmtree(engine.directory / "results")
+    (engine.directory / "data/plan.txt").unlink()
+    assert engine.planned(target, overlays=(miniature,)) == []

@@ -10,12 +10,13 @@ rule plan_study:
     input:
         model=f"results/{STUDY.name}/models/base/seed-0",
     output:
-        text=f"results/{STUDY.name}/plan.txt",
-        data=f"results/{STUDY.name}/plan.json",
         # Of no study, so that another study of the same collections downloads nothing again.
-        passed="data/plan.txt",
+        "data/plan.txt",
     log:
         f"results/{STUDY.name}/logs/plan_study.log",
+        # Logs stay when a job stops, and a study that finds no room wants its plan read.
+        text=f"results/{STUDY.name}/plan.txt",
+        data=f"results/{STUDY.name}/plan.json",
     benchmark:
         f"results/{STUDY.name}/benchmarks/plan_study.tsv"
     conda:

@@ -7,8 +7,8 @@ with job(snakemake.log[0], snakemake.threads):
 
     plan_study(
         model=snakemake.input.model,
-        text=snakemake.output.text,
-        data=snakemake.output.data,
-        passed=snakemake.output.passed,
+        text=snakemake.log.text,
+        data=snakemake.log.data,
+        passed=snakemake.output[0],
         **snakemake.params.cfg,
     )

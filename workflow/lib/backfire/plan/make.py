@@ -1,6 +1,5 @@
 """Making a plan: counts, sizes, room, rates and durations, in that order, written as a page and as data."""
 
-import logging
 import math
 import sys
 from pathlib import Path
@@ -16,8 +15,6 @@ from backfire.plan.room import Demand, check_room, disk_usage, file_systems
 from backfire.plan.sizes import Stage, stages
 from backfire.resources import count_gpus
 from backfire.study import Study
-
-logger = logging.getLogger(__name__)
 
 
 def plan_study(
@@ -69,8 +66,6 @@ def plan_study(
     )
     written = page(plan)
     print("\n" + written, file=sys.stderr, flush=True)
-    # The engine removes what a job has written that stops for want of room; its log stays.
-    logger.info("\n%s", written)
     _write(text, written)
     write_json(data, as_data(plan))
     check_room(plan.demands, plan.systems)
