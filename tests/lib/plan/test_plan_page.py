@@ -1,6 +1,7 @@
 """Durations worked out by hand, and the page that a user reads."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -108,6 +109,12 @@ def test_several_gpus_share_what_they_compute(msmarco):
     computed = sum(each.seconds for each in msmarco.durations if each.on_gpu)
     assert msmarco.seconds - shared.seconds == pytest.approx(0.75 * computed)
     assert "shared by 4 GPUs" in page(shared)
+
+
+def test_a_busy_machine_is_said_to_be_one(msmarco):
+    assert "busy" not in page(msmarco)
+    busy = Plan(**{**vars(msmarco), "rates": replace(RATES, load=4.5)})
+    assert "Other work kept this machine busy (4.5 processes for each processor)" in page(busy)
 
 
 def test_tokens_follow_the_bytes():

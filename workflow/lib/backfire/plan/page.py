@@ -13,6 +13,8 @@ from backfire.plan.sizes import index_bytes, ranked_queries, run_bytes, vector_b
 from backfire.study import Study
 
 WIDTH = 100
+# Processes for each processor beyond which rates say more about the moment than about the machine.
+BUSY = 0.5
 PLACES = {"work": "working folder", "ir_datasets": "IR_DATASETS_HOME", "tmp": "IR_DATASETS_TMP"}
 OMITTED = "downloading, exporting tables, BM25 mining, statistics, figures and the report"
 
@@ -175,6 +177,10 @@ def _time(plan: Plan) -> list[str]:
     table = columns([(each.stage, span(each.seconds)) for each in plan.durations], "<>")
     for cells, each in zip(table, plan.durations, strict=True):
         lines += wrap(how[each.stage], WIDTH, initial_indent=f"{cells}  ", subsequent_indent=" " * (len(cells) + 2))
+    if rates.load > BUSY:
+        lines += _paragraph(
+            f"Other work kept this machine busy ({rates.load:.1f} processes for each processor): idle, it is faster."
+        )
     if plan.gpus > 1:
         lines.append(f"  encode, train and other protocols are shared by {plan.gpus} GPUs")
     return [*lines, *_paragraph(f"Not in it: {OMITTED}.")]

@@ -36,7 +36,7 @@ class Rates:
     """What was measured. Seconds, and tokens with padding; `step` maps a variant to the seconds of one of its steps.
 
     An exact search takes `seconds_per_pair` for each query and passage, and `seconds_per_merge` for each query and
-    shard.
+    shard. `load` is how many other processes wanted each processor before the probe began.
     """
 
     device: str
@@ -48,6 +48,7 @@ class Rates:
     seconds_per_pair: float
     seconds_per_merge: float
     written_per_second: float
+    load: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain data."""
@@ -71,6 +72,7 @@ def measure(
     """
     import torch
 
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
     quiet_transformers()
     encoder = load_encoder(model, encoding["precision"])
     length, size = encoding["max_length"], encoding["batch_tokens"]
@@ -90,6 +92,7 @@ def measure(
         seconds_per_pair=pair,
         seconds_per_merge=merge,
         written_per_second=_write_rate(folder),
+        load=load,
     )
     logger.info("measured: %s", rates)
     return rates
