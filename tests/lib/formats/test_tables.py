@@ -28,6 +28,8 @@ def example(field):
     """A value that fits a column."""
     if pa.types.is_string(field.type):
         return "zażółć\n"
+    if pa.types.is_boolean(field.type):
+        return True
     return 3 if pa.types.is_integer(field.type) else 0.5
 
 
