@@ -114,6 +114,12 @@ def test_the_plan_told_what_would_be_downloaded(finished):
     assert download["bytes"] == sum(sizes.values())
 
 
+def test_a_changed_setting_shows_below_the_download_too(finished, overlay):
+    jobs = finished.engine.planned(overlays=(*finished.overlays, *overlay({"ranking": {"depth": 40}})))
+    assert "rank base dev_small" in jobs and "write_report" in jobs
+    assert not {"plan_download", "download_collection", "export_corpus", "encode_corpus"} & {j.split()[0] for j in jobs}
+
+
 def test_passages_have_their_repaired_text_and_for_the_ablation_the_published_one(finished):
     held = finished.held
     published = [held.published(number) for number in range(len(held.passages))]

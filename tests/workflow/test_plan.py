@@ -53,7 +53,7 @@ def test_the_jobs_of_a_plan_are_those_of_a_dry_run(root, tmp_path, study):
     counted = json.loads((tmp_path / "jobs.json").read_text())
     assert counted == table(done.stdout + done.stderr)
     # Where nothing is downloaded a study needs no plan.
-    assert ("plan_study" in counted) == ("download_collection" in counted) == study.startswith("studies/")
+    assert ("plan_download" in counted) == ("download_collection" in counted) == study.startswith("studies/")
 
 
 def test_sizes_hold_against_the_files_of_a_run(tiny):
@@ -110,12 +110,11 @@ def test_a_new_plan_downloads_nothing_again(clone, tmp_path, monkeypatch, overla
         engine.succeed(target, overlays=(miniature,))
 
     assert engine.planned(target, overlays=(miniature,)) == []
-    larger = overlay({"variants": {"full_bm25": {"batch_size": 4}}})
-    assert engine.planned(target, overlays=(miniature, *larger)) == ["plan_study"]
-    # Another study of the same collections makes a plan of its own, for which its base is prepared.
-    other = overlay({"study": "other"})
-    assert engine.planned(target, overlays=(miniature, *other)) == ["plan_study", "prepare_base"]
+    larger = overlay({"variants": {"full_bm25": {"batch_size": 4}}, "study": "other"})
+    assert engine.planned(target, overlays=(miniature, *larger)) == []
+    # Asked for by name, it is made anew for other settings.
+    assert engine.planned("plan_study", overlays=(miniature, *larger)) == ["plan_study"]
     # Nor is a plan needed for what is there.
     shutil.rmtree(engine.directory / "results")
-    (engine.directory / "data/plan.txt").unlink()
+    (engine.directory / "data/scifact/plan.json").unlink()
     assert engine.planned(target, overlays=(miniature,)) == []

@@ -39,7 +39,7 @@ rule download_collection:
     """Everything that the collection takes from ir_datasets is downloaded and checked against its published MD5; no other rule needs a network."""
     input:
         # There has to be a plan, and with it room; a newer one is no reason to download again.
-        plan=ancient("data/plan.txt"),
+        plan=ancient("data/{collection}/plan.json"),
     output:
         "data/{collection}/download.json",
     log:

@@ -3,20 +3,25 @@
 
 localrules:
     plan_study,
+    plan_download,
+
+
+PLANNED = {
+    "config": planned(STUDY.config),
+    "downloads": DOWNLOADS,
+    "base_sha256": STUDY.config["base_model_sha256"],
+}
+PLAN = {"text": f"results/{STUDY.name}/plan.txt", "data": f"results/{STUDY.name}/plan.json"}
 
 
 rule plan_study:
-    """Before anything is downloaded, the study's downloads, disk, jobs and hours are worked out from published counts and rates measured on this machine; a file system without room for it stops the study."""
-    input:
-        model=f"results/{STUDY.name}/models/base/seed-0",
+    """The study's downloads, disk, jobs and hours are worked out from published counts and rates measured on this machine."""
     output:
-        # Of no study, so that another study of the same collections downloads nothing again.
-        "data/plan.txt",
+        PLAN["data"],
     log:
         f"results/{STUDY.name}/logs/plan_study.log",
         # Logs stay when a job stops, and a study that finds no room wants its plan read.
-        text=f"results/{STUDY.name}/plan.txt",
-        data=f"results/{STUDY.name}/plan.json",
+        text=PLAN["text"],
     benchmark:
         f"results/{STUDY.name}/benchmarks/plan_study.tsv"
     conda:
@@ -26,13 +31,31 @@ rule plan_study:
         mem_mb=4000,
         runtime=30,
     params:
-        cfg=lambda w: plain(
-            {
-                "config": planned(STUDY.config),
-                "downloads": DOWNLOADS,
-                "jobs": count_jobs(workflow.rules, "all"),
-            }
-        ),
+        cfg=lambda w: plain(PLANNED | {"jobs": count_jobs(workflow.rules, "all")}),
         code=code("plan_study"),
     script:
         "../scripts/plan_study.py"
+
+
+# Once a collection is there, no plan may run above it: whatever has to run masks, for the engine, the reasons of all
+# that lies below it, and past an ancient() input those never come back. So this rule has no input, and parameters that
+# take `input`, which are not compared.
+rule plan_download:
+    """Before a collection is downloaded its study is planned; a file system without room for the study stops it."""
+    output:
+        "data/{collection}/plan.json",
+    log:
+        "data/{collection}/logs/plan_download.log",
+    benchmark:
+        "data/{collection}/benchmarks/plan_download.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        cfg=lambda w, input: plain(PLANNED | PLAN | {"jobs": count_jobs(workflow.rules, "all")}),
+        code=lambda w, input: code("plan_download"),
+    script:
+        "../scripts/plan_download.py"

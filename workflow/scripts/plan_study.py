@@ -5,10 +5,4 @@ from backfire.logs import job
 with job(snakemake.log[0], snakemake.threads):
     from backfire.plan.make import plan_study
 
-    plan_study(
-        model=snakemake.input.model,
-        text=snakemake.log.text,
-        data=snakemake.log.data,
-        passed=snakemake.output[0],
-        **snakemake.params.cfg,
-    )
+    plan_study(text=snakemake.log.text, data=snakemake.output[0], **snakemake.params.cfg)

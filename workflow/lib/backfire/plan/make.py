@@ -2,10 +2,13 @@
 
 import math
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from backfire.formats.atomic import replacing, write_json
+from backfire.datasets.ids import check_same_corpus
+from backfire.formats.atomic import read_json, replacing, write_json
+from backfire.model import prepare_base
 from backfire.plan.downloads import home_stages, homes, lacking, packed_bytes, unpacked_there, wanted_from
 from backfire.plan.facts import collection_facts
 from backfire.plan.hours import durations, passage_tokens
@@ -13,6 +16,7 @@ from backfire.plan.page import Plan, page
 from backfire.plan.probe import measure
 from backfire.plan.room import Demand, check_room, disk_usage, file_systems
 from backfire.plan.sizes import Stage, stages
+from backfire.provenance import plain, value_digest
 from backfire.resources import count_gpus
 from backfire.study import Study
 
@@ -21,19 +25,21 @@ def plan_study(
     config: dict[str, Any],
     downloads: dict[str, dict[str, Any]],
     jobs: dict[str, int],
-    model: str,
+    base_sha256: str | None,
     text: str,
     data: str,
-    passed: str,
 ) -> None:
-    """Print the plan of a study and write it to `text` and, as JSON, to `data`; `passed` is the page once more.
+    """Print the plan of a study, write it to `text` and, when there is room for the study, as JSON to `data`.
 
     `config` is the configuration, `downloads` says what each collection takes from ir_datasets, `jobs` how many jobs
-    each rule has, and `model` is the folder of the base. Paths of the study count from the working folder. Raises
-    `BackfireError` when a file system has not enough room for what is still to be written; `passed` is written only
-    when there is.
+    each rule has, and `base_sha256` the digest that the base must have, None for the pinned one. Paths of the study
+    count from the working folder. Raises `BackfireError` for a query set of another corpus, and when a file system has
+    not enough room for what is still to be written.
     """
     study, root = Study(config), Path()
+    for each in downloads.values():
+        for source in each["needs"]:
+            check_same_corpus(each["corpus"], source)
     wanted = wanted_from(downloads)
     files = lacking(wanted)
     facts = {
@@ -41,16 +47,19 @@ def plan_study(
         for name, each in study.collections.items()
     }
     largest = max(facts.values(), key=lambda each: each.passages or 0)
-    rates = measure(
-        model,
-        largest.sample,
-        math.ceil(passage_tokens(largest)),
-        study.config["encoding"],
-        {name: study.variants[name].settings for name in study.trained},
-        study.config["ranking"]["depth"],
-        Path(text).parent,
-    )
-    model_bytes = disk_usage((Path(model).name,), Path(model).parent)
+    with tempfile.TemporaryDirectory() as scratch:
+        model = f"{scratch}/base"
+        prepare_base(config["base_model"], base_sha256, model)
+        model_bytes = disk_usage(("base",), Path(scratch))
+        rates = measure(
+            model,
+            largest.sample,
+            math.ceil(passage_tokens(largest)),
+            study.config["encoding"],
+            {name: study.variants[name].settings for name in study.trained},
+            study.config["ranking"]["depth"],
+            Path(text).parent,
+        )
     sizes = [*home_stages(wanted, facts, files), *stages(study, facts, rates.dimensions, model_bytes)]
     plan = Plan(
         study=study,
@@ -66,10 +75,29 @@ def plan_study(
     )
     written = page(plan)
     print("\n" + written, file=sys.stderr, flush=True)
-    _write(text, written)
-    write_json(data, as_data(plan))
+    with replacing(text) as temporary:
+        temporary.write_text(written, encoding="utf-8")
     check_room(plan.demands, plan.systems)
-    _write(passed, written)
+    write_json(data, as_data(plan) | {"settings": _settings(config, downloads, jobs)})
+
+
+def plan_download(passed: str, data: str, **settings: Any) -> None:
+    """Plan the study (see `plan_study`) unless `data` holds that very plan, and write what it downloads to `passed`.
+
+    Collections that start together wait for one plan.
+    """
+    from filelock import FileLock
+
+    Path(data).parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{data}.lock"):
+        digest = _settings(settings["config"], settings["downloads"], settings["jobs"])
+        if not Path(data).is_file() or read_json(data).get("settings") != digest:
+            plan_study(data=data, **settings)
+    write_json(passed, read_json(data)["download"])
+
+
+def _settings(*settings: Any) -> str:
+    return value_digest(plain(list(settings)))
 
 
 def as_data(plan: Plan) -> dict[str, Any]:
@@ -109,8 +137,3 @@ def _demand(stage: Stage, root: Path) -> Demand:
     if stage.place == "ir_datasets":
         return Demand(stage, unpacked_there(stage.paths))
     return Demand(stage, disk_usage(stage.paths, root), disk_usage(stage.passing_paths, root))
-
-
-def _write(path: str, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
