@@ -95,7 +95,7 @@ def test_a_disk_that_is_too_small_stops_before_the_download(clone, tmp_path, mon
     assert "Download: 9.0 GB in " in (tmp_path / "work/results/msmarco/plan.txt").read_text()
     for folder in ("ir_datasets", "ir_datasets_tmp", "work/data/msmarco"):
         held = [path for path in (tmp_path / folder).rglob("*") if path.is_file() and path.stat().st_size > 100]
-        assert held == []
+        assert [path for path in held if path.suffix != ".log"] == []
 
 
 def test_a_new_plan_downloads_nothing_again(clone, tmp_path, monkeypatch, overlay):
