@@ -194,6 +194,7 @@ def test_a_wrong_checksum_is_an_error_and_leaves_no_file(process, files, home, n
     message = fail(process(FETCH, needs))
     assert f"{files.url}/{name}" in message
     assert "Expected md5 hash" in message
+    assert "what came is not the published file: an error page" in message
     assert not [each for each in leftovers(home) if each.startswith((name, "tmp", "small.triples"))]
     files.instead = {}
     succeed(process(FETCH, needs))

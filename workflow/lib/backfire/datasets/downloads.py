@@ -16,6 +16,7 @@ import ir_datasets
 from ir_datasets.datasets.base import ExpectedFile
 from ir_datasets.util import Cache, Download, LocalDownload, RequestsDownload, TarExtractAll, ZipExtractCache
 from ir_datasets.util.fileio import ReTar
+from ir_datasets.util.hash import HashVerificationError
 
 from backfire.datasets.handlers import sources_beneath
 from backfire.datasets.ids import check_same_corpus, registered
@@ -230,6 +231,9 @@ def _reason(source: _Source, error: Exception) -> str:
         if not isinstance(mirror, LocalDownload)
     ]
     told = "; ".join(f"{kind.__name__}: {cause}" for kind, cause in causes)
+    if any(issubclass(kind, HashVerificationError) for kind, _ in causes):
+        # ir_datasets takes what a server says about an error for the file.
+        told += "; what came is not the published file: an error page, or another version"
     return f"{source.missing().url or source.place} cannot be fetched ({told or error})"
 
 
