@@ -36,7 +36,7 @@ def edited(config, path, value):
 
 def test_the_shipped_config_fits_and_gets_every_default(config, schema):
     filled = checked(config, schema)
-    assert filled["encoding"]["batch_tokens"] == 2048
+    assert filled["encoding"]["batch_tokens"] is None
     assert filled["variants"]["full_hard"]["start_from"] == "base"
     assert filled["variants"]["full_hard"]["precision"] == "auto"
     assert filled["base_model_sha256"] is None

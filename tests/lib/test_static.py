@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
 from backfire.encoder import load_encoder
-from backfire.encoding import ENCODED_AT_ONCE, encode, encode_passages
+from backfire.encoding import ENCODED_AT_ONCE, encode, encode_passages, tokenize_passages
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_embeddings
 
@@ -124,8 +124,11 @@ def test_a_file_of_many_pieces_has_the_vectors_of_its_texts(folder, table, tmp_p
     count = 2 * ENCODED_AT_ONCE + 3
     texts = [f"{TEXTS[row % len(TEXTS)]} {row}" for row in range(count)]
     corpus = table("corpus", "corpus", [{"doc_id": f"d{row}", "text": text} for row, text in enumerate(texts)])
-    settings = {"max_length": 32, "precision": "fp32", "batch_tokens": 4096, "label": "test"}
-    encode_passages(str(folder), corpus, str(tmp_path / "d.parquet"), str(tmp_path / "c.json"), **settings)
+    settings = {"precision": "fp32", "batch_tokens": 4096, "label": "test"}
+    tokenize_passages(str(folder), corpus, str(tmp_path / "t.parquet"), 32)
+    encode_passages(
+        str(folder), str(tmp_path / "t.parquet"), str(tmp_path / "d.parquet"), str(tmp_path / "c.json"), **settings
+    )
     ids, vectors = read_embeddings(tmp_path / "d.parquet", "doc_id")
     assert ids == [f"d{row}" for row in range(count)]
     chosen = list(range(0, count, 997))

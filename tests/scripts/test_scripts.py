@@ -32,7 +32,8 @@ QUERIES = {
     "test": {"q1": "eigenvalues of a matrix", "q2": "uniform random numbers", "q3": "load a csv file into a table"},
 }
 ANSWERS = {"t1": "sort", "t2": "mean", "t3": "split", "q1": "eig", "q2": "random", "q3": "read"}
-ENCODING = {"max_length": 32, "precision": "auto", "batch_tokens": 512, "label": "test"}
+ENCODING = {"precision": "auto", "batch_tokens": 512, "label": "test"}
+LENGTH = {"max_length": 32}
 
 
 @pytest.fixture(scope="module")
@@ -119,16 +120,19 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
     step("prepare_base", [], [f("base")], base)
 
     def encode(variant):
-        for number, shard in enumerate(shards, start=1):
+        for number in range(1, len(shards) + 1):
             embeddings = f(f"{variant}-{number}.emb")
             outputs = {"embeddings": embeddings, "cost": f(f"cost/{variant}/seed-0/encoding-{number}.json")}
-            step("encode_corpus", {"model": f(variant), "corpus": shard}, outputs, ENCODING)
+            step("encode_corpus", {"model": f(variant), "tokens": f(f"tokens-{number}.parquet")}, outputs, ENCODING)
             index = {"index": f(f"{variant}-{number}.faiss")}
             step("index_shard", {"embeddings": embeddings}, index, {"index": "Flat"})
         for split in QUERIES if variant == "base" else ["test"]:
             inputs = {"model": f(variant), "queries": f(f"{split}.parquet")}
-            step("encode_queries", inputs, {"embeddings": f(f"{variant}-{split}.emb")}, ENCODING)
+            step("encode_queries", inputs, {"embeddings": f(f"{variant}-{split}.emb")}, ENCODING | LENGTH)
 
+    for number, shard in enumerate(shards, start=1):
+        inputs = {"model": f("base"), "corpus": shard}
+        step("tokenize_corpus", inputs, [f(f"tokens-{number}.parquet")], LENGTH)
     encode("base")
     vectors = {
         "queries": f("base-train.emb"),

@@ -13,7 +13,7 @@ LAYERS = [
     ["errors", "keyed", "logs", "provenance", "resources"],
     ["formats"],
     ["settings", "study", "texts", "sampling"],
-    ["static", "model", "encoder", "datasets"],
+    ["model", "tokens", "bert", "static", "encoder", "datasets"],
     ["measures", "index", "search", "encoding"],
     ["negatives", "training"],
     ["verdict", "significance", "comparison", "protocol"],

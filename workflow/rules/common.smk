@@ -92,3 +92,5 @@ wildcard_constraints:
     shards="|".join(sorted({str(STUDY.shards_of(name)) for name in STUDY.collections})),
     triples="|".join(STUDY.triples) or "none",
     depth=r"\d+",
+    text="default|published|untitled",
+    max_length=r"\d+",

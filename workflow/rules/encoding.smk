@@ -1,13 +1,38 @@
-"""Encoding: every passage and query becomes a unit vector, and each shard of vectors an index."""
+"""Encoding: every passage becomes token ids, once; every passage and query becomes a unit vector, and each shard of vectors an index."""
 
-ENCODING = {key: STUDY.config["encoding"][key] for key in ("max_length", "precision", "batch_tokens")}
+ENCODING = {key: STUDY.config["encoding"][key] for key in ("precision", "batch_tokens")}
+LENGTH = STUDY.config["encoding"]["max_length"]
+
+
+rule tokenize_corpus:
+    """Passages are turned into token ids, cut at `encoding.max_length`, once for all variants and seeds, which share the base's tokenizer."""
+    input:
+        model="results/{study}/models/base/seed-0",
+        corpus=lambda w: f"{STUDY.collections[w.collection].passages(w.text)}/{w.shard}-of-{w.shards}.parquet",
+    output:
+        "results/{study}/tokens/{text}-{max_length}/{collection}/{shard}-of-{shards}.parquet",
+    log:
+        "results/{study}/logs/tokenize_corpus/{text}-{max_length}/{collection}-{shard}-of-{shards}.log",
+    benchmark:
+        "results/{study}/benchmarks/tokenize_corpus/{text}-{max_length}/{collection}-{shard}-of-{shards}.tsv"
+    conda:
+        "../../envs/encode.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        cfg=lambda w: {"max_length": int(w.max_length)},
+        code=code("tokenize_corpus"),
+    script:
+        "../scripts/tokenize_corpus.py"
 
 
 rule encode_corpus:
-    """Passages are cut at `encoding.max_length` tokens, encoded and scaled to unit length, a shard per job."""
+    """Tokenised passages are encoded and scaled to unit length, a shard per job."""
     input:
         model="results/{study}/models/{variant}/seed-{seed}",
-        corpus="data/{collection}/corpus/{shard}-of-{shards}.parquet",
+        tokens=lambda w: f"results/{{study}}/tokens/{STUDY.collections[w.collection].text}-{LENGTH}/{{collection}}/{{shard}}-of-{{shards}}.parquet",
     output:
         embeddings="results/{study}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet",
         cost="results/{study}/cost/{variant}/seed-{seed}/encoding-{collection}-{shard}-of-{shards}.json",
@@ -48,7 +73,11 @@ rule encode_queries:
         runtime=60,
         gpu=GPU,
     params:
-        cfg=lambda w: ENCODING | {"label": f"encode {w.variant} seed {w.seed} queries {w.collection}/{w.split}"},
+        cfg=lambda w: ENCODING
+        | {
+            "label": f"encode {w.variant} seed {w.seed} queries {w.collection}/{w.split}",
+            "max_length": LENGTH,
+        },
         code=code("encode_queries"),
     script:
         "../scripts/encode_queries.py"

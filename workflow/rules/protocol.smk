@@ -58,7 +58,9 @@ rule compare_protocols:
 use rule encode_corpus as encode_corpus_of_choice with:
     input:
         model="results/{study}/models/{variant}/seed-{seed}",
-        corpus=lambda w: f"data/{w.collection}/{CHOICES[w.choice].corpus}/{w.shard}-of-{w.shards}.parquet",
+        tokens=lambda w: "results/{{study}}/tokens/{text}-{max_length}/{{collection}}/{{shard}}-of-{{shards}}.parquet".format(
+            **STUDY.own_choices | {CHOICES[w.choice].factor: CHOICES[w.choice].value}
+        ),
     output:
         embeddings=temp(
             "results/{study}/protocol/{choice}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet"

@@ -7,7 +7,7 @@ with job(snakemake.log[0], snakemake.threads):
 
     encode_passages(
         model=snakemake.input.model,
-        corpus=snakemake.input.corpus,
+        tokens=snakemake.input.tokens,
         output=snakemake.output.embeddings,
         cost=snakemake.output.cost,
         **snakemake.params.cfg,

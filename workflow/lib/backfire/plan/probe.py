@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from backfire.encoder import load_encoder, padded, pick_device, quiet_transformers
+from backfire.encoder import load_encoder, pick_device, quiet_transformers
 from backfire.encoding import encode
 from backfire.formats.atomic import replacing
 from backfire.index import build_index
 from backfire.search import Shard, search
+from backfire.tokens import padded
 
 # Seconds that a measurement may repeat for; one that takes longer is made once.
 BUDGET = 3.0
@@ -118,8 +119,8 @@ def _encoding_rate(encoder: Any, texts: list[str], kind: str, max_length: int, b
         encode(encoder, part, kind, max_length, batch_tokens)
         seconds = time.perf_counter() - begun
         if seconds > BUDGET / 4:
-            tokens = sum(padded(len(ids)) for ids in encoder.tokenize(part, kind, max_length))
-            return tokens / seconds
+            tokens = padded(encoder.tokenize(part, kind, max_length).lengths).sum()
+            return float(tokens) / seconds
         start, count = start + count, count * 2
 
 

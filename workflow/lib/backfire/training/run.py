@@ -23,6 +23,7 @@ from backfire.logs import progress
 from backfire.resources import peak_memory
 from backfire.static import static_module
 from backfire.texts import texts_by_id
+from backfire.tokens import load_tokenizer
 from backfire.training import adapters
 from backfire.training.development import DevelopmentSet, development_set
 from backfire.training.loss import CosineTripletLoss
@@ -67,8 +68,10 @@ def train_variant(
 
     development = development_set(development_queries, development_qrels, corpus, dynamics["queries"], dynamics["pool"])
 
+    tokenizer = load_tokenizer(start)
+
     def measure() -> dict[str, float]:
-        return _measured(model, device, bf16, development, dynamics["measures"], settings["max_length"])
+        return _measured(model, tokenizer, device, bf16, development, dynamics["measures"], settings["max_length"])
 
     with tempfile.TemporaryDirectory() as scratch, progress(label, steps, "step") as bar:
         recorder = StepRecorder(model, loss, measure, dynamics["interval"], bar)
@@ -173,10 +176,10 @@ def wants_bf16(precision: str, device: torch.device) -> bool:
     return supported and precision != "fp32"
 
 
-def _measured(model, device, bf16: bool, development: DevelopmentSet, measures: list[str], max_length: int):
+def _measured(model, tokenizer, device, bf16: bool, development: DevelopmentSet, measures: list[str], max_length: int):
     training = model.training
     model.eval()
-    encoder = Encoder(model.tokenizer, sentence_transformer_forward(model), device)
+    encoder = Encoder(tokenizer, sentence_transformer_forward(model), device)
     autocast = torch.autocast(device.type, dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()
     with autocast:
         values = development.measure(encoder, measures, max_length, DEVELOPMENT_BATCH_TOKENS)

@@ -1,0 +1,173 @@
+"""BERT (Devlin et al. 2019, arXiv 1810.04805) in torch alone, for encoding and for training.
+
+Importing a library of models takes longer than a small job has work to do, so the one architecture that most sentence
+encoders share is written out here; any other layout goes through sentence-transformers. Tests hold the two equal.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from backfire.model import modules_of
+
+WEIGHTS = "model.safetensors"
+
+
+class Bert(nn.Module):
+    """The encoder without its pooler; parameters have the names they have in `model.safetensors`.
+
+    Built of plain `Linear`, `LayerNorm`, `Embedding` and `Dropout` modules, so that adapters can wrap a layer by its
+    name and dropout can be set. Starts in evaluation mode.
+    """
+
+    def __init__(self, config: dict):
+        """`config` is the content of config.json."""
+        super().__init__()
+        self.config = config
+        self.embeddings = _Embeddings(config)
+        self.encoder = nn.Module()
+        self.encoder.layer = nn.ModuleList(_Layer(config) for _ in range(config["num_hidden_layers"]))
+        self.eval()
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Hidden states (batch, length, hidden) of token ids and their mask, both (batch, length).
+
+        Computed in the precision of the layers' weights, the embeddings in that of their own.
+        """
+        hidden = self.embeddings(input_ids).to(self.encoder.layer[0].output.dense.weight.dtype)
+        mask = None if attention_mask.all() else attention_mask.bool()
+        for layer in self.encoder.layer:
+            hidden = layer(hidden, mask)
+        return hidden
+
+
+class _Embeddings(nn.Module):
+    def __init__(self, config: dict):
+        super().__init__()
+        size = config["hidden_size"]
+        self.word_embeddings = nn.Embedding(config["vocab_size"], size)
+        self.position_embeddings = nn.Embedding(config["max_position_embeddings"], size)
+        self.token_type_embeddings = nn.Embedding(config["type_vocab_size"], size)
+        self.LayerNorm = nn.LayerNorm(size, eps=config["layer_norm_eps"])
+        self.dropout = nn.Dropout(config["hidden_dropout_prob"])
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        length = input_ids.shape[1]
+        summed = self.word_embeddings(input_ids) + self.position_embeddings.weight[:length]
+        return self.dropout(self.LayerNorm(summed + self.token_type_embeddings.weight[0]))
+
+
+class _Layer(nn.Module):
+    def __init__(self, config: dict):
+        super().__init__()
+        size, inner = config["hidden_size"], config["intermediate_size"]
+        self.attention = nn.Module()
+        self.attention.self = _SelfAttention(config)
+        self.attention.output = _Output(size, config)
+        self.intermediate = nn.Module()
+        self.intermediate.dense = nn.Linear(size, inner)
+        self.output = _Output(inner, config)
+
+    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        hidden = self.attention.output(self.attention.self(hidden, mask), hidden)
+        return self.output(nn.functional.gelu(self.intermediate.dense(hidden)), hidden)
+
+
+class _SelfAttention(nn.Module):
+    def __init__(self, config: dict):
+        super().__init__()
+        size = config["hidden_size"]
+        self.heads = config["num_attention_heads"]
+        self.query, self.key, self.value = (nn.Linear(size, size) for _ in range(3))
+        self.dropout = nn.Dropout(config["attention_probs_dropout_prob"])
+
+    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        batch, length, size = hidden.shape
+        split = (batch, length, self.heads, size // self.heads)
+        query, key, value = (part(hidden).view(split).transpose(1, 2) for part in (self.query, self.key, self.value))
+        if hidden.device.type == "cpu":
+            mixed = self._by_products(query, key, value, mask)
+        else:
+            mixed = nn.functional.scaled_dot_product_attention(
+                query,
+                key,
+                value,
+                attn_mask=None if mask is None else mask[:, None, None],
+                dropout_p=self.dropout.p if self.training else 0.0,
+            )
+        return mixed.transpose(1, 2).reshape(batch, length, size)
+
+    def _by_products(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """Attention as two matrix products, which on a CPU is faster than the fused kernel, forward and backward."""
+        batch, heads, length, width = query.shape
+        query, key, value = (part.reshape(batch * heads, length, width) for part in (query, key, value))
+        scale = 1 / math.sqrt(width)
+        if mask is None:
+            scores = torch.bmm(query, key.transpose(1, 2)) * scale
+        else:
+            bias = torch.zeros(batch, 1, 1, length, dtype=query.dtype).masked_fill_(~mask[:, None, None], -1e4)
+            bias = bias.expand(batch, heads, length, length).reshape(batch * heads, length, length)
+            scores = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=scale)
+        mixed = torch.bmm(self.dropout(torch.softmax(scores, dim=-1)), value)
+        return mixed.view(batch, heads, length, width)
+
+
+class _Output(nn.Module):
+    """A linear layer whose result is added to what went before, and normalised."""
+
+    def __init__(self, inputs: int, config: dict):
+        super().__init__()
+        self.dense = nn.Linear(inputs, config["hidden_size"])
+        self.LayerNorm = nn.LayerNorm(config["hidden_size"], eps=config["layer_norm_eps"])
+        self.dropout = nn.Dropout(config["hidden_dropout_prob"])
+
+    def forward(self, hidden: Tensor, before: Tensor) -> Tensor:
+        return self.LayerNorm(self.dropout(self.dense(hidden)) + before)
+
+
+def load_bert(folder: Path) -> Bert:
+    """The model of a folder for which `plain_pooling` gives an answer: fp32, on the CPU, in evaluation mode."""
+    from safetensors.torch import load_file
+
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    with torch.device("meta"):
+        model = Bert(config)
+    weights = {name.removeprefix("bert."): tensor for name, tensor in load_file(folder / WEIGHTS).items()}
+    wanted = model.state_dict()
+    model.load_state_dict({name: weights[name].float() for name in wanted}, assign=True)
+    return model
+
+
+def plain_pooling(folder: Path) -> str | None:
+    """`mean` or `cls` where the folder holds such a BERT with modules Transformer, Pooling[, Normalize]; else None."""
+    modules = modules_of(folder)
+    kinds = [kind for kind, _ in modules]
+    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+        return None
+    config = json.loads((modules[0][1] / "config.json").read_text(encoding="utf-8"))
+    usual = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False}
+    if any(config.get(key, value) != value for key, value in usual.items()) or not (folder / WEIGHTS).is_file():
+        return None
+    return _pooling(json.loads((modules[1][1] / "config.json").read_text(encoding="utf-8")))
+
+
+def pool(hidden: Tensor, attention_mask: Tensor, pooling: str) -> Tensor:
+    """Vectors (batch, hidden) in fp32: the first token's hidden state (`cls`), or the mean over a text's tokens."""
+    hidden = hidden.float()
+    if pooling == "cls":
+        return hidden[:, 0]
+    weights = attention_mask.unsqueeze(-1).float()
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-9)
+
+
+def _pooling(config: dict) -> str | None:
+    if not config.get("include_prompt", True):
+        return None
+    if "pooling_mode" in config:
+        return config["pooling_mode"] if config["pooling_mode"] in {"mean", "cls"} else None
+    chosen = [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
+    named = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+    return named.get(chosen[0]) if len(chosen) == 1 else None

@@ -1,0 +1,10 @@
+"""Turn the passages of one shard into token ids."""
+
+from backfire.logs import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from backfire.encoding import tokenize_passages
+
+    tokenize_passages(
+        model=snakemake.input.model, corpus=snakemake.input.corpus, output=snakemake.output[0], **snakemake.params.cfg
+    )
