@@ -13,6 +13,7 @@ sys.path.insert(0, LIBRARY)
 os.environ.update(PYTHONPATH=os.pathsep.join([LIBRARY, *filter(None, [os.environ.get("PYTHONPATH")])]))
 
 from backfire.errors import BackfireError
+from backfire.logs import usable_threads
 from backfire.model import check_base
 from backfire.plan.jobs import count_jobs, planned
 from backfire.provenance import code_digest, plain
@@ -30,8 +31,15 @@ def _study() -> Study:
 
 
 STUDY = _study()
-# A job of a model takes up to this many cores; locally Snakemake gives it at most what --cores allows.
-THREADS = 8
+# Local jobs share the processors that there are, whatever --cores says, so that they do not press on one another.
+LOCAL_CORES = None
+if workflow.local_exec and workflow.is_main_process:
+    LOCAL_CORES = usable_threads(workflow.global_resources["_cores"].value or 1)
+    workflow.register_resource("_cores", LOCAL_CORES)
+# A job of a model takes up to this many cores; locally two run at once, since much of a small one is not parallel.
+THREADS = min(8, max(1, LOCAL_CORES // 2)) if LOCAL_CORES else 8
+# What must run alone.
+ALL_THREADS = LOCAL_CORES or THREADS
 # A local run shares the GPUs of this machine; a cluster gives each job its own.
 LOCAL_GPUS = count_gpus() if workflow.local_exec else None
 if LOCAL_GPUS:

@@ -67,7 +67,7 @@ rule encode_queries:
         "results/{study}/benchmarks/encode_queries/{variant}/seed-{seed}/{collection}-{split}.tsv"
     conda:
         "../../envs/encode.yaml"
-    threads: THREADS // 2
+    threads: THREADS
     resources:
         mem_mb=4000,
         runtime=60,

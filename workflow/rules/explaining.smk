@@ -129,7 +129,7 @@ rule measure_latency:
         "results/{study}/benchmarks/measure_latency/{variant}/seed-{seed}.tsv"
     conda:
         "../../envs/encode.yaml"
-    threads: THREADS
+    threads: ALL_THREADS
     resources:
         mem_mb=4000,
         runtime=30,
