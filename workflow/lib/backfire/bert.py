@@ -37,7 +37,7 @@ class Bert(nn.Module):
 
         Computed in the precision of the layers' weights, the embeddings in that of their own.
         """
-        hidden = self.embeddings(input_ids).to(self.encoder.layer[0].output.dense.weight.dtype)
+        hidden = self.embeddings(input_ids).to(self.encoder.layer[0].output.LayerNorm.weight.dtype)
         mask = None if attention_mask.all() else attention_mask.bool()
         for layer in self.encoder.layer:
             hidden = layer(hidden, mask)
@@ -67,13 +67,21 @@ class _Layer(nn.Module):
         self.attention = nn.Module()
         self.attention.self = _SelfAttention(config)
         self.attention.output = _Output(size, config)
-        self.intermediate = nn.Module()
-        self.intermediate.dense = nn.Linear(size, inner)
+        self.intermediate = _Intermediate(size, inner)
         self.output = _Output(inner, config)
 
     def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         hidden = self.attention.output(self.attention.self(hidden, mask), hidden)
-        return self.output(nn.functional.gelu(self.intermediate.dense(hidden)), hidden)
+        return self.output(self.intermediate(hidden), hidden)
+
+
+class _Intermediate(nn.Module):
+    def __init__(self, size: int, inner: int):
+        super().__init__()
+        self.dense = nn.Linear(size, inner)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return nn.functional.gelu(self.dense(hidden))
 
 
 class _SelfAttention(nn.Module):
@@ -103,14 +111,11 @@ class _SelfAttention(nn.Module):
     def _by_products(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         """Attention as two matrix products, which on a CPU is faster than the fused kernel, forward and backward."""
         batch, heads, length, width = query.shape
+        query = query / math.sqrt(width)
         query, key, value = (part.reshape(batch * heads, length, width) for part in (query, key, value))
-        scale = 1 / math.sqrt(width)
-        if mask is None:
-            scores = torch.bmm(query, key.transpose(1, 2)) * scale
-        else:
-            bias = torch.zeros(batch, 1, 1, length, dtype=query.dtype).masked_fill_(~mask[:, None, None], -1e4)
-            bias = bias.expand(batch, heads, length, length).reshape(batch * heads, length, length)
-            scores = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=scale)
+        scores = torch.bmm(query, key.transpose(1, 2))
+        if mask is not None:
+            scores.view(batch, heads, length, length).masked_fill_(~mask[:, None, None], -1e4)
         mixed = torch.bmm(self.dropout(torch.softmax(scores, dim=-1)), value)
         return mixed.view(batch, heads, length, width)
 
@@ -139,6 +144,38 @@ def load_bert(folder: Path) -> Bert:
     wanted = model.state_dict()
     model.load_state_dict({name: weights[name].float() for name in wanted}, assign=True)
     return model
+
+
+def pack(model: Bert) -> None:
+    """Lay out the weights of every linear layer as the CPU's matrix kernels read them; for inference only.
+
+    Otherwise they are laid out again in every call. The operators are those that torch's compiler puts in for frozen
+    weights; a build without them keeps its layers. The bits do not depend on the batch, packed or not.
+    """
+    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
+        return
+    for layer in model.encoder.layer:
+        layer.intermediate = _Packed(layer.intermediate.dense, "gelu")
+        for parent in (layer.output, layer.attention.output):
+            parent.dense = _Packed(parent.dense)
+        for name in ("query", "key", "value"):
+            setattr(layer.attention.self, name, _Packed(getattr(layer.attention.self, name)))
+
+
+class _Packed(nn.Module):
+    """A linear layer, and an activation, with weights laid out for batches of about `ROWS` tokens."""
+
+    ROWS = 2048
+
+    def __init__(self, linear: nn.Linear, activation: str = "none"):
+        super().__init__()
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), self.ROWS)
+        self.bias = linear.bias.detach()
+        self.activation = activation
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        # "none" as the algorithm of gelu is the exact one, by the error function.
+        return torch.ops.mkldnn._linear_pointwise(hidden, self.weight, self.bias, self.activation, [], "none")
 
 
 def plain_pooling(folder: Path) -> str | None:

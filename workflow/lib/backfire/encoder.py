@@ -89,7 +89,7 @@ def load_encoder(
         return load_static(folder, precision)
     device = device or pick_device()
     dtype = pick_dtype(precision, device)
-    from backfire.bert import load_bert, plain_pooling, pool
+    from backfire.bert import load_bert, pack, plain_pooling, pool
 
     pooling = plain_pooling(folder)
     if pooling is None:
@@ -98,6 +98,8 @@ def load_encoder(
     _adapt(model, adapter)
     model.encoder.to(dtype)
     model.to(device)
+    if device.type == "cpu" and adapter is None:
+        pack(model)
     return Encoder(load_tokenizer(folder), lambda ids, mask: pool(model(ids, mask), mask, pooling), device)
 
 
