@@ -1,5 +1,6 @@
 """The code fingerprint: logic changes it, however far away; nothing else does."""
 
+import json
 import os
 import subprocess
 import sys
@@ -25,10 +26,10 @@ def tree(tmp_path):
     return tmp_path
 
 
-def digest(tree):
+def digest(tree, *memory):
     """The fingerprint as a fresh process computes it."""
-    code = "import sys; from backfire.provenance import code_digest; print(code_digest(sys.argv[1], sys.argv[2]))"
-    command = [sys.executable, "-c", code, str(tree / "script.py"), str(tree / "lib")]
+    code = "import sys; from backfire.provenance import code_digest; print(code_digest(*sys.argv[1:]))"
+    command = [sys.executable, "-c", code, str(tree / "script.py"), str(tree / "lib"), *map(str, memory)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -65,6 +66,27 @@ def test_a_touch_does_not(tree):
     for path in tree.rglob("*.py"):
         os.utime(path, (1, 1))
     assert digest(tree) == before
+
+
+def test_what_is_remembered_is_the_same_and_an_edit_is_noticed(tree):
+    memory = tree / "memory.json"
+    before = digest(tree)
+    assert digest(tree, memory) == before
+    written = memory.read_bytes()
+    assert digest(tree, memory) == before
+    assert memory.read_bytes() == written
+    replace(tree / "lib/backfire/sub/b.py", "x + 1", "x + 2")
+    assert digest(tree, memory) == digest(tree) != before
+
+
+def test_what_is_remembered_is_used_and_a_damaged_memory_is_not(tree):
+    memory = tree / "memory.json"
+    before = digest(tree, memory)
+    known = json.loads(memory.read_text())
+    memory.write_text(json.dumps({key: ["other", names] for key, (_, names) in known.items()}))
+    assert digest(tree, memory) != before
+    memory.write_text(memory.read_text()[:-9])
+    assert digest(tree, memory) == before
 
 
 def test_string_and_bytes_and_number_types_are_told_apart(tree):

@@ -10,9 +10,9 @@ import yaml
 
 # Lowest first. A module may import those before it, and those of its own group.
 LAYERS = [
-    ["errors", "keyed", "logs", "provenance", "resources"],
+    ["errors", "keyed", "logs", "resources"],
     ["formats"],
-    ["settings", "study", "texts", "sampling"],
+    ["provenance", "settings", "study", "texts", "sampling"],
     ["model", "tokens", "bert", "static", "encoder", "datasets"],
     ["measures", "index", "search", "encoding"],
     ["negatives", "training"],

@@ -4,12 +4,17 @@ import ast
 import hashlib
 import json
 import platform
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from backfire.formats.atomic import write_json
+
 PACKAGE = "backfire"
+# Another way to take digests is another digest.
+_SELF = Path(__file__).read_bytes()
 # Positions and spellings that do not change what code does, or differ between Python minors.
 _IGNORED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
 
@@ -46,35 +51,67 @@ def installed_versions(packages: list[str]) -> dict[str, str]:
     return versions
 
 
-def code_digest(script: str | Path, library: str | Path) -> str:
+def code_digest(script: str | Path, library: str | Path, memory: str | Path | None = None) -> str:
     """Fingerprint of a script and of every library module that it imports, directly or through others.
 
     `library` is the folder that holds the package. Taken over the syntax trees without positions, comments and
     docstrings, so a comment or a touch keeps it and a change of logic any number of imports away changes it.
-    Imports inside functions count; modules from outside the package do not.
+    Imports inside functions count; modules from outside the package do not. `memory` names a file that remembers
+    what was found in files of the same bytes, which spares parsing them for every dry run; it may be deleted.
     """
     script, library = Path(script).resolve(), Path(library).resolve()
-    seen: set[Path] = set()
+    known = _Memory.of(memory)
+    seen: dict[Path, str] = {}
     pending = [script]
     while pending:
         path = pending.pop()
         if path not in seen:
-            seen.add(path)
-            pending.extend(_imports(path, library))
-    modules = {
-        "script" if path == script else path.relative_to(library).as_posix(): _tree_digest(path) for path in seen
-    }
-    return value_digest(modules)
+            seen[path], imported = known.facts(path)
+            pending.extend(_package_files(imported, library))
+    known.save()
+    return value_digest(
+        {"script" if path == script else path.relative_to(library).as_posix(): digest for path, digest in seen.items()}
+    )
 
 
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+class _Memory:
+    """For files of Python, the digest of their tree and the names they import, kept by the digest of their bytes."""
 
+    def __init__(self, path: Path | None):
+        self._path, self._new = path, False
+        self._found: dict[str, list] = {}
+        if path is not None:
+            # Whatever is wrong with the file, parsing again is right.
+            with suppress(OSError, ValueError):
+                self._found = json.loads(path.read_text(encoding="utf-8"))
+        self._read = cache(self._read_file)
 
-@cache
-def _tree_digest(path: Path) -> str:
-    return hashlib.sha256(repr(_canonical(_tree(path))).encode()).hexdigest()
+    @classmethod
+    @cache
+    def of(cls, path: str | Path | None) -> "_Memory":
+        """The memory in a file, read once; without a file, one of this process."""
+        return cls(None if path is None else Path(path))
+
+    def facts(self, path: Path) -> tuple[str, list[str]]:
+        """Digest of the tree of the file at `path`, and the names of what it imports."""
+        return self._read(path)
+
+    def save(self) -> None:
+        """Write what was found since the last time; a folder that cannot be written to does no harm."""
+        if self._new and self._path is not None:
+            with suppress(OSError):
+                write_json(self._path, self._found)
+            self._new = False
+
+    def _read_file(self, path: Path) -> tuple[str, list[str]]:
+        text = path.read_bytes()
+        key = hashlib.sha256(_SELF + text).hexdigest()
+        if key not in self._found:
+            tree = ast.parse(text, filename=str(path))
+            digest = hashlib.sha256(repr(_canonical(tree)).encode()).hexdigest()
+            self._found[key], self._new = [digest, _imported_names(tree, path)], True
+        digest, names = self._found[key]
+        return digest, names
 
 
 def _canonical(node: Any) -> Any:
@@ -103,11 +140,10 @@ def _has_docstring(node: ast.AST) -> bool:
     )
 
 
-@cache
-def _imports(path: Path, library: Path) -> tuple[Path, ...]:
-    """Files of the package that the module at `path` imports."""
+def _imported_names(tree: ast.Module, path: Path) -> list[str]:
+    """What a module imports from the package: modules, or names in them."""
     names: set[str] = set()
-    for node in ast.walk(_tree(path)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -115,13 +151,11 @@ def _imports(path: Path, library: Path) -> tuple[Path, ...]:
                 raise ValueError(f"{path}: relative import; the package uses absolute imports only")
             names.add(node.module or "")
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    found = []
-    for name in sorted(names):
-        parts = name.split(".")
-        if parts[0] != PACKAGE:
-            continue
-        module = library.joinpath(*parts)
-        for candidate in (module.with_suffix(".py"), module / "__init__.py"):
-            if candidate.is_file():
-                found.append(candidate)
-    return tuple(found)
+    return sorted(name for name in names if name.split(".")[0] == PACKAGE)
+
+
+def _package_files(names: list[str], library: Path) -> list[Path]:
+    """Files of the modules and packages among `names`."""
+    modules = [library.joinpath(*name.split(".")) for name in names]
+    candidates = [path for module in modules for path in (module.with_suffix(".py"), module / "__init__.py")]
+    return [path for path in candidates if path.is_file()]
