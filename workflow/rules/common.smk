@@ -84,7 +84,8 @@ def per_shard(patterns, collection=STUDY.train_on):
 
 def part_of(patterns):
     """An input function that gives the files of the shards that the part in the wildcards searches."""
-    return lambda w: expand([per_shard(patterns)[shard - 1] for shard in STUDY.part_shards(int(w.part))], **w)
+    files = per_shard(patterns)
+    return lambda w: expand([files[shard - 1] for shard in STUDY.part_shards(int(w.part))], **w)
 
 
 def shards_of(patterns):
