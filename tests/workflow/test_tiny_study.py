@@ -1,6 +1,7 @@
 """The tiny study from raw text to report: what it leaves, that it repeats, and that shards do not show."""
 
 import json
+import re
 
 import pyarrow.parquet as pq
 import pytest
@@ -44,6 +45,30 @@ def test_everything_that_people_read_is_there(tiny):
     assert all(variant in page for variant in RUNS)
     assert "What the protocol is worth" in page and "Published against this run" not in page
     assert "http://" not in page.replace("http://www.w3.org", "") or 'src="http' not in page
+
+
+def test_no_job_loads_what_it_does_not_use(tiny):
+    """Start-up is most of a small job, so what each rule may load is written down here."""
+    allowed = {
+        "encode_corpus": {"torch"},
+        "encode_corpus_of_choice": {"torch"},
+        "encode_queries": {"torch"},
+        "encode_queries_of_choice": {"torch"},
+        "measure_latency": {"torch"},
+        "train_variant": {"torch"},
+        "compare_variants": {"scipy", "statsmodels", "pandas"},
+        "compare_protocols": {"scipy"},
+        "project_embeddings": {"umap", "numba", "scipy", "sklearn", "pandas"},
+        **{f"plot_{name}": {"matplotlib", "pandas"} for name in ("cost", "dynamics", "effects", "projection")},
+    }
+    logs = tiny.directory / RESULTS / "logs"
+    found = {}
+    for log in logs.rglob("*.log"):
+        rule = log.relative_to(logs).parts[0].removesuffix(".log")
+        (loaded,) = re.findall(r"large packages loaded: (.*)", log.read_text())
+        found.setdefault(rule, set()).update(set(loaded.split(", ")) - {"none"})
+    assert {"encode_corpus", "train_variant", "rank", "measure_run"} <= found.keys()
+    assert {rule: loaded - allowed.get(rule, set()) for rule, loaded in found.items()} == dict.fromkeys(found, set())
 
 
 def test_every_variant_measures_every_query_once(tiny):

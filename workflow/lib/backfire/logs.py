@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 PROGRESS_SECONDS = 5.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
+# Packages that take a good part of a second to import: a job's log tells which it loaded.
+LARGE = "matplotlib numba pandas peft scipy sentence_transformers sklearn statsmodels torch transformers umap".split()
+
 _USAGE = "peak resident memory {:.1f} MiB, wall time {:.2f} s, processor time {:.2f} s"
 _NUMBER = r"(\d+\.\d+)"
 _USAGE_LINE = re.compile(
@@ -77,6 +80,7 @@ def job(log: str, threads: int = 1) -> Iterator[None]:
         print(f"\nError: {type(error).__name__}: {error}\nHint: the traceback is in {log}\n", file=sys.stderr)
         sys.exit(1)
     finally:
+        logger.info("large packages loaded: %s", ", ".join(name for name in LARGE if name in sys.modules) or "none")
         logger.info(_USAGE.format(peak_resident(), time.perf_counter() - start, time.process_time()))
         root.removeHandler(handler)
         handler.close()
