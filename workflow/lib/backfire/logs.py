@@ -20,7 +20,8 @@ PROGRESS_SECONDS = 5.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 # Packages that take a good part of a second to import: a job's log tells which it loaded.
-LARGE = "matplotlib numba pandas peft scipy sentence_transformers sklearn statsmodels torch transformers umap".split()
+LARGE = ["matplotlib", "numba", "pandas", "peft", "scipy", "sentence_transformers", "sklearn", "statsmodels"]
+LARGE += ["torch", "transformers", "umap"]
 
 _USAGE = "peak resident memory {:.1f} MiB, wall time {:.2f} s, processor time {:.2f} s"
 _NUMBER = r"(\d+\.\d+)"
