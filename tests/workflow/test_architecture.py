@@ -13,7 +13,7 @@ LAYERS = [
     ["errors", "keyed", "logs", "resources"],
     ["formats"],
     ["provenance", "settings", "study", "texts", "sampling"],
-    ["model", "tokens", "bert", "static", "encoder", "datasets"],
+    ["model", "tokens", "bert", "lora", "static", "encoder", "datasets"],
     ["measures", "index", "search", "encoding"],
     ["negatives", "training"],
     ["verdict", "significance", "comparison", "protocol"],

@@ -3,6 +3,8 @@
 import json
 import math
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,12 +15,12 @@ from backfire.encoder import load_encoder
 from backfire.encoding import encode
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows
-from backfire.training.loss import CosineTripletLoss
-from backfire.training.run import load_start, train_variant
+from backfire.training.run import train_variant
+from backfire.training.trainable import load_start
 
 SETTINGS = {
     "method": "full",
-    "loss": {"name": "triplet", "margin": 0.2},
+    "loss": {"name": "triplet", "margin": 0.5},
     "learning_rate": 2.0e-5,
     "epochs": 1,
     "batch_size": 4,
@@ -99,22 +101,6 @@ def vectors(folder, texts=("Return a random choice.", "Compute the median of dat
     return encode(load_encoder(folder, "fp32"), list(texts), "document", 32, 512)
 
 
-def test_the_loss_is_the_formula_and_counts_active_triplets():
-    loss = CosineTripletLoss.__new__(CosineTripletLoss)
-    torch.nn.Module.__init__(loss)
-    from sentence_transformers.sentence_transformer.losses import TripletDistanceMetric
-
-    loss.distance_metric, loss.triplet_margin = TripletDistanceMetric.COSINE, 0.2
-    generator = torch.Generator().manual_seed(0)
-    query, positive, negative = (torch.randn(50, 8, generator=generator) for _ in range(3))
-    cosine = torch.nn.functional.cosine_similarity
-    expected = (cosine(query, negative) - cosine(query, positive) + 0.2).clamp(min=0)
-    assert loss.compute_loss_from_embeddings([query, positive, negative], None).item() == pytest.approx(
-        expected.mean().item(), abs=1e-6
-    )
-    assert loss.active == pytest.approx((expected > 0).float().mean().item())
-
-
 def test_full_training_records_every_step_and_moves_the_model(train, base_model):
     folder, rows, cost = train("full")
     assert [row["step"] for row in rows] == [0, 1, 2, 3]
@@ -166,6 +152,46 @@ def test_training_starts_from_another_variant(train):
     first, rows, _ = train("first", learning_rate=1e-4)
     _, continued, _ = train("second", start=first, learning_rate=1e-6)
     assert continued[0]["dev_RR@10"] == rows[-1]["dev_RR@10"]
+
+
+def test_the_model_is_measured_as_it_will_be_encoded(train, base_model):
+    """Also one with adapters, which are merged for it; the last row is what the saved model gives."""
+    folder, rows, _ = train("lora", method="lora", lora=LORA, learning_rate=1e-2)
+    _, again, _ = train("again", start=folder)
+    assert rows[0]["dev_RR@10"] != rows[-1]["dev_RR@10"]
+    assert again[0]["dev_RR@10"] == rows[-1]["dev_RR@10"]
+
+
+def test_another_layout_is_trained_by_sentence_transformers(train, base_model, tmp_path):
+    """The same weights behind a pooling that plain BERT does not have, then as a plain BERT: the same first steps."""
+    other = tmp_path / "other-layout"
+    shutil.copytree(base_model, other)
+    config = json.loads((other / "1_Pooling" / "config.json").read_text())
+    (other / "1_Pooling" / "config.json").write_text(json.dumps(config | {"include_prompt": False}))
+    ours = train("plain", precision="fp32")
+    theirs = train("other", start=other, precision="fp32")
+    for one, two in zip(ours[1][1:], theirs[1][1:], strict=True):
+        for name in ("loss", "grad_norm", "active_triplets", "learning_rate"):
+            assert one[name] == pytest.approx(two[name], rel=2e-2), name
+    assert theirs[1][-1]["weight_drift"] > 0
+    np.testing.assert_allclose(vectors(theirs[0]), vectors(ours[0]), atol=2e-3)
+    with_adapters = train("other-lora", start=other, method="lora", lora=LORA, learning_rate=1e-2)[0]
+    beside = encode(load_encoder(other, "fp32", adapter=with_adapters / "adapter"), ["a b c"], "query", 32, 512)
+    np.testing.assert_allclose(beside, vectors(with_adapters, ["a b c"]), atol=1e-5)
+
+
+def test_what_backfire_noted_about_the_start_is_not_copied(train):
+    first, _, _ = train("first", method="lora", lora=LORA)
+    second, _, _ = train("second", start=first)
+    assert {path.name for path in second.iterdir()} == {path.name for path in first.iterdir()} - {"adapter"}
+    assert json.loads((second / "training.json").read_text())["start"] == str(first)
+
+
+def test_training_a_plain_bert_loads_no_library_of_models():
+    code = "import sys; import backfire.training.run; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "torch" in loaded
+    assert not {"transformers", "sentence_transformers", "peft", "datasets", "accelerate"} & set(loaded)
 
 
 def test_a_target_that_fits_no_layer_names_the_layers(train, tmp_path):

@@ -160,39 +160,26 @@ def _steps(model: str, variants: dict[str, dict[str, Any]]) -> dict[str, float]:
 
 def _step(model: str, settings: dict[str, Any]) -> float:
     """Median seconds of a step on a full batch of passages of `max_length` tokens, the first left out if others fit."""
-    import torch
+    from backfire.training.steps import Stepper
+    from backfire.training.trainable import load_start
 
-    from backfire.training.loss import CosineTripletLoss
-    from backfire.training.run import load_start, wants_bf16
-
-    device = pick_device()
-    network = load_start(model, settings, model, 0, device)
-    network.max_seq_length = settings["max_length"]
-    network.train()
-    loss = CosineTripletLoss(network, 0.2, wants_bf16(settings["precision"], device))
-    weights = [weight for weight in network.parameters() if weight.requires_grad]
-    optimiser = torch.optim.AdamW(weights, lr=1e-5, fused=True)
-    rows = range(settings["batch_size"])
-    columns = [
-        [words(count, column * len(rows) + row) for row in rows]
-        for column, count in enumerate((QUERY_TOKENS, settings["max_length"], settings["max_length"]))
+    network = load_start(model, settings, model, 0, pick_device())
+    rows, length = settings["batch_size"], settings["max_length"]
+    # A margin that nothing satisfies, so that every triplet has a gradient; the other values cost nothing.
+    free = {"loss": {"margin": 2.0}, "learning_rate": 1e-5, "warmup_ratio": 0.0, "weight_decay": 0.0}
+    stepper = Stepper(network, settings | free | {"max_grad_norm": 1.0}, 1000, 0)
+    texts = [
+        words(count, column * rows + row)
+        for column, count in enumerate((QUERY_TOKENS, length, length))
+        for row in range(rows)
     ]
+    tokens, triplets = network.tokenizer.tokenize(texts, "document", length), np.arange(3 * rows).reshape(3, rows).T
     times: list[float] = []
     while sum(times) < BUDGET:
         begun = time.perf_counter()
-        features = [network.preprocess(column) for column in columns]
-        loss([_moved(column, device) for column in features], None).backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimiser.step()
-        optimiser.zero_grad()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        stepper.step(tokens, triplets)
         times.append(time.perf_counter() - begun)
     return statistics.median(times[1:] or times)
-
-
-def _moved(features: dict[str, Any], device: Any) -> dict[str, Any]:
-    return {key: value.to(device) if hasattr(value, "to") else value for key, value in features.items()}
 
 
 def _write_rate(folder: Path) -> float:

@@ -5,39 +5,42 @@ from dataclasses import dataclass
 import numpy as np
 
 from backfire.encoder import Encoder
-from backfire.encoding import encode
+from backfire.encoding import encode_tokens
 from backfire.formats.tables import read_rows
 from backfire.keyed import keyed_sample
 from backfire.measures import mean_measures
 from backfire.texts import doc_ids, texts_by_id
+from backfire.tokens import ModelTokenizer, Tokens
 
 
 @dataclass(frozen=True)
 class DevelopmentSet:
-    """Texts of the queries and pool passages by id, and the judgments (query_id, doc_id, relevance) between them.
+    """Ids and tokens of the queries and pool passages, and the judgments (query_id, doc_id, relevance) between them.
 
     Its measures are over the pool, so they are higher than over the whole corpus: a curve to compare steps and
     variants by, not a result.
     """
 
-    queries: dict[str, str]
-    passages: dict[str, str]
+    query_ids: list[str]
+    queries: Tokens
+    passage_ids: list[str]
+    passages: Tokens
     qrels: list[tuple[str, str, int]]
 
-    def measure(self, encoder: Encoder, measures: list[str], max_length: int, batch_tokens: int) -> dict[str, float]:
+    def measure(self, encoder: Encoder, measures: list[str]) -> dict[str, float]:
         """Mean of each measure, {name: value}, for the encoder as it is now."""
-        names = list(self.passages)
-        queries = encode(encoder, list(self.queries.values()), "query", max_length, batch_tokens)
-        passages = encode(encoder, list(self.passages.values()), "document", max_length, batch_tokens)
+        queries, passages = encode_tokens(encoder, self.queries), encode_tokens(encoder, self.passages)
         run = {}
-        for query_id, scores in zip(self.queries, queries @ passages.T, strict=True):
+        for query_id, scores in zip(self.query_ids, queries @ passages.T, strict=True):
             # Score descending, then doc id ascending, as in every run.
-            order = np.lexsort((names, -scores))
-            run[query_id] = [(names[row], float(scores[row])) for row in order]
+            order = np.lexsort((self.passage_ids, -scores))
+            run[query_id] = [(self.passage_ids[row], float(scores[row])) for row in order]
         return mean_measures(measures, self.qrels, run)
 
 
-def development_set(queries: str, qrels: str, corpus: list[str], size: int, pool: int) -> DevelopmentSet:
+def development_set(
+    queries: str, qrels: str, corpus: list[str], size: int, pool: int, tokenizer: ModelTokenizer, max_length: int
+) -> DevelopmentSet:
     """Choose `size` queries and `pool` passages by a hash of their ids; relevant passages of the queries come first.
 
     The pool is larger than asked for when the queries have more relevant passages than that.
@@ -51,8 +54,11 @@ def development_set(queries: str, qrels: str, corpus: list[str], size: int, pool
     ids = sorted(relevant | set(others[: max(0, pool - len(relevant))]))
     texts = texts_by_id(corpus, "corpus", ids)
     query_texts = texts_by_id([queries], "queries", chosen)
+    query_ids = sorted(chosen)
     return DevelopmentSet(
-        queries={query_id: query_texts[query_id] for query_id in sorted(chosen)},
-        passages={doc_id: texts[doc_id] for doc_id in ids},
+        query_ids=query_ids,
+        queries=tokenizer.tokenize([query_texts[query_id] for query_id in query_ids], "query", max_length),
+        passage_ids=ids,
+        passages=tokenizer.tokenize([texts[doc_id] for doc_id in ids], "document", max_length),
         qrels=[row for row in kept if row[1] in texts],
     )

@@ -1,0 +1,174 @@
+"""A step against sentence-transformers' trainer: the same losses, norms, rates and weights on the same batches."""
+
+import numpy as np
+import pytest
+import torch
+
+from backfire.training import steps as training_steps
+from backfire.training.loss import violations
+from backfire.training.steps import Stepper
+from backfire.training.trainable import load_start
+
+CPU = torch.device("cpu")
+SETTINGS = {
+    "method": "full",
+    "loss": {"name": "triplet", "margin": 0.5},
+    "learning_rate": 2.0e-5,
+    "epochs": 1,
+    "batch_size": 6,
+    "warmup_ratio": 0.3,
+    "weight_decay": 0.1,
+    "max_grad_norm": 1.0,
+    "max_length": 32,
+    "dropout": 0.0,
+    "precision": "fp32",
+}
+LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["query", "value"]}
+
+
+@pytest.fixture(scope="module")
+def columns():
+    """Three columns of 24 texts of different lengths: a query, a passage that answers it, one that does not."""
+    from backfire.plan.probe import words
+
+    return [[words(3 + (row * step) % 29, 31 * row + step) for row in range(24)] for step in (5, 11, 17)]
+
+
+def our_steps(base_model, columns, settings, steps=4, batch=6):
+    """What the steps were, and the model after them."""
+    model = load_start(str(base_model), settings, "base", 0, CPU)
+    tokens = model.tokenizer.tokenize([text for column in columns for text in column], "document", 32)
+    rows = np.arange(3 * len(columns[0])).reshape(3, -1).T
+    stepper = Stepper(model, settings, steps, 0)
+    return [stepper.step(tokens, rows[batch * step : batch * (step + 1)]) for step in range(steps)], model
+
+
+def their_steps(base_model, columns, settings, folder, prepare=lambda model: None):
+    """Logs of sentence-transformers' trainer, and its model; the batches are taken in order."""
+    from datasets import Dataset
+    from sentence_transformers import (
+        SentenceTransformer,
+        SentenceTransformerTrainer,
+        SentenceTransformerTrainingArguments,
+    )
+    from sentence_transformers.sentence_transformer.losses import TripletDistanceMetric, TripletLoss
+    from torch.utils.data import BatchSampler, SequentialSampler
+
+    model = SentenceTransformer(str(base_model), device="cpu", model_kwargs={"attn_implementation": "eager"})
+    model.max_seq_length = settings["max_length"]
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    prepare(model)
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=settings["batch_size"],
+        num_train_epochs=1,
+        learning_rate=settings["learning_rate"],
+        lr_scheduler_type="linear",
+        warmup_steps=round(settings["warmup_ratio"] * 4),
+        weight_decay=settings["weight_decay"],
+        max_grad_norm=settings["max_grad_norm"],
+        batch_sampler=lambda data, batch_size, drop_last, **_: BatchSampler(
+            SequentialSampler(data), batch_size, drop_last
+        ),
+        use_cpu=True,
+        logging_steps=1,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+    trainer = SentenceTransformerTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_dict(dict(zip(("anchor", "positive", "negative"), columns, strict=True))),
+        loss=TripletLoss(model, TripletDistanceMetric.COSINE, settings["loss"]["margin"]),
+    )
+    trainer.train()
+    return [row for row in trainer.state.log_history if "grad_norm" in row], model
+
+
+def assert_same(ours, theirs):
+    assert len(ours) == len(theirs) == 4
+    for step, row in zip(ours, theirs, strict=True):
+        assert step.loss == pytest.approx(float(row["loss"]), abs=1e-4)
+        assert step.grad_norm == pytest.approx(float(row["grad_norm"]), rel=1e-3)
+        assert step.learning_rate == pytest.approx(float(row["learning_rate"]), rel=1e-6)
+
+
+def test_full_training_is_that_of_the_library(base_model, columns, tmp_path):
+    ours, model = our_steps(base_model, columns, SETTINGS)
+    theirs, peer = their_steps(base_model, columns, SETTINGS, tmp_path)
+    assert_same(ours, theirs)
+    assert ours[0].loss != pytest.approx(ours[3].loss, abs=1e-3)
+    expected, start = peer[0].model.state_dict(), load_start(str(base_model), SETTINGS, "base", 0, CPU).network
+    for name, weight in start.state_dict().items():
+        # Attention does not depend on the bias of the keys: its gradient is rounding alone.
+        if not name.endswith("key.bias"):
+            moved = (expected[name] - weight).norm()
+            assert (model.network.state_dict()[name] - expected[name]).norm() < 0.05 * moved, name
+
+
+def test_lora_training_is_that_of_the_library_around_peft(base_model, columns, tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    settings = SETTINGS | {"method": "lora", "lora": LORA, "learning_rate": 1e-3}
+    start = dict(load_start(str(base_model), settings, "base", 0, CPU).network.named_parameters())
+
+    def prepare(model):
+        config = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=LORA["target_modules"])
+        model[0].model = get_peft_model(model[0].model, config)
+        with torch.no_grad():
+            for name, weight in model[0].model.named_parameters():
+                if "lora_" in name:
+                    weight.copy_(start[name.removeprefix("base_model.model.").replace(".default", "")])
+
+    ours, _ = our_steps(base_model, columns, settings)
+    theirs, _ = their_steps(base_model, columns, settings, tmp_path, prepare)
+    assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize(("precision", "close"), [("fp32", 1e-3), ("auto", 3e-2)])
+def test_looking_first_leaves_out_only_terms_that_are_zero(base_model, columns, precision, close, monkeypatch):
+    settings = SETTINGS | {"loss": {"margin": 0.05}, "precision": precision, "warmup_ratio": 0.0}
+    looked, _ = our_steps(base_model, columns, settings)
+    monkeypatch.setattr(training_steps, "LOOK_FIRST", 0.0)
+    whole, _ = our_steps(base_model, columns, settings)
+    assert any(0 < step.active < 0.6 for step in looked)
+    for one, other in zip(looked, whole, strict=True):
+        assert one.active == other.active
+        assert one.loss == pytest.approx(other.loss, abs=1e-3)
+        assert one.grad_norm == pytest.approx(other.grad_norm, rel=close)
+
+
+def test_a_batch_without_violations_still_takes_a_step(base_model, columns):
+    settings = SETTINGS | {"loss": {"margin": 1e-6}, "warmup_ratio": 0.0, "learning_rate": 1e-3}
+    same = [columns[0], columns[0], columns[2]]
+    ours, model = our_steps(base_model, same, settings, steps=1)
+    assert (ours[0].loss, ours[0].active, ours[0].grad_norm) == (0.0, 0.0, 0.0)
+    # Weight decay alone: what has none stays where it was.
+    start = load_start(str(base_model), settings, "base", 0, CPU).network.state_dict()
+    for name, weight in model.network.state_dict().items():
+        kept = 1.0 if name.endswith("bias") or "LayerNorm" in name else 1 - 1e-3 * 0.1
+        torch.testing.assert_close(weight, kept * start[name], atol=1e-8, rtol=1e-6)
+
+
+def test_the_loss_is_the_formula():
+    generator = torch.Generator().manual_seed(0)
+    query, positive, negative = (torch.randn(50, 8, generator=generator) for _ in range(3))
+
+    def cosine(one, other):
+        return (one * other).sum(1) / (one.norm(dim=1) * other.norm(dim=1))
+
+    expected = cosine(query, negative) - cosine(query, positive) + 0.2
+    torch.testing.assert_close(violations(query, positive, negative, 0.2), expected)
+
+
+def test_the_gradients_in_bf16_point_where_those_in_fp32_do(base_model, columns):
+    """Also with a batch in many parts, whose gradients are added up one after another."""
+    settings = SETTINGS | {"loss": {"margin": 2.0}, "warmup_ratio": 0.0}
+    norms = [
+        our_steps(base_model, columns, settings | {"precision": p}, steps=1, batch=24)[0] for p in ("fp32", "auto")
+    ]
+    assert norms[1][0].loss == pytest.approx(norms[0][0].loss, rel=5e-3)
+    assert norms[1][0].grad_norm == pytest.approx(norms[0][0].grad_norm, rel=2e-2)

@@ -1,0 +1,143 @@
+"""LoRA: low-rank adapters around a transformer's linear layers (Hu et al. 2021, arXiv 2106.09685).
+
+Saved in the layout of the library peft, which loads them. That library is not used here, since importing it takes
+seconds in every job; tests hold forward pass, gradients and merged weights equal to its own.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from backfire.errors import BackfireError
+from backfire.formats.atomic import write_json
+from backfire.keyed import key
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+# How peft names the module that it wraps.
+_PREFIX = "base_model.model."
+
+
+class LoraLinear(nn.Module):
+    """A linear layer with an update beside it: W x + alpha / rank * B A dropout(x).
+
+    A is (rank, inputs), drawn as `nn.Linear` draws its weights; B is (outputs, rank) and starts at zero, so that the
+    layer starts as it was.
+    """
+
+    def __init__(self, base_layer: nn.Linear, rank: int, alpha: float, dropout: float):
+        super().__init__()
+        self.base_layer = base_layer
+        device = base_layer.weight.device
+        self.lora_A = nn.Linear(base_layer.in_features, rank, bias=False, device=device)
+        self.lora_B = nn.Linear(rank, base_layer.out_features, bias=False, device=device)
+        self.lora_dropout = nn.Dropout(dropout)
+        self.scaling = alpha / rank
+        nn.init.zeros_(self.lora_B.weight)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Outputs (..., outputs) of inputs (..., inputs)."""
+        return self.base_layer(inputs) + self.lora_B(self.lora_A(self.lora_dropout(inputs))) * self.scaling
+
+    @torch.no_grad()
+    def merged(self) -> nn.Linear:
+        """The layer with the update added to its weights, in place."""
+        self.base_layer.weight += (self.lora_B.weight @ self.lora_A.weight) * self.scaling
+        return self.base_layer
+
+    @torch.no_grad()
+    def delta_norm_squared(self) -> float:
+        """Squared Frobenius norm of the update: the sum of (B'B) * (AA'), without the product B A."""
+        down, up = self.lora_A.weight.double(), self.lora_B.weight.double()
+        return self.scaling**2 * ((up.T @ up) * (down @ down.T)).sum().item()
+
+
+def attach(module: nn.Module, settings: dict, seed: int) -> None:
+    """Freeze the weights of `module` and put trained adapters around the linear layers that `settings` names.
+
+    `settings`: rank, alpha, dropout, target_modules. A layer's A depends on `seed` and the layer's name alone. Raises
+    `BackfireError` when no layer has a target's name.
+    """
+    module.requires_grad_(False)
+    shape = (settings["rank"], settings["alpha"], settings["dropout"])
+    for name, layer in _wrap(module, settings["target_modules"], *shape):
+        generator = torch.Generator().manual_seed(key(seed, "adapter", name) >> 1)
+        drawn = torch.empty_like(layer.lora_A.weight, device="cpu")
+        nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=generator)
+        with torch.no_grad():
+            layer.lora_A.weight.copy_(drawn)
+
+
+def apply_adapter(module: nn.Module, folder: str | Path) -> None:
+    """Put the adapter saved in `folder` beside the weights of `module`, in place, for inference."""
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    tensors = load_file(folder / WEIGHTS)
+    for name, layer in _wrap(module, config["target_modules"], config["r"], config["lora_alpha"], 0.0):
+        with torch.no_grad():
+            layer.lora_A.weight.copy_(tensors[f"{_PREFIX}{name}.lora_A.weight"])
+            layer.lora_B.weight.copy_(tensors[f"{_PREFIX}{name}.lora_B.weight"])
+    module.eval().requires_grad_(False)
+
+
+def save_adapter(module: nn.Module, settings: dict, base_name: str, folder: str | Path) -> None:
+    """Write the adapters of `module` to `folder` as peft does; `base_name` says which model they belong to."""
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {}
+    for name, layer in _adapters(module):
+        tensors[f"{_PREFIX}{name}.lora_A.weight"] = layer.lora_A.weight.detach().cpu().contiguous()
+        tensors[f"{_PREFIX}{name}.lora_B.weight"] = layer.lora_B.weight.detach().cpu().contiguous()
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    config = {
+        "base_model_name_or_path": base_name,
+        "bias": "none",
+        "inference_mode": True,
+        "lora_alpha": settings["alpha"],
+        "lora_dropout": settings["dropout"],
+        "peft_type": "LORA",
+        "r": settings["rank"],
+        "target_modules": sorted(settings["target_modules"]),
+        "task_type": "FEATURE_EXTRACTION",
+    }
+    write_json(folder / CONFIG, config)
+
+
+def merge(module: nn.Module) -> None:
+    """Add every adapter to the weights it belongs to, in place; then `module` has the layers that it had before."""
+    for name, layer in list(_adapters(module)):
+        module.set_submodule(name, layer.merged())
+
+
+def delta_norm_squared(module: nn.Module) -> float:
+    """Squared Frobenius norm of what merging would add to the weights of `module`."""
+    return sum(layer.delta_norm_squared() for _, layer in _adapters(module))
+
+
+def _adapters(module: nn.Module) -> Iterator[tuple[str, LoraLinear]]:
+    return ((name, layer) for name, layer in module.named_modules() if isinstance(layer, LoraLinear))
+
+
+def _wrap(
+    module: nn.Module, targets: list[str], rank: int, alpha: float, dropout: float
+) -> list[tuple[str, LoraLinear]]:
+    """Wrap every linear layer whose name is a target, or ends with one after a dot, as peft chooses them."""
+    linear = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear)}
+    chosen = [name for name in linear if any(f".{name}".endswith(f".{target}") for target in targets)]
+    if not chosen:
+        names = sorted({name.rsplit(".", 1)[-1] for name in linear})
+        raise BackfireError(
+            f"lora.target_modules: {targets} fit no layer of this model.",
+            f"its linear layers are named {', '.join(names)}.",
+        )
+    wrapped = [(name, LoraLinear(linear[name], rank, alpha, dropout)) for name in chosen]
+    for name, layer in wrapped:
+        module.set_submodule(name, layer)
+    return wrapped
