@@ -162,7 +162,7 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
             "embeddings": vectors["embeddings"],
         },
         {"triples": f("published-triples.parquet"), "manifest": f("published-triples.json")},
-        {"source": "pairs-of-the-scripts", "size": 2, "seed": 0, "label": "test"},
+        {"corpus": "msmarco-passage", "source": "pairs-of-the-scripts", "size": 2, "seed": 0, "label": "test"},
     )
     ranks = read_rows(f("hard-triples.parquet"), "triples")["rank"].to_pylist()
     assert all(1 <= rank <= 8 for rank in ranks), "negatives come from the candidates that were mined"

@@ -186,6 +186,7 @@ rule sample_published:
         runtime=120,
     params:
         cfg=lambda w: {
+            "corpus": STUDY.collections[STUDY.train_on].corpus,
             "source": STUDY.triples[w.triples].source,
             "size": STUDY.triples[w.triples].size,
             "seed": int(w.seed),

@@ -7,7 +7,7 @@ with job(snakemake.log[0], snakemake.threads):
 
     sample_published(
         queries=snakemake.input.queries,
-        corpus=list(snakemake.input.corpus),
+        corpus_shards=list(snakemake.input.corpus),
         query_embeddings=snakemake.input.query_embeddings,
         embeddings=list(snakemake.input.embeddings),
         output=snakemake.output.triples,

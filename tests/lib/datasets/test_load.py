@@ -5,6 +5,7 @@ import pytest
 from ir_datasets.formats import TsvDocs
 from ir_datasets.util import LocalDownload
 
+from backfire.datasets.downloads import download_collection
 from backfire.datasets.load import load_corpus, load_pairs, load_split, provenance, reading
 from backfire.datasets.pydocs import PINNED_DIGEST, PINNED_VERSIONS
 from backfire.datasets.sources import is_folder, is_pydocs, needed_parts
@@ -81,6 +82,12 @@ def test_published_triples_belong_to_the_corpus_and_hold_pairs(vaswani):
         load_pairs("beir/scifact", "msmarco-passage/train/triples-small")
     with pytest.raises(BackfireError, match="the corpus '.*vaswani' is a folder.*\nHint: name the ir_datasets id"):
         load_pairs(vaswani, "msmarco-passage/train/triples-small")
+
+
+def test_published_triples_for_a_folder_are_refused_before_anything_is_downloaded(vaswani, tmp_path):
+    needs = needed_parts(vaswani, ["test"], ["msmarco-passage/train/triples-small"])
+    with pytest.raises(BackfireError, match="the corpus '.*vaswani' is a folder.*\nHint: name the ir_datasets id"):
+        download_collection(vaswani, needs, ["default"], str(tmp_path / "download.json"))
 
 
 def test_a_source_that_cannot_be_read_is_named(tmp_path):

@@ -52,10 +52,10 @@ def sample(queries, shards, tmp_path):
 
     def run(source, size, seed=3, count=2):
         files = shards(count)
-        del files["indexes"]
         written = {"output": str(tmp_path / "triples.parquet"), "manifest": str(tmp_path / "triples.json")}
-        inputs = {**files, "queries": queries["queries"], "query_embeddings": queries["embeddings"]}
-        sample_published(source, **inputs, size=size, seed=seed, **written)
+        inputs = {"corpus_shards": files["corpus"], "embeddings": files["embeddings"], "queries": queries["queries"]}
+        inputs |= {"query_embeddings": queries["embeddings"]}
+        sample_published("msmarco-passage", source, **inputs, size=size, seed=seed, **written)
         rows = read_rows(written["output"], "triples").to_pylist()
         return rows, (tmp_path / "triples.parquet").read_bytes(), read_json(written["manifest"])
 
@@ -117,6 +117,11 @@ def test_too_few_are_an_error_with_the_counts(lines, publish, sample):
 def test_an_id_without_document_pairs_is_an_error(sample):
     with pytest.raises(BackfireError, match="has no document pairs"):
         sample("msmarco-passage/dev/small", 5)
+
+
+def test_triples_of_another_corpus_are_an_error(sample):
+    with pytest.raises(BackfireError, match="belongs to the corpus 'tripclick', not to 'msmarco-passage'"):
+        sample("tripclick/train", 5)
 
 
 def test_a_file_that_is_not_there_is_an_error(publish, sample, tmp_path):

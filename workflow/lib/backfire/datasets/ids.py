@@ -6,6 +6,7 @@ import ir_datasets
 from ir_datasets.datasets.base import Dataset
 
 from backfire.datasets import pydocs  # noqa: F401 (makes its ids known)
+from backfire.datasets.sources import is_folder
 from backfire.errors import BackfireError
 
 _WHY = {
@@ -45,11 +46,17 @@ def registered(source: str, *parts: str) -> Dataset:
 
 
 def check_same_corpus(corpus: str, source: str) -> None:
-    """Raise `BackfireError` unless `source` is about the passages of the id `corpus`.
+    """Raise `BackfireError` unless the id `source` is about the passages of the corpus, which is an id too.
 
     An id without passages of its own cannot be told apart here; its judgments are checked passage by passage.
     """
     dataset = registered(source)
+    if is_folder(corpus):
+        # A folder brings its own query sets, so it can only be published triples.
+        raise BackfireError(
+            f"'{source}': published triples name passages by their ids, and the corpus '{corpus}' is a folder.",
+            "name the ir_datasets id of the corpus instead of the folder, or draw negatives with random, bm25 or hard.",
+        )
     if not dataset.has("docs"):
         return
     ours, theirs = ir_datasets.docs_parent_id(corpus), ir_datasets.docs_parent_id(source)

@@ -34,11 +34,6 @@ def load_split(corpus: str, source: str) -> Dataset:
 def load_pairs(corpus: str, source: str) -> Dataset:
     """The dataset with the published triples of the id `source`, which must be about the passages of `corpus`."""
     dataset = registered(source, "docpairs")
-    if is_folder(corpus):
-        raise BackfireError(
-            f"'{source}': published triples name passages by their ids, and the corpus '{corpus}' is a folder.",
-            "name the ir_datasets id of the corpus instead of the folder, or draw negatives with random, bm25 or hard.",
-        )
     check_same_corpus(corpus, source)
     return dataset
 

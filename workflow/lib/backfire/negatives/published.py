@@ -7,11 +7,10 @@ lasts, and never the triples themselves.
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-import ir_datasets
 import numpy as np
 import pyarrow as pa
 
-from backfire.datasets.pairs import published_triples
+from backfire.datasets.load import load_pairs, provenance, records
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
 from backfire.formats.tables import iterate_rows, read_rows
@@ -28,9 +27,10 @@ _ROW = np.dtype([("key", "u8"), ("query", "i4"), ("positive", "i4"), ("negative"
 
 
 def sample_published(
+    corpus: str,
     source: str,
     queries: str,
-    corpus: list[str],
+    corpus_shards: list[str],
     query_embeddings: str,
     embeddings: list[str],
     size: int | None,
@@ -41,21 +41,24 @@ def sample_published(
 ) -> None:
     """Write the `size` published triples with the smallest keys of (seed, triple), and the base's cosines.
 
-    `source` is an `ir_datasets` id. Taken are triples whose query is in the table `queries` and whose passages are in
-    the shards `corpus`, equal ones once; None takes all of those. They are written in the order of their keys.
-    Counts of what was read, kept and dropped, and why, go to `manifest`. Raises `BackfireError` when there are too
-    few.
+    `source` is the `ir_datasets` id of the triples, which must be about the passages of the id `corpus`. Taken are
+    triples whose query is in the table `queries` and whose passages are in `corpus_shards`, equal ones once; None takes
+    all of those. They are written in the order of their keys. Counts of what was read, kept and dropped, and why, go
+    to `manifest`. Raises `BackfireError` when there are too few, or when they are of another corpus or not on this
+    machine.
     """
+    pairs = records(load_pairs(corpus, source), source, "docpairs")
+    triples = ((pair.query_id, pair.doc_id_a, pair.doc_id_b) for pair in pairs)
     query_ids = read_rows(queries, "queries", ["query_id"])["query_id"].combine_chunks()
-    keys = np.sort(np.concatenate(list(_passage_keys(corpus))))
-    chosen, read, dropped = _choose(source, query_ids.to_pylist(), keys, size, seed, label)
+    keys = np.sort(np.concatenate(list(_passage_keys(corpus_shards))))
+    chosen, read, dropped = _choose(triples, query_ids.to_pylist(), keys, size, seed, label)
     asked = size or 1
     if len(chosen) < asked:
         raise BackfireError(
             f"triples: {asked} asked for, but '{source}' gives only {len(chosen)} of the {read} read ({dropped}).",
             "lower size, or check that the triples belong to the collection that is trained on.",
         )
-    names = _names(corpus, keys, np.union1d(chosen["positive"], chosen["negative"]))
+    names = _names(corpus_shards, keys, np.union1d(chosen["positive"], chosen["negative"]))
     del keys
     write_triples(
         output,
@@ -68,18 +71,24 @@ def sample_published(
         embeddings,
     )
     counts = {"read": read, "kept": len(chosen), "dropped": {why: count for why, count in dropped.items() if count}}
-    versions = {"ir_datasets": ir_datasets.__version__}
-    write_json(manifest, {"source": source, "versions": versions, "seed": seed, "size": size, **counts})
+    write_json(manifest, {"source": source, **provenance(corpus, source), "seed": seed, "size": size, **counts})
 
 
 def _choose(
-    source: str, query_ids: Sequence[str], keys: np.ndarray, size: int | None, seed: int, label: str | None
+    triples: Iterator[tuple[str, str, str]],
+    query_ids: Sequence[str],
+    keys: np.ndarray,
+    size: int | None,
+    seed: int,
+    label: str | None,
 ) -> tuple[np.ndarray, int, dict[str, int]]:
-    """The triples with the smallest keys, in their order; how many were read; how many were dropped, by reason."""
+    """The triples with the smallest keys, in their order; how many were read; how many were dropped, by reason.
+
+    `triples` are ids of a query, a relevant and another passage.
+    """
     row_of = {query_id: row for row, query_id in enumerate(query_ids)}
     kept = _Smallest(size)
     read, foreign, cut = 0, 0, 0
-    triples = published_triples(source)
     with progress(label, None, "triple") as bar:
         while block := list(islice(triples, READ)):
             read += len(block)
@@ -137,12 +146,12 @@ class _Smallest:
         return rows
 
 
-def _passage_keys(corpus: list[str]) -> Iterator[np.ndarray]:
+def _passage_keys(corpus_shards: list[str]) -> Iterator[np.ndarray]:
     """64-bit keys of the ids of all passages, a batch at a time.
 
     Two of 10 million ids share one with a probability of 3e-6; they would count as the same passage.
     """
-    for path in corpus:
+    for path in corpus_shards:
         for batch in iterate_rows(path, "corpus"):
             yield _keys(batch["doc_id"].to_pylist())
 
@@ -158,12 +167,12 @@ def _places(keys: np.ndarray, ids: Sequence[str]) -> np.ndarray:
     return np.where(keys[places] == found, places, -1)
 
 
-def _names(corpus: list[str], keys: np.ndarray, places: np.ndarray):
+def _names(corpus_shards: list[str], keys: np.ndarray, places: np.ndarray):
     """A function from places among the sorted keys, of those in `places`, to the passages' ids."""
     wanted = np.zeros(len(keys), bool)
     wanted[places] = True
     at, ids = [], []
-    for path in corpus:
+    for path in corpus_shards:
         for batch in iterate_rows(path, "corpus"):
             found = np.searchsorted(keys, _keys(batch["doc_id"].to_pylist()))
             rows = np.flatnonzero(wanted[found])
