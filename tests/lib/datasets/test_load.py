@@ -5,7 +5,7 @@ import pytest
 from ir_datasets.formats import TsvDocs
 from ir_datasets.util import LocalDownload
 
-from backfire.datasets.downloads import download_collection
+from backfire.datasets.ids import check_needs
 from backfire.datasets.load import load_corpus, load_pairs, load_split, provenance, reading
 from backfire.datasets.pydocs import PINNED_DIGEST, PINNED_VERSIONS
 from backfire.datasets.sources import is_folder, is_pydocs, needed_parts
@@ -84,10 +84,15 @@ def test_published_triples_belong_to_the_corpus_and_hold_pairs(vaswani):
         load_pairs(vaswani, "msmarco-passage/train/triples-small")
 
 
-def test_published_triples_for_a_folder_are_refused_before_anything_is_downloaded(vaswani, tmp_path):
+def test_what_a_collection_needs_is_checked_id_by_id(vaswani):
+    check_needs("msmarco-passage", {"msmarco-passage": ["docs"], "msmarco-passage/dev/small": ["queries", "qrels"]})
+    with pytest.raises(BackfireError, match="'msmarco-passage/dev' has no document pairs"):
+        check_needs("msmarco-passage", {"msmarco-passage": ["docs"], "msmarco-passage/dev": ["docpairs"]})
+    with pytest.raises(BackfireError, match="not to 'msmarco-passage'"):
+        check_needs("msmarco-passage", {"msmarco-passage": ["docs"], "beir/scifact/test": ["qrels"]})
     needs = needed_parts(vaswani, ["test"], ["msmarco-passage/train/triples-small"])
     with pytest.raises(BackfireError, match="the corpus '.*vaswani' is a folder.*\nHint: name the ir_datasets id"):
-        download_collection(vaswani, needs, ["default"], str(tmp_path / "download.json"))
+        check_needs(vaswani, needs)
 
 
 def test_a_source_that_cannot_be_read_is_named(tmp_path):

@@ -19,7 +19,7 @@ from ir_datasets.util.fileio import ReTar
 from ir_datasets.util.hash import HashVerificationError
 
 from backfire.datasets.handlers import sources_beneath
-from backfire.datasets.ids import check_same_corpus, registered
+from backfire.datasets.ids import check_needs, registered
 from backfire.datasets.wording import docs_of
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
@@ -93,9 +93,7 @@ def download_collection(corpus: str, needs: Mapping[str, Iterable[str]], texts: 
 
     What is no id, lacks a part or belongs to another corpus is told before anything is downloaded.
     """
-    for source, parts in needs.items():
-        registered(source, *parts)
-        check_same_corpus(corpus, source)
+    check_needs(corpus, needs)
     files = fetch(needs, texts, output)
     write_json(output, {"files": files, "bytes": sum(file["bytes"] for file in files)})
 

@@ -1,5 +1,6 @@
 """Ids of `ir_datasets`: known ones, what they hold, and whether two belong to one corpus."""
 
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 import ir_datasets
@@ -66,6 +67,13 @@ def check_same_corpus(corpus: str, source: str) -> None:
             f"{f' (that is, {ours})' if ours != corpus else ''}.",
             f"set corpus to {theirs}, or name a query set of '{ours}': {_family(ours, 'qrels')}.",
         )
+
+
+def check_needs(corpus: str, needs: Mapping[str, Iterable[str]]) -> None:
+    """Raise `BackfireError` unless every id of `needs` {id: parts} has its parts and is about the corpus."""
+    for source, parts in needs.items():
+        registered(source, *parts)
+        check_same_corpus(corpus, source)
 
 
 def _family(source: str, part: str) -> str:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from backfire.datasets.ids import check_same_corpus
+from backfire.datasets.ids import check_needs
 from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.model import prepare_base
 from backfire.plan.downloads import home_stages, homes, lacking, packed_bytes, unpacked_there, wanted_from
@@ -33,13 +33,12 @@ def plan_study(
 
     `config` is the configuration, `downloads` says what each collection takes from ir_datasets, `jobs` how many jobs
     each rule has, and `base_sha256` the digest that the base must have, None for the pinned one. Paths of the study
-    count from the working folder. Raises `BackfireError` for a query set of another corpus, and when a file system has
-    not enough room for what is still to be written.
+    count from the working folder. Raises `BackfireError` for an id of another corpus, and when a file system has not
+    enough room for what is still to be written.
     """
     study, root = Study(config), Path()
     for each in downloads.values():
-        for source in each["needs"]:
-            check_same_corpus(each["corpus"], source)
+        check_needs(each["corpus"], each["needs"])
     wanted = wanted_from(downloads)
     files = lacking(wanted)
     facts = {
