@@ -1,0 +1,95 @@
+"""Ours against what one would use instead, in one process run.
+
+    python -m bench                     # every part
+    python -m bench encoding search     # some
+    python -m bench encoding --rounds 5 --passages 4000 --json encoding.json
+
+Needs the extra: pip install -e ".[bench]" -c requirements.lock. Each part runs ours and its peer in turn on the same
+inputs. Prints Markdown: the ratio of times round by round, rates, what the results agree on, growth of memory, and the
+share of the machine's own matrix product. Rows that this machine cannot run are named with the reason. Run by hand on a
+quiet machine; nothing of it is a test.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import os
+import sys
+
+from bench.pairs import Pair, machine, matrix_peak, spread
+
+from backfire.errors import BackfireError
+from backfire.formats.atomic import write_json
+
+PARTS = ["encoding", "training", "search", "mining", "evaluation", "bm25"]
+
+
+def markdown(pairs: list[Pair], peak: dict[str, float]) -> str:
+    """One row for each pair."""
+    head = ["what", "instead of", "times as fast", "ours", "peer", "results", "memory, MiB", "FLOP/s"]
+    rows = [head, ["---"] * len(head)]
+    for each in pairs:
+        rate = f"{{:,.0f}} {each.unit}/s"
+        achieved = ""
+        if each.flop:
+            ours = each.flop / each.work * each.rate(each.ours) / 1e9
+            share = ", ".join(f"{ours / value:.0%} of {name}" for name, value in peak.items())
+            achieved = f"{ours:,.0f} G ({share})"
+        rows.append(
+            [
+                each.name,
+                each.peer_name,
+                spread(each.ratios),
+                rate.format(each.rate(each.ours)),
+                rate.format(each.rate(each.peer)),
+                each.agreement,
+                "{:,.0f} against {:,.0f}".format(*each.peak_mib),
+                achieved,
+            ]
+        )
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def main() -> None:
+    """Read the command line, run the parts, print the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Ours against what one would use instead.")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--rounds", type=int, default=3, help="measured rounds of each pair")
+    parser.add_argument("--passages", type=int, default=2000, help="docstrings to encode, rank and mine")
+    parser.add_argument("--vectors", type=int, default=100_000, help="passages of the search")
+    parser.add_argument("--queries", type=int, default=1_000, help="queries of the search")
+    parser.add_argument("--steps", type=int, default=8, help="training steps of a round")
+    parser.add_argument("--seeds", type=int, default=1, help="seeds of the training that is compared")
+    parser.add_argument("--threads", type=int, help="threads of every library; by default all there are")
+    parser.add_argument("--json", help="file for the numbers")
+    arguments = parser.parse_args()
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    threads = arguments.threads or len(os.sched_getaffinity(0))
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(threads)
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import torch
+
+    precisions = ["fp32", "fp16"] if torch.cuda.is_available() else ["fp32", "bf16"]
+    peak = {name: matrix_peak(name) for name in precisions}
+    print(machine())
+    print("Matrix product: " + ", ".join(f"{name} {value:,.0f} GFLOP/s" for name, value in peak.items()) + ".\n")
+    pairs: list[Pair] = []
+    skipped = [] if torch.cuda.is_available() else ["every row on a GPU: there is none"]
+    for part in arguments.parts or PARTS:
+        try:
+            pairs += importlib.import_module(f"bench.{part}").run(arguments)
+        except (ImportError, BackfireError) as error:
+            skipped.append(f"{part}: {error}")
+        print(f"{part} done", file=sys.stderr, flush=True)
+    print(markdown(pairs, peak))
+    for reason in skipped:
+        print(f"\nSkipped: {reason}")
+    if arguments.json:
+        write_json(arguments.json, {"machine": machine(), "pairs": [dataclasses.asdict(each) for each in pairs]})
+
+
+if __name__ == "__main__":
+    main()
