@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from backfire.plan.downloads import home_stages, lacking, packed_bytes, wanted_from
+from backfire.plan.downloads import files_to_fetch, home_stages, packed_bytes, wanted_from
 from backfire.plan.facts import Facts, collection_facts
 from backfire.plan.hours import durations, passage_tokens
 from backfire.plan.jobs import planned
@@ -49,7 +49,7 @@ def msmarco(study_of, tmp_path, monkeypatch):
         monkeypatch.setenv(name, str(tmp_path / name))
     study = study_of("studies/msmarco.yaml")
     wanted = wanted_of(study)
-    files = lacking(wanted)
+    files = files_to_fetch(wanted)
     facts = {
         name: collection_facts(each, tmp_path / name, packed_bytes(wanted[name]))
         for name, each in study.collections.items()

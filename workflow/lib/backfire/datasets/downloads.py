@@ -7,7 +7,7 @@ stays under the home of `ir_datasets`; one without is temporary, and the `Cache`
 
 import hashlib
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,25 +48,32 @@ class Missing:
         return f"{self.path or self.keeps} ({size}{self.url or 'not for download: see https://ir-datasets.com'})"
 
 
-def missing(source: str, parts: Iterable[str], text: str = "default") -> list[Missing]:
-    """What has to be downloaded before the `parts` (docs, queries, qrels, docpairs) of an id can be read.
+def lacking(needs: Mapping[str, Iterable[str]], texts: Collection[str]) -> list[Missing]:
+    """What has to be downloaded before the `needs` {id: parts} can be read (parts: docs, queries, qrels, docpairs).
 
-    `text` is the text variant that `docs` are read in. Nothing is downloaded. A file that several parts share is
+    `texts` are the text variants that `docs` are read in. Nothing is downloaded. A file that several parts share is
     listed once.
     """
-    return _lacking(_needs({source: parts}, [text]))
+    return _unsettled(_needs(needs, texts))
+
+
+def missing(source: str, parts: Iterable[str], text: str = "default") -> list[Missing]:
+    """What has to be downloaded before the `parts` of one id can be read (see `lacking`)."""
+    return lacking({source: parts}, [text])
 
 
 def require(source: str, parts: Iterable[str], text: str = "default") -> None:
     """Raise one `BackfireError` that lists every missing file with its size, and how to fetch it."""
     sources = list(_needs({source: parts}, [text]))
-    if lacking := _lacking(sources):
-        raise _error(f"'{source}' is not all on this machine", lacking, TARGET)
+    if files := _unsettled(sources):
+        raise _error(f"'{source}' is not all on this machine", files, TARGET)
     for each in sources:
         each.admit_local_copy()
 
 
-def fetch(needs: Mapping[str, Iterable[str]], texts: Iterable[str] = ("default",), target: str = TARGET) -> list[dict]:
+def fetch(
+    needs: Mapping[str, Iterable[str]], texts: Collection[str] = ("default",), target: str = TARGET
+) -> list[dict]:
     """Download what `needs` {id: parts} lacks, and describe all of it: file (under the home), bytes, md5, url.
 
     Files are checked against the MD5 that `ir_datasets` knows, also those that were there; a wrong download leaves no
@@ -76,19 +83,19 @@ def fetch(needs: Mapping[str, Iterable[str]], texts: Iterable[str] = ("default",
     from filelock import FileLock
 
     with FileLock(ir_datasets.util.home_path() / "backfire.lock"):
-        sources = list(_needs(needs, list(texts)))
+        sources = list(_needs(needs, texts))
         # What is made from a temporary file may read the others.
         for each in sorted(sources, key=lambda each: each.temporary):
             try:
                 each.admit_local_copy()
                 each.settle()
             except Exception as error:
-                raise _error(_reason(each, error), _lacking(sources), target) from error
+                raise _error(_reason(each, error), _unsettled(sources), target) from error
         files = {path: each for each in sources if (path := each.kept_file)}
         return [_description(path, each) for path, each in sorted(files.items())]
 
 
-def download_collection(corpus: str, needs: Mapping[str, Iterable[str]], texts: Iterable[str], output: str) -> None:
+def download_collection(corpus: str, needs: Mapping[str, Iterable[str]], texts: Collection[str], output: str) -> None:
     """Fetch everything that a collection needs (see `fetch`), and write to `output` what that is.
 
     What is no id, lacks a part or belongs to another corpus is told before anything is downloaded.
@@ -185,7 +192,7 @@ class _Source:
         )
 
 
-def _needs(needs: Mapping[str, Iterable[str]], texts: Iterable[str]) -> Iterator[_Source]:
+def _needs(needs: Mapping[str, Iterable[str]], texts: Collection[str]) -> Iterator[_Source]:
     for source, parts in needs.items():
         parts = list(parts)
         dataset = registered(source, *parts)
@@ -196,7 +203,7 @@ def _needs(needs: Mapping[str, Iterable[str]], texts: Iterable[str]) -> Iterator
                     yield _Source(found, keepers)
 
 
-def _lacking(sources: Iterable[_Source]) -> list[Missing]:
+def _unsettled(sources: Iterable[_Source]) -> list[Missing]:
     found = {each.place or each.keeps: each.missing() for each in sources if not each.settled}
     return list(found.values())
 
@@ -235,11 +242,11 @@ def _reason(source: _Source, error: Exception) -> str:
     return f"{source.missing().url or source.place} cannot be fetched ({told or error})"
 
 
-def _error(what: str, lacking: list[Missing], target: str) -> BackfireError:
-    listed = "".join(f"\n  {item}" for item in lacking)
-    commands = "".join(f"\n  {item.command}" for item in lacking if item.command)
+def _error(what: str, files: list[Missing], target: str) -> BackfireError:
+    listed = "".join(f"\n  {file}" for file in files)
+    commands = "".join(f"\n  {file.command}" for file in files if file.command)
     return BackfireError(
-        f"{what}.{f' Missing:{listed}' if lacking else ''}",
+        f"{what}.{f' Missing:{listed}' if files else ''}",
         f"where there is a network, run `snakemake --cores 1 {target}` with this study's --configfile and "
         f"IR_DATASETS_HOME={ir_datasets.util.home_path()}{f', or fetch by hand:{commands}' if commands else '.'}",
     )

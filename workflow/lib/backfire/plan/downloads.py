@@ -7,7 +7,7 @@ from typing import Any
 import ir_datasets
 from ir_datasets.util import Download
 
-from backfire.datasets.downloads import KEEPERS, Missing, missing
+from backfire.datasets.downloads import KEEPERS, Missing, lacking
 from backfire.datasets.handlers import sources_beneath
 from backfire.datasets.wording import PUBLISHED
 from backfire.plan.facts import Facts
@@ -26,15 +26,10 @@ class Wanted:
     texts: list[str]
 
 
-def lacking(wanted: dict[str, Wanted]) -> list[Missing]:
+def files_to_fetch(wanted: dict[str, Wanted]) -> list[Missing]:
     """Every file that has to be downloaded, once, in the order of the collections."""
-    found: dict[str, Missing] = {}
-    for each in wanted.values():
-        for source, parts in each.needs.items():
-            for text in each.texts:
-                for file in missing(source, parts, text):
-                    found.setdefault(file.path or file.keeps or file.url or source, file)
-    return list(found.values())
+    files = [file for each in wanted.values() for file in lacking(each.needs, each.texts)]
+    return list({file.path or file.keeps: file for file in files}.values())
 
 
 def packed_bytes(wanted: Wanted) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 from backfire.datasets.ids import check_needs
 from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.model import prepare_base
-from backfire.plan.downloads import home_stages, homes, lacking, packed_bytes, unpacked_there, wanted_from
+from backfire.plan.downloads import files_to_fetch, home_stages, homes, packed_bytes, unpacked_there, wanted_from
 from backfire.plan.facts import collection_facts
 from backfire.plan.hours import durations, passage_tokens
 from backfire.plan.page import Plan, page
@@ -40,7 +40,7 @@ def plan_study(
     for each in downloads.values():
         check_needs(each["corpus"], each["needs"])
     wanted = wanted_from(downloads)
-    files = lacking(wanted)
+    files = files_to_fetch(wanted)
     facts = {
         name: collection_facts(each, root / "data" / name, packed_bytes(wanted[name]))
         for name, each in study.collections.items()
