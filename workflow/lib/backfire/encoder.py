@@ -143,6 +143,6 @@ def _by_sentence_transformers(folder: Path, dtype, device, adapter) -> Encoder:
 def _adapt(transformer, adapter: str | Path | None) -> None:
     """Put a LoRA adapter beside the transformer's weights, where one is given."""
     if adapter is not None:
-        from peft import PeftModel
+        from backfire.lora import apply_adapter
 
-        PeftModel.from_pretrained(transformer, str(adapter))
+        apply_adapter(transformer, Path(adapter))
