@@ -1,10 +1,10 @@
 """Ours against what one would use instead, in one process run.
 
     python -m bench                     # every part
-    python -m bench encoding search     # some
+    python -m bench encoding            # one
     python -m bench encoding --rounds 5 --passages 4000 --json encoding.json
 
-Needs the extra: pip install -e ".[bench]" -c requirements.lock. Each part runs ours and its peer in turn on the same
+Each part runs ours and its peer in turn on the same
 inputs. Prints Markdown: the ratio of times round by round, rates, what the results agree on, growth of memory, and the
 share of the machine's own matrix product. Rows that this machine cannot run are named with the reason. Run by hand on a
 quiet machine; nothing of it is a test.
@@ -14,14 +14,13 @@ import argparse
 import dataclasses
 import importlib
 import os
-import sys
 
 from bench.pairs import Pair, machine, matrix_peak, spread
 
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
 
-PARTS = ["encoding", "training", "search", "mining", "evaluation", "bm25"]
+PARTS = ["encoding", "training"]
 
 
 def markdown(pairs: list[Pair], peak: dict[str, float]) -> str:
@@ -55,9 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Ours against what one would use instead.")
     parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)}; all by default")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds of each pair")
-    parser.add_argument("--passages", type=int, default=2000, help="docstrings to encode, rank and mine")
-    parser.add_argument("--vectors", type=int, default=100_000, help="passages of the search")
-    parser.add_argument("--queries", type=int, default=1_000, help="queries of the search")
+    parser.add_argument("--passages", type=int, default=2000, help="docstrings to encode")
     parser.add_argument("--steps", type=int, default=8, help="training steps of a round")
     parser.add_argument("--seeds", type=int, default=1, help="seeds of the training that is compared")
     parser.add_argument("--threads", type=int, help="threads of every library; by default all there are")
@@ -80,13 +77,14 @@ def main() -> None:
     skipped = [] if torch.cuda.is_available() else ["every row on a GPU: there is none"]
     for part in arguments.parts or PARTS:
         try:
-            pairs += importlib.import_module(f"bench.{part}").run(arguments)
+            found = importlib.import_module(f"bench.{part}").run(arguments)
         except (ImportError, BackfireError) as error:
             skipped.append(f"{part}: {error}")
-        print(f"{part} done", file=sys.stderr, flush=True)
-    print(markdown(pairs, peak))
+            continue
+        pairs += found
+        print(markdown(found, peak), end="\n\n", flush=True)
     for reason in skipped:
-        print(f"\nSkipped: {reason}")
+        print(f"Skipped: {reason}.")
     if arguments.json:
         write_json(arguments.json, {"machine": machine(), "pairs": [dataclasses.asdict(each) for each in pairs]})
 
