@@ -30,6 +30,8 @@ def example(field):
         return "zażółć\n"
     if pa.types.is_boolean(field.type):
         return True
+    if pa.types.is_list(field.type):
+        return [101, 7592, 102]
     return 3 if pa.types.is_integer(field.type) else 0.5
 
 
