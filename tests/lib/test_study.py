@@ -74,19 +74,20 @@ def published(config, **changed):
     return config
 
 
-def test_the_sources_of_a_collection_include_its_published_triples(config):
+def test_published_triples_are_not_mined(config):
     study = Study(published(config))
-    assert study.sources("pydocs") == [
-        "pydocs",
-        "pydocs/train",
-        "pydocs/dev",
-        "pydocs/test",
-        "pydocs/unseen",
-        "msmarco-passage/train/triples-small",
-    ]
+    assert study.published == {"bm25": "msmarco-passage/train/triples-small"}
     assert study.triples["bm25"].candidates == []
+
+
+def test_a_choice_changes_one_factor_and_text_for_its_collection_alone(config):
+    config["protocol"] = {"collection": "pydocs", "split": "test", "texts": ["untitled"], "max_lengths": [64]}
     config["collections"]["other"] = config["collections"]["pydocs"] | {"train": None, "splits": {"test": "a"}}
-    assert Study(config).sources("other") == ["pydocs", "a"]
+    study = Study(config)
+    own = study.own_choices
+    assert study.chosen("text-untitled") == own | {"text": "untitled"}
+    assert study.chosen("max_length-64") == own | {"max_length": 64}
+    assert (study.texts("pydocs"), study.texts("other")) == (["default", "untitled"], ["default"])
 
 
 @pytest.mark.parametrize("changed", [{"source": None}, {"negatives": "bm25"}])

@@ -14,8 +14,6 @@ CORPORA = {
     | ({"versions": package_versions()} if is_pydocs(collection.corpus) else {})
     for name, collection in STUDY.collections.items()
 }
-PUBLISHED_TRIPLES = [triples.source for triples in STUDY.triples.values() if triples.source]
-PROTOCOL = STUDY.config["protocol"] or {"collection": None, "texts": []}
 # What a collection takes from ir_datasets: parts of ids, and the texts in which its passages are read.
 DOWNLOADS = {
     name: {
@@ -23,9 +21,9 @@ DOWNLOADS = {
         "needs": needed_parts(
             collection.corpus,
             map(collection.source, collection.query_sets),
-            PUBLISHED_TRIPLES if name == STUDY.train_on else [],
+            STUDY.published.values() if name == STUDY.train_on else [],
         ),
-        "texts": sorted({collection.text, *(PROTOCOL["texts"] if name == PROTOCOL["collection"] else [])}),
+        "texts": STUDY.texts(name),
     }
     for name, collection in STUDY.collections.items()
 }
@@ -119,7 +117,6 @@ use rule export_corpus as export_corpus_text with:
         "data/{collection}/texts/{text}/benchmarks/export_corpus.tsv"
     wildcard_constraints:
         collection=SHARDED,
-        text="default|published|untitled",
 
 
 use rule export_corpus_text as export_whole_corpus_text with:
@@ -128,7 +125,6 @@ use rule export_corpus_text as export_whole_corpus_text with:
         manifest="data/{collection}/texts/{text}/corpus/manifest.json",
     wildcard_constraints:
         collection=WHOLE,
-        text="default|published|untitled",
 
 
 rule export_queries:

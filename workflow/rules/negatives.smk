@@ -1,7 +1,5 @@
 """Negatives: for each training query passages that do not answer it, and triples sampled from them."""
 
-PUBLISHED = [name for name, triples in STUDY.triples.items() if triples.source]
-
 
 rule count_terms:
     """Words of the training corpus: for each the passages that hold it, and its occurrences."""
@@ -141,7 +139,7 @@ rule sample_triples:
     benchmark:
         "results/{study}/benchmarks/sample_triples/{triples}/seed-{seed}.tsv"
     wildcard_constraints:
-        triples="|".join(name for name in STUDY.triples if name not in PUBLISHED) or "(?!)",
+        triples="|".join(name for name in STUDY.triples if name not in STUDY.published) or "(?!)",
     conda:
         "../../envs/train.yaml"
     threads: 1
@@ -177,7 +175,7 @@ rule sample_published:
     benchmark:
         "results/{study}/benchmarks/sample_published/{triples}/seed-{seed}.tsv"
     wildcard_constraints:
-        triples="|".join(PUBLISHED) or "(?!)",
+        triples="|".join(STUDY.published) or "(?!)",
     conda:
         "../../envs/data.yaml"
     threads: 1

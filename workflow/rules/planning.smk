@@ -26,7 +26,7 @@ rule plan_study:
         f"results/{STUDY.name}/benchmarks/plan_study.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: THREADS
+    threads: ALL_THREADS
     resources:
         mem_mb=4000,
         runtime=30,
@@ -50,7 +50,7 @@ rule plan_download:
         "data/{collection}/benchmarks/plan_download.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: THREADS
+    threads: ALL_THREADS
     resources:
         mem_mb=4000,
         runtime=30,

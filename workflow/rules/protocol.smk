@@ -59,7 +59,7 @@ use rule encode_corpus as encode_corpus_of_choice with:
     input:
         model="results/{study}/models/{variant}/seed-{seed}",
         tokens=lambda w: "results/{{study}}/tokens/{text}-{max_length}/{{collection}}/{{shard}}-of-{{shards}}.parquet".format(
-            **STUDY.own_choices | {CHOICES[w.choice].factor: CHOICES[w.choice].value}
+            **STUDY.chosen(w.choice)
         ),
     output:
         embeddings=temp(
@@ -72,8 +72,10 @@ use rule encode_corpus as encode_corpus_of_choice with:
         "results/{study}/benchmarks/encode_corpus_of_choice/{choice}/{variant}/seed-{seed}/{collection}-{shard}-of-{shards}.tsv"
     params:
         cfg=lambda w: ENCODING
-        | CHOICES[w.choice].encoding
-        | {"label": f"encode {w.variant} {w.collection} {w.shard}/{w.shards}, {w.choice}"},
+        | {
+            "precision": STUDY.chosen(w.choice)["precision"],
+            "label": f"encode {w.variant} {w.collection} {w.shard}/{w.shards}, {w.choice}",
+        },
 
 
 use rule encode_queries as encode_queries_of_choice with:
@@ -87,8 +89,11 @@ use rule encode_queries as encode_queries_of_choice with:
         "results/{study}/benchmarks/encode_queries_of_choice/{choice}/{variant}/seed-{seed}/{collection}-{split}.tsv"
     params:
         cfg=lambda w: ENCODING
-        | CHOICES[w.choice].encoding
-        | {"label": f"encode {w.variant} queries {w.collection}/{w.split}, {w.choice}"},
+        | {
+            "precision": STUDY.chosen(w.choice)["precision"],
+            "max_length": STUDY.chosen(w.choice)["max_length"],
+            "label": f"encode {w.variant} queries {w.collection}/{w.split}, {w.choice}",
+        },
 
 
 use rule index_shard as index_shard_of_choice with:

@@ -77,11 +77,6 @@ class Choice:
         """Name in paths, as max_length-128."""
         return f"{self.factor}-{self.value}"
 
-    @property
-    def encoding(self) -> dict[str, str | int]:
-        """What it changes in the settings of encoding."""
-        return {} if self.factor == "text" else {self.factor: self.value}
-
 
 @dataclass(frozen=True)
 class Variant:
@@ -153,6 +148,11 @@ class Study:
         return [first[BASE], *(first[name] for name in self.variants if name != BASE)]
 
     @property
+    def published(self) -> dict[str, str]:
+        """Source of every triple set that is taken as published, by its name."""
+        return {name: triples.source for name, triples in self.triples.items() if triples.source}
+
+    @property
     def parts(self) -> int:
         """Number of jobs that a search for negatives is cut into, at most one for each shard."""
         return min(self.config["mining"]["parts"], self.shards_of(self.train_on))
@@ -194,16 +194,21 @@ class Study:
         found = [Choice(factor, value) for factor in own for value in named.get(listed[factor], [])]
         return {choice.name: choice for choice in found if choice.value != own[choice.factor]}
 
+    def texts(self, collection: str) -> list[str]:
+        """Names of the texts in which the passages of a collection are read, by the study and its choices."""
+        tried = self.choices.values() if collection == self.protocol[0] else []
+        own = self.collections[collection].text
+        return sorted({own, *(str(choice.value) for choice in tried if choice.factor == "text")})
+
+    def chosen(self, name: str) -> dict[str, str | int]:
+        """The whole protocol under the choice of that name, by factor."""
+        choice = self.choices[name]
+        return self.own_choices | {choice.factor: choice.value}
+
     def part_shards(self, part: int) -> range:
         """Shards (from 1) that part `part` (from 1) of a search covers: runs of near-equal length."""
         shards = self.shards_of(self.train_on)
         return range((part - 1) * shards // self.parts + 1, part * shards // self.parts + 1)
-
-    def sources(self, collection: str) -> list[str]:
-        """Every source that a collection is made of: corpus, query sets, and published triples of its training."""
-        chosen = self.collections[collection]
-        published = [each.source for each in self.triples.values() if each.negatives == PUBLISHED]
-        return [chosen.corpus, *map(chosen.source, chosen.query_sets), *(published * (collection == self.train_on))]
 
     def parent(self, variant: str, seed: int | str) -> tuple[str, int | str]:
         """The (variant, seed) whose weights the training of a variant starts from."""
