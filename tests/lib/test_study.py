@@ -117,10 +117,6 @@ def test_choices_of_protocol_are_what_the_study_does_not_do_anyway(config):
     assert study.protocol == ("pydocs", "unseen")
     assert study.own_choices == {"text": "default", "max_length": 128, "precision": "auto"}
     assert list(study.choices) == ["text-published", "max_length-64", "precision-fp32", "precision-bf16"]
-    assert [(each.name, each.encoding) for each in study.choices.values()][:2] == [
-        ("text-published", {}),
-        ("max_length-64", {"max_length": 64}),
-    ]
     config["encoding"]["precision"] = "bf16"
     config["collections"]["pydocs"]["text"] = "published"
     assert list(Study(config).choices) == ["text-default", "max_length-64", "precision-fp32"]
