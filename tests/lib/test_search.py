@@ -64,16 +64,18 @@ def test_agrees_with_brute_force_for_any_number_of_shards(count):
     )
 
 
-@pytest.mark.parametrize("block", [1, 5, 1024])
-def test_shards_order_of_shards_and_query_blocks_change_no_bit(block):
+@pytest.mark.parametrize(("block", "piece", "threads"), [(1, 7, 1), (5, 64, 3), (256, 1 << 16, 2)])
+def test_shards_their_order_blocks_and_threads_change_no_bit(monkeypatch, block, piece, threads):
     rng = np.random.default_rng(2)
     doc_ids, passages, queries = names(rng, 900), unit(rng, 900, 384), unit(rng, 12, 384)
     # A quarter of the passages are exact copies, another quarter differ in the last bit only.
     passages[225:450] = passages[:225]
     passages[450:675] = np.nextafter(passages[:225], np.float32(2))
     reference = ranked(doc_ids, passages, queries, 40)
+    monkeypatch.setattr(module, "QUERY_BLOCK", block)
+    monkeypatch.setattr(module, "PASSAGE_BLOCK", piece)
     for count in (3, 7, 100):
-        assert ranked(doc_ids, passages, queries, 40, count, query_block=block) == reference
+        assert ranked(doc_ids, passages, queries, 40, count, threads=threads) == reference
     backwards = list(sharded(doc_ids, passages, 7))[::-1]
     assert list(search([q for q, _ in reference], queries, backwards, 40)) == reference
 
@@ -90,12 +92,12 @@ def test_constant_scorer_ranks_by_doc_id():
 
 
 def test_collapsed_space_is_cut_exactly(monkeypatch):
-    """Scores within float32 noise of each other, where FAISS's own order is arbitrary."""
+    """Scores within float32 noise of each other, where the order of the matrix product is arbitrary."""
     rng = np.random.default_rng(4)
     passages = (unit(rng, 1) + 1e-7 * rng.normal(size=(700, 32))).astype(np.float32)
     doc_ids, queries = names(rng, 700), unit(rng, 6)
     expected = [[doc for doc, _ in r] for _, r in brute_force(doc_ids, passages, queries, 5)]
-    monkeypatch.setattr(module, "SCORES_AT_ONCE", 1000)
+    monkeypatch.setattr(module, "PASSAGE_BLOCK", 100)
     monkeypatch.setattr(module, "CONVERT_ROWS", 64)
     for count in (1, 4):
         found = ranked(doc_ids, passages, queries, 5, count)
@@ -136,13 +138,13 @@ def test_score_of_a_pair_does_not_depend_on_its_company():
     rng = np.random.default_rng(7)
     for dimensions in (3, 384, 9001):
         passages, query = unit(rng, 40, dimensions), unit(rng, 1, dimensions)[0]
-        together = pair_scores(query, passages)
+        together = pair_scores(query, passages, np.arange(40))
         for rows in ([5], [5, 6], [39, 5, 0], list(range(5, 40))):
-            np.testing.assert_array_equal(pair_scores(query, passages[rows]), together[rows])
+            np.testing.assert_array_equal(pair_scores(query, passages, np.array(rows)), together[rows])
 
 
 def test_negative_zero_becomes_zero():
-    scores = pair_scores(np.array([-1e-30], np.float32), np.array([[1e-30], [0.0]], np.float32))
+    scores = pair_scores(np.array([-1e-30], np.float32), np.array([[1e-30], [0.0]], np.float32), np.arange(2))
     assert scores.tolist() == [0, 0]
     assert not np.signbit(scores).any()
 

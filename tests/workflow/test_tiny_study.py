@@ -56,11 +56,16 @@ def test_no_job_loads_what_it_does_not_use(tiny):
         "encode_queries_of_choice": {"torch"},
         "measure_latency": {"torch"},
         "train_variant": {"torch"},
-        "compare_variants": {"scipy", "statsmodels", "pandas"},
+        # bm25s loads both.
+        "count_terms": {"numba", "scipy"},
+        "mine_bm25": {"numba", "scipy"},
+        "compare_variants": {"scipy", "statsmodels"},
         "compare_protocols": {"scipy"},
-        "project_embeddings": {"umap", "numba", "scipy", "sklearn", "pandas"},
-        **{f"plot_{name}": {"matplotlib", "pandas"} for name in ("cost", "dynamics", "effects", "projection")},
+        "project_embeddings": {"umap", "numba", "scipy", "sklearn"},
+        **{f"plot_{name}": {"matplotlib"} for name in ("cost", "dynamics", "effects", "projection")},
     }
+    # pyarrow loads pandas with its first array, 0.4 s, and knows no way to leave it out.
+    everywhere = {"pandas"}
     logs = tiny.directory / RESULTS / "logs"
     found = {}
     for log in logs.rglob("*.log"):
@@ -68,7 +73,8 @@ def test_no_job_loads_what_it_does_not_use(tiny):
         (loaded,) = re.findall(r"large packages loaded: (.*)", log.read_text())
         found.setdefault(rule, set()).update(set(loaded.split(", ")) - {"none"})
     assert {"encode_corpus", "train_variant", "rank", "measure_run"} <= found.keys()
-    assert {rule: loaded - allowed.get(rule, set()) for rule, loaded in found.items()} == dict.fromkeys(found, set())
+    surplus = {rule: loaded - everywhere - allowed.get(rule, set()) for rule, loaded in found.items()}
+    assert surplus == dict.fromkeys(found, set())
 
 
 def test_every_variant_measures_every_query_once(tiny):

@@ -2,7 +2,7 @@
 
 from backfire.logs import job
 
-with job(snakemake.log[0], snakemake.threads):
+with job(snakemake.log[0], snakemake.threads) as threads:
     from backfire.negatives.hard import mine_hard
 
     mine_hard(
@@ -10,5 +10,6 @@ with job(snakemake.log[0], snakemake.threads):
         embeddings=list(snakemake.input.embeddings),
         indexes=list(snakemake.input.indexes),
         output=snakemake.output[0],
+        threads=threads,
         **snakemake.params.cfg,
     )

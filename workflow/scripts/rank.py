@@ -2,7 +2,7 @@
 
 from backfire.logs import job
 
-with job(snakemake.log[0], snakemake.threads):
+with job(snakemake.log[0], snakemake.threads) as threads:
     from backfire.search import rank
 
     w = snakemake.wildcards
@@ -13,5 +13,6 @@ with job(snakemake.log[0], snakemake.threads):
         depth=snakemake.params.cfg["depth"],
         tag=f"{w.variant}-seed-{w.seed}",
         output=snakemake.output.run,
+        threads=threads,
         label=f"rank {w.variant} seed {w.seed} {w.collection}/{w.split}",
     )

@@ -97,7 +97,7 @@ def test_hard_candidates_are_those_of_brute_force(pydocs, vectors, shards, queri
     found = rankings(mined("hard", shards(3), queries, 30, 2, tmp_path))
     ids = [doc_id for doc_id, _ in pydocs[0]]
     for (query_id, _), query in zip(pydocs[1], vectors[1], strict=True):
-        scores = pair_scores(query, vectors[0]).tolist()
+        scores = pair_scores(query, vectors[0], np.arange(len(vectors[0]))).tolist()
         assert found[query_id] == sorted(zip(ids, scores, strict=True), key=lambda hit: (-hit[1], hit[0]))[:30]
 
 

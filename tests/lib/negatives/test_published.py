@@ -3,6 +3,7 @@
 import random
 
 import ir_datasets
+import numpy as np
 import pytest
 from ir_datasets.datasets.base import Dataset
 from ir_datasets.formats import TsvDocPairs
@@ -90,7 +91,8 @@ def test_cosines_are_those_of_the_model(lines, publish, sample, pydocs, vectors)
     passage = {doc_id: row for row, (doc_id, _) in enumerate(pydocs[0])}
     query = {query_id: row for row, (query_id, _) in enumerate(pydocs[1])}
     for row in sample(publish(lines), 50)[0]:
-        expected = pair_scores(vectors[1][query[row["query_id"]]], vectors[0][[passage[row["negative_id"]]]])
+        rows = np.array([passage[row["negative_id"]]])
+        expected = pair_scores(vectors[1][query[row["query_id"]]], vectors[0], rows)
         assert row["base_score"] == pytest.approx(float(expected[0]), abs=1e-6)
 
 

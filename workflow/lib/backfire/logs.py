@@ -43,8 +43,8 @@ class Usage(NamedTuple):
 
 
 @contextmanager
-def job(log: str, threads: int = 1) -> Iterator[None]:
-    """Run the body of a script as a job.
+def job(log: str, threads: int = 1) -> Iterator[int]:
+    """Run the body of a script as a job; gives the threads that it may use.
 
     Everything logged, every warning and any traceback goes to the file `log`; a `BackfireError` is shown on the
     terminal as its message and hint alone. The last line, failed or not, tells peak memory and time (see
@@ -54,8 +54,9 @@ def job(log: str, threads: int = 1) -> Iterator[None]:
     """
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
+    threads = usable_threads(threads)
     for variable in THREAD_VARIABLES:
-        os.environ[variable] = str(usable_threads(threads))
+        os.environ[variable] = str(threads)
     # A thread that waits for another sleeps soon: by default it spins for a millisecond, and where something else runs
     # on the same processor that is several times slower. Alone it makes no difference.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -71,7 +72,7 @@ def job(log: str, threads: int = 1) -> Iterator[None]:
     logging.captureWarnings(True)
     start = time.perf_counter()
     try:
-        yield
+        yield threads
     except BackfireError as error:
         handler.stream.write(traceback.format_exc())
         print(f"\nError: {error}\n(traceback in {log})\n", file=sys.stderr, flush=True)

@@ -1,33 +1,37 @@
 """Exact top-k search over the shards of a corpus.
 
-FAISS proposes candidates shard by shard; each (query, passage) pair is then scored again in float64 in a fixed order
-of summation and rounded to float32. Passages are ordered by that score, descending, then by doc id, ascending. So
-over Flat indexes a ranking depends on the vectors alone: not on the number of shards, the threads or FAISS's choice
-among ties.
+Candidates come from a float32 matrix product over the vectors of a Flat index, block by block, or from what another
+index finds; each (query, passage) pair is then scored again in float64 in a fixed order of summation and rounded to
+float32. Passages are ordered by that score, descending, then by doc id, ascending. So over Flat indexes a ranking
+depends on the vectors alone: not on the number of shards, blocks or threads, or on anyone's choice among ties.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from backfire.errors import BackfireError
-from backfire.formats.index import read_index
-from backfire.formats.tables import read_embeddings
+from backfire.formats.index import flat_vectors, read_index
+from backfire.formats.tables import read_embedding_ids, read_embeddings
 from backfire.formats.trec import Ranking, write_run
 from backfire.logs import progress
 
 log = logging.getLogger(__name__)
 
-QUERY_BLOCK = 1024
-# Candidates asked of an index beyond k, so that near-ties at the cut seldom need a second pass.
+# Queries and passages of a block of scores: 64 MiB for a thread, and a matrix product at full speed.
+QUERY_BLOCK = 256
+PASSAGE_BLOCK = 1 << 16
+# Candidates asked of an approximate index beyond k, whose own scores may be a little off.
 SLACK = 64
-# Upper bounds on temporary arrays: scores in a block; passages that are converted to float64 together.
-SCORES_AT_ONCE = 1 << 24
+# Passages that are converted to float64 together.
 CONVERT_ROWS = 4096
 
 
@@ -48,6 +52,10 @@ class _Best:
     scores: np.ndarray
     doc_ids: np.ndarray
 
+    def floor(self, k: int) -> float:
+        """The k-th best score, -inf while there are fewer."""
+        return float(self.scores[k - 1]) if len(self.scores) >= k else -np.inf
+
 
 def rank(
     queries: str | Path,
@@ -56,6 +64,7 @@ def rank(
     depth: int,
     tag: str,
     output: str | Path,
+    threads: int = 1,
     label: str = "rank",
 ) -> None:
     """Write the TREC run of the query embeddings in `queries` over a corpus to `output`, `depth` passages per query.
@@ -65,16 +74,26 @@ def rank(
     `search` does.
     """
     query_ids, matrix = read_embeddings(queries, "query_id")
-    write_run(output, search(query_ids, matrix, stored_shards(embeddings, indexes, label), depth), tag)
+    shards = stored_shards(embeddings, indexes, label)
+    write_run(output, search(query_ids, matrix, shards, depth, threads), tag)
 
 
 def stored_shards(
-    embeddings: Sequence[str | Path], indexes: Sequence[str | Path], label: str = "search"
+    embeddings: Sequence[str | Path], indexes: Sequence[str | Path], label: str | None = "search"
 ) -> Iterator[Shard]:
-    """Load the shards of a corpus one after another; a shard is freed once the caller drops it."""
+    """Load the shards of a corpus one after another; a shard is freed once the caller drops it.
+
+    A Flat index holds the vectors themselves, which are not read a second time.
+    """
     with progress(label, total=len(embeddings), unit="shard") as bar:
-        for vectors, index in zip(embeddings, indexes, strict=True):
-            yield Shard(*read_embeddings(vectors, "doc_id"), index=read_index(index), source=str(vectors))
+        for vectors, stored in zip(embeddings, indexes, strict=True):
+            index = read_index(stored)
+            flat = flat_vectors(index)
+            if flat is None:
+                yield Shard(*read_embeddings(vectors, "doc_id"), index=index, source=str(vectors))
+            else:
+                yield Shard(read_embedding_ids(vectors, "doc_id"), flat, index, str(vectors))
+            del index, flat
             bar.update(1)
 
 
@@ -83,15 +102,16 @@ def search(
     queries: np.ndarray,
     shards: Iterable[Shard],
     k: int,
-    query_block: int = QUERY_BLOCK,
+    threads: int = 1,
     setting: str | None = "ranking.depth",
 ) -> Iterator[tuple[str, Ranking]]:
     """Rank the passages of all `shards` for `queries` (float32, queries x dimensions) by inner product.
 
     Gives (query_id, the `k` best as (doc_id, score)) in the order of `query_ids`. Over Flat indexes the result is
     exact and the same for any number of shards, even where all scores tie; over others the candidates are what the
-    index finds, k + SLACK per shard, and a ranking may be shorter than k. Memory is bounded by a shard and
-    queries x k, provided that `shards` loads lazily.
+    index finds, k + SLACK per shard, and a ranking may be shorter than k. Memory is bounded by a shard, a block of
+    scores for each thread and queries x k, provided that `shards` loads lazily. Each of `threads` threads takes blocks
+    of queries.
 
     Raises `BackfireError` when the corpus has fewer than `k` passages (`setting` is the configuration key that k
     comes from; None takes all passages then), when dimensions differ, or when a vector is not finite.
@@ -102,11 +122,16 @@ def search(
     _norms(queries, query_ids, "queries", "query")
     best = [_Best(np.empty(0, np.float32), np.empty(0, object))] * len(queries)
     passages = 0
-    for shard in shards:
-        _search_shard(shard, queries, best, k, query_block)
-        passages += len(shard.doc_ids)
-        # Else this shard would stay in memory while the next one loads.
-        del shard
+    blocks = math.ceil(len(queries) / (QUERY_BLOCK * threads)) * threads
+    some = [rows for rows in np.array_split(np.arange(len(queries)), max(1, blocks)) if len(rows)]
+    with ThreadPoolExecutor(threads) as pool, threadpool_limits(1, "blas"):
+        for shard in shards:
+            search_block = _prepared(shard, queries, best, k)
+            # Each query is searched on its own, so the number of threads changes nothing.
+            list(pool.map(search_block, some))
+            passages += len(shard.doc_ids)
+            # Else this shard would stay in memory while the next one loads.
+            del shard, search_block
     if k > passages and setting is not None:
         raise BackfireError(
             f"{setting}: {k} passages are asked for per query, but the corpus has {passages}.",
@@ -121,83 +146,89 @@ def search(
     )
 
 
-def pair_scores(query: np.ndarray, passages: np.ndarray) -> np.ndarray:
-    """Float32 inner products of a query (dimensions) with passages (passages x dimensions).
+def pair_scores(query: np.ndarray, passages: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Float32 inner products of a query (dimensions) with some rows of `passages` (passages x dimensions).
 
     Products of float32 numbers are exact in float64, and each row is summed pairwise on its own, so a pair's score
     does not depend on what else is scored with it. (`einsum` splits rows beyond 8,192 dimensions by position, and
-    BLAS by shape.)
+    BLAS by shape.) Memory is that of `CONVERT_ROWS` rows.
     """
-    scores = np.empty(len(passages), np.float32)
+    scores = np.empty(len(rows), np.float32)
     query = query.astype(np.float64)
-    for start in range(0, len(passages), CONVERT_ROWS):
-        products = passages[start : start + CONVERT_ROWS].astype(np.float64)
+    for start in range(0, len(rows), CONVERT_ROWS):
+        products = passages[rows[start : start + CONVERT_ROWS]].astype(np.float64)
         products *= query
         scores[start : start + CONVERT_ROWS] = products.sum(axis=1)
     # A negative zero would be printed as such; adding zero turns it into a plain one.
     return scores + np.float32(0)
 
 
-def _search_shard(shard: Shard, queries: np.ndarray, best: list[_Best], k: int, query_block: int) -> None:
-    """Merge what the shard has for each query into `best`, in place."""
-    import faiss
-
+def _prepared(shard: Shard, queries: np.ndarray, best: list[_Best], k: int) -> Callable[[np.ndarray], None]:
+    """A function that merges what the shard has for some queries, given by their rows, into `best`, in place."""
     _check_shard(shard, queries.shape[1])
     if not len(shard.doc_ids):
-        return
+        return lambda some: None
     longest = _norms(shard.embeddings, shard.doc_ids, shard.source, "passage").max()
     doc_ids = np.array(shard.doc_ids, dtype=object)
-    for start in range(0, len(queries), query_block):
-        block = queries[start : start + query_block]
-        if isinstance(shard.index, faiss.IndexFlat):
-            rows = slice(start, start + len(block))
-            floor = np.array([b.scores[-1] if len(b.scores) == k else -np.inf for b in best[rows]])
-            candidates = _exact_candidates(shard, block, k, floor, longest)
-        else:
-            _, found = shard.index.search(block, min(len(doc_ids), k + SLACK))
-            candidates = [row[row >= 0] for row in found]
-        for offset, chosen in enumerate(candidates):
-            if not len(chosen):
-                continue
-            scores = pair_scores(block[offset], shard.embeddings[chosen])
-            best[start + offset] = _merge(best[start + offset], scores, doc_ids[chosen], k)
+    blocks = _flat_blocks if flat_vectors(shard.index) is not None else _index_blocks
+
+    def search_block(some: np.ndarray) -> None:
+        floors = np.array([best[query].floor(k) for query in some])
+        for found in blocks(shard, queries[some], k, floors, longest):
+            for offset, (query, rows) in enumerate(zip(some, found, strict=True)):
+                if len(rows):
+                    scores = pair_scores(queries[query], shard.embeddings, rows)
+                    best[query] = _merge(best[query], scores, doc_ids[rows], k)
+                    floors[offset] = best[query].floor(k)
+
+    return search_block
 
 
-def _exact_candidates(shard: Shard, queries: np.ndarray, k: int, floor: np.ndarray, longest: float) -> list[np.ndarray]:
-    """Rows of every passage of a Flat shard that can be among a query's `k` best, for each query.
+def _index_blocks(shard: Shard, queries: np.ndarray, k: int, floors: np.ndarray, longest: float):
+    """The rows that an index finds for each query, in one piece."""
+    _, found = shard.index.search(queries, min(len(shard.doc_ids), k + SLACK))
+    yield [rows[rows >= 0] for rows in found]
 
-    `floor` holds the k-th best score of each query so far (-inf while there are fewer), `longest` the largest norm
-    of a passage. A float32 inner product over d dimensions is off by at most about d * 2^-24 * |q| * |p|, in any
-    order of summation (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1). So whatever scores
-    lower than the k-th by more than twice that, and a rounding of the final score, cannot enter the ranking.
+
+def _flat_blocks(
+    shard: Shard, queries: np.ndarray, k: int, floors: np.ndarray, longest: float
+) -> Iterator[list[np.ndarray]]:
+    """For each block of passages and each query the rows of all that can be among the `k` best, and few others.
+
+    `floors` holds the k-th best score of each query so far, -inf while there are fewer; the caller raises it between
+    blocks. What scores lower than the k-th by more than the margin cannot enter the ranking.
     """
-    size, dimensions = shard.embeddings.shape
-    count = min(size, k + SLACK)
-    scores, rows = shard.index.search(queries, count)
-    largest = np.linalg.norm(queries, axis=1).astype(np.float64) * longest
-    threshold = np.maximum(floor, scores[:, k - 1]) if size >= k else floor
-    lowest = threshold - (dimensions + 4) * 2.0**-23 * largest
-    candidates = [row[score >= low] for row, score, low in zip(rows, scores, lowest, strict=True)]
-    if count < size:
-        # The index was cut among passages that may still enter.
-        unsafe = np.flatnonzero(scores[:, -1] >= lowest)
-        step = max(1, SCORES_AT_ONCE // size)
-        for some in (unsafe[start : start + step] for start in range(0, len(unsafe), step)):
-            for query, row in zip(some, _double_scores(queries[some], shard.embeddings), strict=True):
-                # Errors vanish in double precision: what is left is the rounding of the final score.
-                threshold = max(floor[query], np.partition(row, size - k)[size - k])
-                candidates[query] = np.flatnonzero(row >= threshold - 2.0**-22 * largest[query])
-    return candidates
+    margins = _margins(queries, longest)
+    for first in range(0, len(shard.doc_ids), PASSAGE_BLOCK):
+        scores = queries @ shard.embeddings[first : first + PASSAGE_BLOCK].T
+        size = scores.shape[1]
+        lowest = floors - margins
+        if size > k and np.isneginf(floors).any():
+            # The k-th best of a piece bounds the k-th best of all from below, at a fraction of the cost.
+            piece = max(2 * k, size // 8)
+            bound = np.partition(scores[:, :piece], -k, axis=1)[:, -k]
+            lowest = np.maximum(lowest, bound - margins)
+        # Rounded down, so that the comparison in float32 keeps what one in float64 would.
+        hits = np.flatnonzero(scores >= np.nextafter(lowest.astype(np.float32), -np.inf, dtype=np.float32)[:, None])
+        among = scores.ravel()[hits]
+        cuts = np.searchsorted(hits, np.arange(len(queries) + 1) * size)
+        found = []
+        for query, (start, stop) in enumerate(pairwise(cuts)):
+            rows, reached = hits[start:stop] - query * size, among[start:stop]
+            if len(rows) > k:
+                rows = rows[reached >= np.partition(reached, -k)[-k] - margins[query]]
+            found.append(first + rows)
+        yield found
 
 
-def _double_scores(queries: np.ndarray, passages: np.ndarray) -> np.ndarray:
-    """Float64 inner products, queries x passages, the passages converted a piece at a time."""
-    queries = queries.astype(np.float64)
-    scores = np.empty((len(queries), len(passages)))
-    for start in range(0, len(passages), CONVERT_ROWS):
-        piece = passages[start : start + CONVERT_ROWS].astype(np.float64)
-        np.matmul(queries, piece.T, out=scores[:, start : start + CONVERT_ROWS])
-    return scores
+def _margins(queries: np.ndarray, longest: float) -> np.ndarray:
+    """By how much two float32 scores of a query may be out of order, given the largest norm of a passage.
+
+    A float32 inner product over d dimensions is off by at most about d * 2^-24 * |q| * |p|, in any order of summation
+    (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1): twice that, and a rounding of the final
+    score.
+    """
+    return (queries.shape[1] + 4) * 2.0**-23 * np.linalg.norm(queries, axis=1).astype(np.float64) * longest
 
 
 def _merge(best: _Best, scores: np.ndarray, doc_ids: np.ndarray, k: int) -> _Best:
@@ -208,10 +239,11 @@ def _merge(best: _Best, scores: np.ndarray, doc_ids: np.ndarray, k: int) -> _Bes
     if len(order) > k:
         order = order[: np.searchsorted(-scores[order], -scores[order[k - 1]], side="right")]
     scores, doc_ids = scores[order], doc_ids[order]
-    bounds = np.flatnonzero(np.concatenate([[True], scores[1:] != scores[:-1], [True]])) if len(scores) else []
-    for start, stop in pairwise(bounds):
-        if stop - start > 1:
-            doc_ids[start:stop] = sorted(doc_ids[start:stop])
+    tied = np.concatenate([[False], scores[1:] == scores[:-1], [False]])
+    # Where a run of equal scores begins, and where it ends.
+    starts, stops = np.flatnonzero(tied[1:] & ~tied[:-1]), np.flatnonzero(tied[:-1] & ~tied[1:]) + 1
+    for start, stop in zip(starts, stops, strict=True):
+        doc_ids[start:stop] = sorted(doc_ids[start:stop])
     # Copies, so that no view keeps a longer array alive.
     return _Best(scores[:k].copy(), doc_ids[:k].copy())
 

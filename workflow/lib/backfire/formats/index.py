@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import numpy as np
+
 from backfire.errors import BackfireError
 from backfire.formats.atomic import replacing
 
@@ -32,6 +34,18 @@ def read_index(path: str | Path):
             f"{path}: not a readable FAISS index ({faiss_reason(error)}).",
             "it is missing, cut short or damaged; delete it and run again.",
         ) from error
+
+
+def flat_vectors(index) -> np.ndarray | None:
+    """The float32 vectors (vectors x dimensions) that a Flat index holds; None for any other index.
+
+    They are not copied: keep the index for as long as the array.
+    """
+    import faiss
+
+    if not isinstance(index, faiss.IndexFlat):
+        return None
+    return faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
 
 
 def faiss_reason(error: RuntimeError) -> str:

@@ -202,6 +202,12 @@ def read_embeddings(path: str | Path, id_column: str) -> tuple[list[str], np.nda
     return next(_embedding_pieces(path, file, file.metadata.num_rows), nothing)
 
 
+def read_embedding_ids(path: str | Path, id_column: str) -> list[str]:
+    """Read the ids alone of what `write_embeddings` wrote, in order."""
+    file = _embeddings_file(path, id_column)
+    return _guarded(path, lambda: file.read([id_column]))[id_column].to_pylist()
+
+
 def iterate_embeddings(path: str | Path, id_column: str, rows: int) -> Iterator[tuple[list[str], np.ndarray]]:
     """Read what `write_embeddings` wrote in pieces of `rows` rows, the last one shorter, one in memory at a time."""
     yield from _embedding_pieces(path, _embeddings_file(path, id_column), rows)

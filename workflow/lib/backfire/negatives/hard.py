@@ -15,7 +15,13 @@ WRITTEN = 1 << 18
 
 
 def mine_hard(
-    queries: str, embeddings: list[str], indexes: list[str], depth: int, output: str, label: str | None = None
+    queries: str,
+    embeddings: list[str],
+    indexes: list[str],
+    depth: int,
+    output: str,
+    threads: int = 1,
+    label: str | None = None,
 ) -> None:
     """Write the `depth` passages nearest to every query by inner product, or all where there are fewer.
 
@@ -27,7 +33,7 @@ def mine_hard(
     def batches() -> Iterator[pa.Table]:
         for query_ids, matrix in iterate_embeddings(queries, "query_id", max(1, HELD // depth)):
             shards = stored_shards(embeddings, indexes, label)
-            yield from _tables(search(query_ids, matrix, shards, depth, setting=None))
+            yield from _tables(search(query_ids, matrix, shards, depth, threads, setting=None))
 
     write_batches(output, "candidates", batches())
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from backfire.encoder import load_encoder, pick_device, quiet_transformers
+from backfire.encoder import load_encoder, pick_device
 from backfire.encoding import encode
 from backfire.formats.atomic import replacing
 from backfire.index import build_index
@@ -74,7 +74,6 @@ def measure(
     import torch
 
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    quiet_transformers()
     encoder = load_encoder(model, encoding["precision"])
     length, size = encoding["max_length"], encoding["batch_tokens"]
     passages = passages or [words(tokens, row) for row in range(256)]
@@ -82,7 +81,7 @@ def measure(
     short = [words(QUERY_TOKENS, row) for row in range(256)]
     queries = _encoding_rate(encoder, short, "query", length, size)
     dimensions = int(np.asarray(encode(encoder, short[:1], "query", length, size)).shape[1])
-    pair, merge = _search_costs(dimensions, depth)
+    pair, merge = _search_costs(dimensions, depth, torch.get_num_threads())
     rates = Rates(
         device=torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
         threads=torch.get_num_threads(),
@@ -124,7 +123,7 @@ def _encoding_rate(encoder: Any, texts: list[str], kind: str, max_length: int, b
         start, count = start + count, count * 2
 
 
-def _search_costs(dimensions: int, depth: int) -> tuple[float, float]:
+def _search_costs(dimensions: int, depth: int, threads: int) -> tuple[float, float]:
     """Seconds for each (query, passage) and each (query, shard), from exact searches of a small and a large shard."""
     generator = np.random.default_rng(0)
 
@@ -138,7 +137,7 @@ def _search_costs(dimensions: int, depth: int) -> tuple[float, float]:
         passages = unit(rows)
         shard = Shard([str(row) for row in range(rows)], passages, build_index(passages, "Flat"))
         begun = time.perf_counter()
-        for _ in search(query_ids, queries, [shard], min(depth, SMALL)):
+        for _ in search(query_ids, queries, [shard], min(depth, SMALL), threads):
             pass
         seconds.append(time.perf_counter() - begun)
     pair = max(0.0, seconds[1] - seconds[0]) / (SEARCHED_QUERIES * (LARGE - SMALL))
