@@ -4,10 +4,10 @@
     python -m bench encoding            # one
     python -m bench encoding --rounds 5 --passages 4000 --json encoding.json
 
-Each part runs ours and its peer in turn on the same
-inputs. Prints Markdown: the ratio of times round by round, rates, what the results agree on, growth of memory, and the
-share of the machine's own matrix product. Rows that this machine cannot run are named with the reason. Run by hand on a
-quiet machine; nothing of it is a test.
+Each part runs ours and its peer in turn on the same inputs. Prints Markdown: the ratio of times round by round, rates,
+what the results agree on, growth of memory, and the share of the machine's own matrix product. Rows that this machine
+cannot run are named with the reason. Run by hand on a quiet machine; nothing of it is a test. Growth with the size of a
+collection is `python -m bench.scale`. BEIR is wanted too: `pip install -e ".[bench]" -c requirements.lock`.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from bench.pairs import Pair, machine, matrix_peak, spread
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
 
-PARTS = ["encoding", "training"]
+PARTS = ["encoding", "search", "mining", "evaluation", "bm25", "training", "overhead"]
 
 
 def markdown(pairs: list[Pair], peak: dict[str, float]) -> str:
@@ -28,7 +28,6 @@ def markdown(pairs: list[Pair], peak: dict[str, float]) -> str:
     head = ["what", "instead of", "times as fast", "ours", "peer", "results", "memory, MiB", "FLOP/s"]
     rows = [head, ["---"] * len(head)]
     for each in pairs:
-        rate = f"{{:,.0f}} {each.unit}/s"
         achieved = ""
         if each.flop:
             ours = each.flop / each.work * each.rate(each.ours) / 1e9
@@ -39,8 +38,8 @@ def markdown(pairs: list[Pair], peak: dict[str, float]) -> str:
                 each.name,
                 each.peer_name,
                 spread(each.ratios),
-                rate.format(each.rate(each.ours)),
-                rate.format(each.rate(each.peer)),
+                _speed(each, each.ours),
+                _speed(each, each.peer),
                 each.agreement,
                 "{:,.0f} against {:,.0f}".format(*each.peak_mib),
                 achieved,
@@ -49,12 +48,18 @@ def markdown(pairs: list[Pair], peak: dict[str, float]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
+def _speed(each: Pair, seconds: list[float]) -> str:
+    """Work in a second, or how long the only piece of it took."""
+    return f"{each.rate(seconds):,.0f} {each.unit}/s" if each.work > 1 else f"{1 / each.rate(seconds):.2f} s"
+
+
 def main() -> None:
     """Read the command line, run the parts, print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Ours against what one would use instead.")
     parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)}; all by default")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds of each pair")
-    parser.add_argument("--passages", type=int, default=2000, help="docstrings to encode")
+    parser.add_argument("--passages", type=int, default=2000, help="docstrings to encode, mine and evaluate in")
+    parser.add_argument("--queries", type=int, default=500, help="queries to mine and evaluate with")
     parser.add_argument("--steps", type=int, default=8, help="training steps of a round")
     parser.add_argument("--seeds", type=int, default=1, help="seeds of the training that is compared")
     parser.add_argument("--threads", type=int, help="threads of every library; by default all there are")
