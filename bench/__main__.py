@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=500, help="queries to mine and evaluate with")
     parser.add_argument("--steps", type=int, default=8, help="training steps of a round")
     parser.add_argument("--seeds", type=int, default=1, help="seeds of the training that is compared")
+    parser.add_argument("--only", default="", help="text in the names of the training rows to run")
     parser.add_argument("--threads", type=int, help="threads of every library; by default all there are")
     parser.add_argument("--json", help="file for the numbers")
     arguments = parser.parse_args()

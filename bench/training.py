@@ -95,13 +95,15 @@ class Material:
 
 
 def run(arguments) -> list[Pair]:
-    """A row for each of `ROWS`."""
+    """A row for each of `ROWS` whose name holds `--only`."""
     material, steps = Material(arguments.steps * BATCH), arguments.steps
     lengths = load_tokenizer(find_base(BASE)).tokenize([*material.queries, *material.passages], "document", LENGTH)
     tokens = lengths.lengths[material.rows + [[0, len(material.queries), len(material.queries)]]]
     config = json.loads((Path(find_base(BASE)) / "config.json").read_text())
     whole, rows = flop(config, padded(tokens.ravel())), []
     for name, changes in ROWS.items():
+        if arguments.only not in name:
+            continue
         settings = SETTINGS | changes
         shares: list[float] = []
 

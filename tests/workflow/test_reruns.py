@@ -119,10 +119,18 @@ def test_an_edit_of_the_library_runs_the_rules_that_import_it(tiny, module, anch
         assert tiny.planned() == sorted(rules)
 
 
-def test_an_edit_of_the_encoder_runs_everything_that_encodes_and_what_follows(tiny):
-    with edited(tiny.source / "workflow/lib/backfire/encoder.py", "PADDING = 16", "PADDING = 32"):
+@pytest.mark.parametrize(
+    ("module", "old", "new", "tokenizes"),
+    [
+        ("tokens.py", "PADDING = 16", "PADDING = 32", True),
+        ("bert.py", "def load_bert(", "def _added():\n    return 1\n\n\ndef load_bert(", False),
+    ],
+)
+def test_an_edit_of_the_encoder_runs_everything_that_encodes_and_what_follows(tiny, module, old, new, tokenizes):
+    with edited(tiny.source / "workflow/lib/backfire" / module, old, new):
         planned = {job.split()[0] for job in tiny.planned()}
     assert not planned & {"export_corpus", "export_queries", "describe_collection", "prepare_base", "mine_bm25"}
+    assert ("tokenize_corpus" in planned) == tokenizes
     assert {"encode_corpus", "encode_queries", "train_variant", "measure_latency", "rank", "mine_hard"} <= planned
     # Their outputs are gone once they are ranked, and are missed all the same.
     assert {"encode_corpus_of_choice", "encode_queries_of_choice", "rank_of_choice", "compare_protocols"} <= planned
@@ -131,7 +139,7 @@ def test_an_edit_of_the_encoder_runs_everything_that_encodes_and_what_follows(ti
 @pytest.mark.parametrize(
     ("path", "old", "new"),
     [
-        ("workflow/lib/backfire/encoder.py", "PADDING = 16", "# another comment\nPADDING = 16  # and one behind"),
+        ("workflow/lib/backfire/tokens.py", "PADDING = 16", "# another comment\nPADDING = 16  # and one behind"),
         ("workflow/lib/backfire/measures.py", '"""', '"""Another docstring.\n\n'),
         ("workflow/scripts/train_variant.py", "from backfire", "# a comment\nfrom backfire"),
         ("tests/workflow/test_reruns.py", "import os", "import os  # a test"),

@@ -55,6 +55,7 @@ def test_no_job_loads_what_it_does_not_use(tiny):
         "encode_queries": {"torch"},
         "encode_queries_of_choice": {"torch"},
         "measure_latency": {"torch"},
+        "plan_study": {"torch"},
         "train_variant": {"torch"},
         # bm25s loads both.
         "count_terms": {"numba", "scipy"},
@@ -156,6 +157,7 @@ def test_one_run_file_asks_for_its_chain_only(tiny, tmp_path):
         "index_shard",
         "prepare_base",
         "rank",
+        "tokenize_corpus",
     ]
 
 
