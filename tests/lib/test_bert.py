@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from backfire.bert import load_bert, pack, plain_pooling, pool
+from backfire.bert import load_bert, narrow, pack, plain_pooling, pool
 
 IDS = torch.tensor([[101, 2709, 1996, 16417, 102, 0, 0, 0], [101, 4066, 2019, 9140, 2011, 1037, 3145, 102]])
 MASK = torch.tensor([[1, 1, 1, 1, 1, 0, 0, 0], [1] * 8])
@@ -58,7 +58,7 @@ def test_gradients_are_those_of_transformers(base_model, library):
 def test_packed_weights_give_the_same(base_model, dtype):
     plain, packed = load_bert(base_model), load_bert(base_model)
     for model in (plain, packed):
-        model.encoder.to(dtype)
+        narrow(model, dtype)
     pack(packed)
     with torch.inference_mode():
         vectors = [torch.nn.functional.normalize(pool(model(IDS, MASK), MASK, "mean")) for model in (plain, packed)]

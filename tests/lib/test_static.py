@@ -10,9 +10,10 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
 from backfire.encoder import load_encoder
-from backfire.encoding import ENCODED_AT_ONCE, encode, encode_passages, tokenize_passages
+from backfire.encoding import ENCODED_AT_ONCE, encode, encode_passages
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_embeddings
+from backfire.tokenizing import tokenize_passages
 
 TEXTS = [
     "Return the eigenvalues of a Hermitian matrix.",

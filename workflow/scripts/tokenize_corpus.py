@@ -3,7 +3,7 @@
 from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.encoding import tokenize_passages
+    from backfire.tokenizing import tokenize_passages
 
     tokenize_passages(
         model=snakemake.input.model, corpus=snakemake.input.corpus, output=snakemake.output[0], **snakemake.params.cfg

@@ -89,14 +89,14 @@ def load_encoder(
         return load_static(folder, precision)
     device = device or pick_device()
     dtype = pick_dtype(precision, device)
-    from backfire.bert import load_bert, pack, plain_pooling, pool
+    from backfire.bert import load_bert, narrow, pack, plain_pooling, pool
 
     pooling = plain_pooling(folder)
     if pooling is None:
         return _by_sentence_transformers(folder, dtype, device, adapter)
     model = load_bert(folder)
     _adapt(model, adapter)
-    model.encoder.to(dtype)
+    narrow(model, dtype)
     model.to(device)
     if device.type == "cpu" and adapter is None:
         pack(model)

@@ -1,27 +1,21 @@
-"""Encoding: texts to unit vectors, in batches of texts of equal padded length.
-
-Passages are tokenised once for a tokenizer and a length, whatever the number of models that encode them.
-"""
+"""Encoding: texts to unit vectors, in batches of texts of equal padded length."""
 
 import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import pyarrow as pa
 
 from backfire.encoder import Encoder, StaticEncoder, load_encoder
 from backfire.formats.atomic import write_json
 from backfire.formats.tables import (
     EMBEDDING_ROWS,
-    SCHEMAS,
-    iterate_rows,
     read_rows,
-    write_batches,
     write_embedding_batches,
 )
 from backfire.logs import progress
 from backfire.resources import peak_memory
-from backfire.tokens import Tokens, load_tokenizer, padded
+from backfire.tokenizing import stored_tokens
+from backfire.tokens import Tokens, padded
 
 # Texts whose vectors are in memory together; whole row groups, so that it does not show in the file.
 ENCODED_AT_ONCE = 4 * EMBEDDING_ROWS
@@ -68,19 +62,6 @@ def token_batches(lengths: np.ndarray, batch_tokens: int) -> Iterator[np.ndarray
             yield rows[start : start + count]
 
 
-def tokenize_passages(model: str, corpus: str, output: str, max_length: int) -> None:
-    """Write the token ids of one shard of a corpus, cut at `max_length`, by the tokenizer of the folder `model`."""
-    tokenizer = load_tokenizer(model)
-
-    def tables() -> Iterator[pa.Table]:
-        for batch in iterate_rows(corpus, "corpus", EMBEDDING_ROWS):
-            tokens = tokenizer.tokenize(batch["text"].to_pylist(), "document", max_length)
-            lists = pa.ListArray.from_arrays(pa.array(tokens.starts, pa.int32()), pa.array(tokens.ids))
-            yield pa.table([batch["doc_id"], lists], schema=SCHEMAS["tokens"])
-
-    write_batches(output, "tokens", tables())
-
-
 def encode_passages(
     model: str, tokens: str, output: str, cost: str, precision: str, batch_tokens: int | None, label: str
 ) -> None:
@@ -93,7 +74,7 @@ def encode_passages(
         for start in range(0, max(1, len(table)), ENCODED_AT_ONCE):
             piece = table.slice(start, ENCODED_AT_ONCE)
             begun = time.perf_counter()
-            vectors = encode_tokens(encoder, _tokens(piece["tokens"]), batch_tokens, bar)
+            vectors = encode_tokens(encoder, stored_tokens(piece["tokens"]), batch_tokens, bar)
             seconds += time.perf_counter() - begun
             yield piece["doc_id"].to_pylist(), vectors
 
@@ -118,9 +99,3 @@ def encode_queries(
 
     with progress(label, len(table), "text") as bar:
         write_embedding_batches(output, "query_id", batches())
-
-
-def _tokens(column: pa.ChunkedArray) -> Tokens:
-    lists = column.combine_chunks()
-    starts = lists.offsets.to_numpy().astype(np.int64)
-    return Tokens(lists.values.to_numpy()[starts[0] : starts[-1]], starts - starts[0])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from backfire import lora
-from backfire.bert import WEIGHTS, load_bert, pack, plain_pooling, pool
+from backfire.bert import WEIGHTS, load_bert, narrow, pack, plain_pooling, pool
 from backfire.encoder import Encoder, native_bf16, quiet_transformers, sentence_transformer_forward
 from backfire.errors import BackfireError
 from backfire.static import static_module
@@ -76,7 +76,7 @@ class PlainBert(Trainable):
         network = copy.deepcopy(self.network).eval()
         lora.merge(network)
         if self.bf16:
-            network.encoder.to(torch.bfloat16)
+            narrow(network, torch.bfloat16)
         if self.device.type == "cpu":
             pack(network)
         return Encoder(self.tokenizer, lambda ids, mask: pool(network(ids, mask), mask, self.pooling), self.device)
