@@ -62,7 +62,17 @@ def test_sizes_hold_against_the_files_of_a_run(tiny):
     assert "nothing: everything is on this machine" in text
     plan = json.loads((tiny.directory / "results/tiny/plan.json").read_text())
     found = {each["stage"]: (each["bytes"], each["there"]) for each in plan["disk"] if each["place"] == "work"}
-    for stage in ("tables", "models", "embeddings", "indexes", "negatives", "triples", "rankings", "protocol"):
+    for stage in (
+        "tables",
+        "models",
+        "tokens",
+        "embeddings",
+        "indexes",
+        "negatives",
+        "triples",
+        "rankings",
+        "protocol",
+    ):
         expected, there = found[stage]
         assert expected / FACTOR <= there <= expected * FACTOR, (stage, expected, there)
     # What is there is not needed again.

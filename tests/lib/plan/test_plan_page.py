@@ -7,7 +7,7 @@ import pytest
 
 from backfire.plan.downloads import files_to_fetch, home_stages, packed_bytes, wanted_from
 from backfire.plan.facts import Facts, collection_facts
-from backfire.plan.hours import durations, passage_tokens
+from backfire.plan.hours import durations
 from backfire.plan.jobs import planned
 from backfire.plan.page import Plan, page, span
 from backfire.plan.probe import Rates
@@ -118,7 +118,7 @@ def test_a_busy_machine_is_said_to_be_one(msmarco):
 
 
 def test_tokens_follow_the_bytes():
-    assert passage_tokens(Facts(1, 460.0, 1.0, {}, {})) == pytest.approx(102)
+    assert Facts(1, 460.0, 1.0, {}, {}).passage_tokens == pytest.approx(102)
 
 
 def test_spans_in_words():

@@ -17,6 +17,7 @@ from backfire.plan.sizes import (
     index_bytes,
     run_bytes,
     stages,
+    token_bytes,
     training_steps,
     vector_bytes,
 )
@@ -94,6 +95,7 @@ def test_stages_add_up_over_models_and_collections(study):
     assert sizes["indexes"].bytes == 3 * 8_841_823 * 4 * 384
     rows = 3 * (8_841_823 + 6980 + 50) + 500_000
     assert sizes["embeddings"].bytes == round(rows * vector_bytes(FACTS, 384))
+    assert sizes["tokens"].bytes == round(8_841_823 * token_bytes(FACTS, study.config["encoding"]["max_length"]))
     assert sizes["tables"].bytes == pytest.approx(corpus_bytes(FACTS), rel=0.02)
     assert sizes["negatives"].bytes == pytest.approx(2 * 500_000 * 200 * 14, rel=0.01)
     assert sizes["negatives"].passing == pytest.approx(study.parts * sizes["negatives"].bytes, rel=0.01)
@@ -104,4 +106,4 @@ def test_stages_add_up_over_models_and_collections(study):
 def test_a_collection_of_unknown_size_counts_nothing(study):
     nothing = Facts(None, 500.0, 8.0, dict.fromkeys(FACTS.queries), {})
     sizes = {stage.name: stage.peak for stage in stages(study, {"pydocs": nothing}, 384, 1)}
-    assert [sizes[name] for name in ("tables", "embeddings", "indexes", "negatives", "rankings")] == [0] * 5
+    assert [sizes[name] for name in ("tables", "tokens", "embeddings", "indexes", "negatives", "rankings")] == [0] * 6

@@ -110,8 +110,7 @@ def search(
     Gives (query_id, the `k` best as (doc_id, score)) in the order of `query_ids`. Over Flat indexes the result is
     exact and the same for any number of shards, even where all scores tie; over others the candidates are what the
     index finds, k + SLACK per shard, and a ranking may be shorter than k. Memory is bounded by a shard, a block of
-    scores for each thread and queries x k, provided that `shards` loads lazily. Each of `threads` threads takes blocks
-    of queries.
+    scores for each thread and queries x k, provided that `shards` loads lazily. Work is shared by `threads` threads.
 
     Raises `BackfireError` when the corpus has fewer than `k` passages (`setting` is the configuration key that k
     comes from; None takes all passages then), when dimensions differ, or when a vector is not finite.
@@ -122,9 +121,11 @@ def search(
     _norms(queries, query_ids, "queries", "query")
     best = [_Best(np.empty(0, np.float32), np.empty(0, object))] * len(queries)
     passages = 0
-    blocks = math.ceil(len(queries) / (QUERY_BLOCK * threads)) * threads
-    some = [rows for rows in np.array_split(np.arange(len(queries)), max(1, blocks)) if len(rows)]
-    with ThreadPoolExecutor(threads) as pool, threadpool_limits(1, "blas"):
+    # A thread for each block of queries, or, where blocks would be narrow, all threads for the product of one.
+    workers = threads if len(queries) >= threads * QUERY_BLOCK // 2 else 1
+    blocks = max(1, math.ceil(len(queries) / (QUERY_BLOCK * workers)) * workers)
+    some = np.array_split(np.arange(len(queries)), blocks)
+    with ThreadPoolExecutor(workers) as pool, threadpool_limits(threads // workers, "blas"):
         for shard in shards:
             search_block = _prepared(shard, queries, best, k)
             # Each query is searched on its own, so the number of threads changes nothing.

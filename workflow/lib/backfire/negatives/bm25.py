@@ -17,13 +17,12 @@ from bm25s.tokenization import Tokenizer
 from backfire.errors import BackfireError
 from backfire.formats.tables import SCHEMAS, iterate_rows, read_rows, write_batches, write_rows
 from backfire.logs import progress
+from backfire.negatives.candidates import HELD, WRITTEN, candidate_table
 
 # Anserini's defaults for MS MARCO passages.
 K1, B = 0.9, 0.4
 # Passages that are split into words together.
 TOKENIZED = 16384
-# Candidates held at a time, over all queries of a block, 8 bytes each; and rows of a row group, about.
-HELD, WRITTEN = 1 << 24, 1 << 18
 
 _Best = tuple[np.ndarray, np.ndarray]
 """The best candidates of a query so far, in final order: float32 scores, and passages by the order of their ids."""
@@ -180,10 +179,9 @@ def _tables(query_ids: pa.Array, best: list[_Best], names: pa.Array) -> Iterator
     groups = np.cumsum(lengths) // WRITTEN
     for group in np.unique(groups[lengths > 0]):
         queries = np.flatnonzero((groups == group) & (lengths > 0))
-        columns = [
-            query_ids.take(pa.array(np.repeat(queries, lengths[queries]))),
+        yield candidate_table(
+            query_ids.take(pa.array(queries)),
+            lengths[queries],
             names.take(pa.array(np.concatenate([best[query][1] for query in queries]))),
-            np.concatenate([np.arange(1, length + 1, dtype=np.int32) for length in lengths[queries]]),
             np.concatenate([best[query][0] for query in queries]),
-        ]
-        yield pa.table(columns, schema=SCHEMAS["candidates"])
+        )

@@ -2,16 +2,11 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import pyarrow as pa
 
-from backfire.formats.tables import SCHEMAS, iterate_embeddings, write_batches
+from backfire.formats.tables import iterate_embeddings, write_batches
+from backfire.negatives.candidates import HELD, WRITTEN, candidate_table
 from backfire.search import search, stored_shards
-
-# Candidates held at a time, over all queries of a block; some 12 bytes each.
-HELD = 1 << 24
-# Rows of a row group of the output, about.
-WRITTEN = 1 << 18
 
 
 def mine_hard(
@@ -40,20 +35,13 @@ def mine_hard(
 
 def _tables(rankings) -> Iterator[pa.Table]:
     query_ids, lengths, doc_ids, scores = [], [], [], []
-
-    def table() -> pa.Table:
-        ranks = np.concatenate([np.arange(1, length + 1, dtype=np.int32) for length in lengths])
-        repeated = pa.array(query_ids, pa.string()).take(pa.array(np.repeat(np.arange(len(lengths)), lengths)))
-        columns = [repeated, pa.array(doc_ids, pa.string()), ranks, pa.array(scores, pa.float32())]
-        return pa.table(columns, schema=SCHEMAS["candidates"])
-
     for query_id, ranking in rankings:
         query_ids.append(query_id)
         lengths.append(len(ranking))
         doc_ids.extend(doc_id for doc_id, _ in ranking)
         scores.extend(score for _, score in ranking)
         if len(doc_ids) >= WRITTEN:
-            yield table()
+            yield candidate_table(pa.array(query_ids, pa.string()), lengths, doc_ids, scores)
             query_ids, lengths, doc_ids, scores = [], [], [], []
     if query_ids:
-        yield table()
+        yield candidate_table(pa.array(query_ids, pa.string()), lengths, doc_ids, scores)

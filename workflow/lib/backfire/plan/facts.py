@@ -22,6 +22,10 @@ UNPACKED_BY_PACKED = 3.0
 ASSUMED_TEXT_BYTES = 500.0
 
 
+# WordPiece on English prose: bytes of a token, and the two tokens that frame a text.
+TOKEN_BYTES, FRAME_TOKENS = 4.6, 2
+
+
 @dataclass(frozen=True)
 class Facts:
     """Counts of one collection; None where nothing tells. `sample` holds real passages where some are here.
@@ -37,6 +41,11 @@ class Facts:
     judgments: dict[str, int | None]
     sample: list[str] = field(default_factory=list, repr=False)
     assumed: list[str] = field(default_factory=list)
+
+    @property
+    def passage_tokens(self) -> float:
+        """Mean tokens of a passage before it is cut, from its mean length in bytes."""
+        return self.text_bytes / TOKEN_BYTES + FRAME_TOKENS
 
 
 def collection_facts(collection: Collection, tables: Path, packed: int | None = None) -> Facts:

@@ -7,9 +7,6 @@ from backfire.plan.probe import QUERY_TOKENS, Rates, padded_tokens
 from backfire.plan.sizes import Stage, ranked_queries, training_queries, training_steps
 from backfire.study import Study
 
-# WordPiece on English prose: bytes of a token, and the two tokens that frame a text.
-TOKEN_BYTES, FRAME_TOKENS = 4.6, 2
-
 
 @dataclass(frozen=True)
 class Duration:
@@ -22,25 +19,19 @@ class Duration:
 
 def durations(study: Study, facts: dict[str, Facts], rates: Rates, sizes: list[Stage]) -> list[Duration]:
     """Seconds of the stages that take long, one job after another."""
-    exact = "negatives" if _mined_depths(study) else None
     return [
         Duration("encode", _encoding(study, facts, rates), on_gpu=True),
         Duration("train", _training(study, facts, rates), on_gpu=True),
-        *([Duration("mine hard negatives", _mining(study, facts, rates))] if exact else []),
+        *([Duration("mine hard negatives", _mining(study, facts, rates))] if _mined_depths(study) else []),
         Duration("rank", _ranking(study, facts, rates)),
         *([Duration("other protocols", _protocols(study, facts, rates), on_gpu=True)] if study.choices else []),
         Duration("write files", sum(stage.peak for stage in sizes if stage.place == "work") / rates.written_per_second),
     ]
 
 
-def passage_tokens(facts: Facts) -> float:
-    """Mean tokens of a passage before it is cut, from its mean length in bytes."""
-    return facts.text_bytes / TOKEN_BYTES + FRAME_TOKENS
-
-
 def corpus_seconds(facts: Facts, max_length: int, rates: Rates) -> float:
     """Seconds to encode a corpus once."""
-    tokens = padded_tokens(passage_tokens(facts), max_length)
+    tokens = padded_tokens(facts.passage_tokens, max_length)
     return (facts.passages or 0) * tokens / rates.tokens_per_second
 
 
@@ -51,9 +42,7 @@ def variant_seconds(study: Study, facts: dict[str, Facts], rates: Rates, variant
     here = facts[study.train_on]
     pool = min(dynamics["pool"], here.passages or 0)
     limit = study.variants[variant].settings["max_length"]
-    tokens = pool * padded_tokens(passage_tokens(here), limit) + dynamics["queries"] * padded_tokens(
-        QUERY_TOKENS, limit
-    )
+    tokens = pool * padded_tokens(here.passage_tokens, limit) + dynamics["queries"] * padded_tokens(QUERY_TOKENS, limit)
     return steps * rates.step[variant] + (2 + steps // dynamics["interval"]) * tokens / rates.tokens_per_second
 
 

@@ -11,7 +11,7 @@ from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.model import prepare_base
 from backfire.plan.downloads import files_to_fetch, home_stages, homes, packed_bytes, unpacked_there, wanted_from
 from backfire.plan.facts import collection_facts
-from backfire.plan.hours import durations, passage_tokens
+from backfire.plan.hours import durations
 from backfire.plan.page import Plan, page
 from backfire.plan.probe import measure
 from backfire.plan.room import Demand, check_room, disk_usage, file_systems
@@ -53,7 +53,7 @@ def plan_study(
         rates = measure(
             model,
             largest.sample,
-            math.ceil(passage_tokens(largest)),
+            math.ceil(largest.passage_tokens),
             study.config["encoding"],
             {name: study.variants[name].settings for name in study.trained},
             study.config["ranking"]["depth"],

@@ -6,7 +6,7 @@ from textwrap import wrap
 
 from backfire.datasets.downloads import Missing
 from backfire.plan.facts import Facts
-from backfire.plan.hours import Duration, corpus_seconds, passage_tokens, search_seconds, variant_seconds
+from backfire.plan.hours import Duration, corpus_seconds, search_seconds, variant_seconds
 from backfire.plan.probe import Rates
 from backfire.plan.room import Demand, FileSystem, size
 from backfire.plan.sizes import index_bytes, ranked_queries, run_bytes, vector_bytes
@@ -217,7 +217,7 @@ def _changes(plan: Plan) -> list[str]:
 
 def _assumptions(plan: Plan) -> list[str]:
     told = [f"{name}: {text}." for name, each in plan.facts.items() for text in each.assumed]
-    tokens = ", ".join(f"{name} {passage_tokens(each):.0f}" for name, each in plan.facts.items())
+    tokens = ", ".join(f"{name} {each.passage_tokens:.0f}" for name, each in plan.facts.items())
     limit = plan.study.config["encoding"]["max_length"]
     told += [
         f"Tokens a passage, from its bytes: {tokens}; cut at {limit} in encoding.",

@@ -19,6 +19,8 @@ DYNAMICS_ROW = 60
 # A line of a TREC run without query id, doc id and tag: Q0, rank, score and blanks.
 RUN_LINE = 21
 FLOAT_BYTES = 4
+# A token id, of a vocabulary that fits a dictionary.
+TOKEN_ID = 1.9
 # A table of few triples is all head.
 TRIPLE_FILE = 3_000
 # Ids that fit a dictionary below Parquet's limit are stored once in a file, and each row has their number in bits.
@@ -61,6 +63,7 @@ def stages(study: Study, facts: dict[str, Facts], dimensions: int, model_bytes: 
     return [
         Stage("tables", _tables(study, facts), data),
         Stage("models", len(study.runs) * model_bytes, (f"{results}/models",)),
+        Stage("tokens", _tokens(study, facts), (f"{results}/tokens",)),
         Stage("embeddings", _vectors(study, facts, dimensions, queries=True), (f"{results}/embeddings",)),
         Stage("indexes", _vectors(study, facts, dimensions, queries=False), (f"{results}/index",)),
         Stage(
@@ -86,6 +89,11 @@ def stages(study: Study, facts: dict[str, Facts], dimensions: int, model_bytes: 
 def corpus_bytes(facts: Facts) -> float:
     """Bytes of a corpus as tables of ids and texts."""
     return (facts.passages or 0) * (TABLE_BY_TEXT * facts.text_bytes + facts.id_bytes)
+
+
+def token_bytes(facts: Facts, max_length: int) -> float:
+    """Bytes of one passage's row of token ids."""
+    return TOKEN_ID * min(facts.passage_tokens, max_length) + facts.id_bytes
 
 
 def vector_bytes(facts: Facts, dimensions: int) -> float:
@@ -151,6 +159,16 @@ def _tables(study: Study, facts: dict[str, Facts]) -> int:
         if study.protocol[0] == name:
             total += sum(choice.factor == "text" for choice in study.choices.values()) * corpus_bytes(each)
     return round(total)
+
+
+def _tokens(study: Study, facts: dict[str, Facts]) -> int:
+    """Token ids of every collection as the study cuts them, and of each other text and length that is tried."""
+    limit = study.config["encoding"]["max_length"]
+    total = sum((each.passages or 0) * token_bytes(each, limit) for each in facts.values())
+    here, tried = facts[study.protocol[0]], [study.chosen(name) for name in study.choices]
+    lengths = {(choice["text"], choice["max_length"]) for choice in tried}
+    lengths -= {(study.own_choices["text"], limit)}
+    return round(total + sum((here.passages or 0) * token_bytes(here, length) for _, length in lengths))
 
 
 def _vectors(study: Study, facts: dict[str, Facts], dimensions: int, queries: bool) -> int:
