@@ -17,22 +17,28 @@ def doc_ids(paths: Iterable[str]) -> Iterator[str]:
             yield from batch["doc_id"].to_pylist()
 
 
-def texts_by_id(paths: Iterable[str], kind: str, ids: Collection[str]) -> dict[str, str]:
-    """Texts of the given ids from tables of `kind` (corpus or queries), in memory bounded by the ids asked for.
+def texts_of(paths: Iterable[str], kind: str, ids: Collection[str]) -> Iterator[tuple[list[str], list[str]]]:
+    """Ids and texts, some at a time, of the rows with the given ids in tables of `kind` (corpus or queries).
 
-    Raises `BackfireError` when one is not there.
+    They come in the order of the tables. Raises `BackfireError` at the end when one was not there.
     """
-    wanted, found = set(ids), {}
+    wanted = set(ids)
+    missing = set(wanted)
     for path in paths:
         for batch in iterate_rows(path, kind):
             rows = [row for row, row_id in enumerate(batch[_ID_COLUMN[kind]].to_pylist()) if row_id in wanted]
             # The texts of the others are never made into strings.
             chosen = batch.take(pa.array(rows, pa.int32()))
-            found.update(zip(chosen[_ID_COLUMN[kind]].to_pylist(), chosen["text"].to_pylist(), strict=True))
-    missing = wanted - found.keys()
+            found = chosen[_ID_COLUMN[kind]].to_pylist()
+            missing.difference_update(found)
+            yield found, chosen["text"].to_pylist()
     if missing:
         raise BackfireError(
             f"{_ID_COLUMN[kind]} '{min(missing)}' is not among the exported {kind} ({len(missing)} missing).",
             "the data changed after this stage's input was made; delete that input and run again.",
         )
-    return found
+
+
+def texts_by_id(paths: Iterable[str], kind: str, ids: Collection[str]) -> dict[str, str]:
+    """Texts of the given ids, in memory bounded by the ids asked for. Raises `BackfireError` as `texts_of` does."""
+    return {row_id: text for some in texts_of(paths, kind, ids) for row_id, text in zip(*some, strict=True)}

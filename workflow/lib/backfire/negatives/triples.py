@@ -19,6 +19,7 @@ from backfire.errors import BackfireError
 from backfire.formats.tables import iterate_rows
 from backfire.keyed import key
 from backfire.negatives.table import write_triples
+from backfire.texts import texts_of
 
 logger = logging.getLogger(__name__)
 
@@ -174,16 +175,8 @@ def _drop_duplicates(draws: dict[str, list[Draw]], relevant: dict[str, list[str]
 
 def _text_keys(corpus: Iterable[str], ids: set[str]) -> dict[str, int]:
     """A 64-bit key of the normalised text of each of the passages."""
-    keys = {}
-    for path in corpus:
-        for batch in iterate_rows(path, "corpus"):
-            rows = [row for row, doc_id in enumerate(batch["doc_id"].to_pylist()) if doc_id in ids]
-            found = batch.take(pa.array(rows, pa.int32()))
-            for doc_id, text in zip(found["doc_id"].to_pylist(), found["text"].to_pylist(), strict=True):
-                keys[doc_id] = key(normalised(text))
-    if missing := ids - keys.keys():
-        raise BackfireError(
-            f"the passage '{min(missing)}' is not among the exported ones ({len(missing)} missing).",
-            "the data changed after this stage's input was made; delete that input and run again.",
-        )
-    return keys
+    return {
+        doc_id: key(normalised(text))
+        for some in texts_of(corpus, "corpus", ids)
+        for doc_id, text in zip(*some, strict=True)
+    }

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from backfire.errors import BackfireError
-from backfire.formats.tables import iterate_rows, read_rows
+from backfire.formats.tables import read_rows
 from backfire.keyed import key
+from backfire.texts import texts_of
 from backfire.tokens import ModelTokenizer, Tokens, joined
 
-_ID_COLUMN = {"queries": "query_id", "corpus": "doc_id"}
 _PROMPT = {"queries": "query", "corpus": "document"}
 
 
@@ -69,19 +68,9 @@ def _tokenised(
     """The row of each id, and the tokens of the distinct texts, read without holding the texts in memory."""
     encoded = ids.combine_chunks().dictionary_encode()
     wanted = {row_id: place for place, row_id in enumerate(encoded.dictionary.to_pylist())}
-    rows, pieces, found = np.full(len(wanted), -1, np.int64), [], 0
-    for path in paths:
-        for batch in iterate_rows(path, kind):
-            places = [wanted.get(row_id, -1) for row_id in batch[_ID_COLUMN[kind]].to_pylist()]
-            kept = np.flatnonzero(np.asarray(places) >= 0)
-            texts = batch["text"].take(pa.array(kept)).to_pylist()
-            pieces.append(tokenizer.tokenize(texts, _PROMPT[kind], max_length))
-            rows[np.asarray(places)[kept]] = found + np.arange(len(kept))
-            found += len(kept)
-    if (rows < 0).any():
-        missing = encoded.dictionary[int(np.argmin(rows))].as_py()
-        raise BackfireError(
-            f"{_ID_COLUMN[kind]} '{missing}' is not among the exported {kind} ({(rows < 0).sum()} missing).",
-            "the data changed after this stage's input was made; delete that input and run again.",
-        )
+    rows, pieces, found = np.empty(len(wanted), np.int64), [], 0
+    for row_ids, texts in texts_of(paths, kind, wanted.keys()):
+        pieces.append(tokenizer.tokenize(texts, _PROMPT[kind], max_length))
+        rows[[wanted[row_id] for row_id in row_ids]] = found + np.arange(len(row_ids))
+        found += len(row_ids)
     return rows[encoded.indices.to_numpy()], joined(pieces)
