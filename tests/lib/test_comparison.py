@@ -9,7 +9,8 @@ import pytest
 from backfire.comparison import compare, compare_variants
 from backfire.errors import BackfireError
 from backfire.formats.tables import SCHEMAS, read_rows, write_rows
-from backfire.significance import bootstrap_interval, keyed_rng
+from backfire.keyed import keyed_rng
+from backfire.significance.intervals import bootstrap_interval
 
 PLACES = [["pydocs", "dev"], ["pydocs", "test"]]
 NAMES = ["RR@10", "AP"]

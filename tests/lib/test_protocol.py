@@ -8,9 +8,10 @@ import pytest
 
 from backfire.formats.tables import SCHEMAS, read_rows, write_rows
 from backfire.formats.trec import write_run
+from backfire.keyed import keyed_rng
 from backfire.measures import measure_named, score_run
 from backfire.protocol import compare_protocols, ordered_ties, without_identical_ids
-from backfire.significance import bootstrap_interval, keyed_rng
+from backfire.significance.intervals import bootstrap_interval
 
 MEASURES = ["RR@10", "AP", "nDCG@10"]
 OWN = {"text": "default", "max_length": 256, "precision": "auto"}

@@ -10,7 +10,10 @@ import numpy as np
 from backfire.errors import BackfireError
 from backfire.formats.delimited import write_csv
 from backfire.formats.tables import read_rows, write_rows
-from backfire.significance import benjamini_hochberg, bootstrap_interval, holm, keyed_rng, sign_flip_p
+from backfire.keyed import keyed_rng
+from backfire.significance.families import benjamini_hochberg, holm
+from backfire.significance.intervals import bootstrap_interval
+from backfire.significance.randomisation import sign_flip_p
 from backfire.verdict import Verdict, sentence, verdict
 
 log = logging.getLogger(__name__)

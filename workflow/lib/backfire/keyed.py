@@ -3,6 +3,10 @@
 import hashlib
 import heapq
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def key(*parts: object) -> int:
@@ -17,3 +21,10 @@ def keyed_sample(ids: Iterable[str], size: int, *salt: object) -> list[str]:
     A larger sample with the same salt holds the smaller one.
     """
     return [row_id for _, row_id in heapq.nsmallest(size, ((key(*salt, row_id), row_id) for row_id in ids))]
+
+
+def keyed_rng(*parts: object) -> "np.random.Generator":
+    """A random stream that depends on `parts` alone, so that one computation's draws do not shift another's."""
+    import numpy as np
+
+    return np.random.default_rng(key(*parts))

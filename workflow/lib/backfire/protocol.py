@@ -11,8 +11,9 @@ import numpy as np
 from backfire.formats.delimited import write_csv
 from backfire.formats.tables import write_rows
 from backfire.formats.trec import Ranking, iterate_run
+from backfire.keyed import keyed_rng
 from backfire.measures import Qrels, measure_named, read_qrels, score_run
-from backfire.significance import bootstrap_interval, keyed_rng
+from backfire.significance.intervals import bootstrap_interval
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,10 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backfire.significance import benjamini_hochberg, bootstrap_interval, holm, keyed_rng, sign_flip_p
+from backfire.keyed import keyed_rng
+from backfire.significance.families import benjamini_hochberg, holm
+from backfire.significance.intervals import bootstrap_interval
+from backfire.significance.randomisation import sign_flip_p
 
 
 def differences(seed, count):
@@ -74,7 +77,7 @@ def test_confidence_and_batches(monkeypatch):
     narrow = bootstrap_interval(values, 0.8, 2000, keyed_rng(0))
     wide = bootstrap_interval(values, 0.99, 2000, keyed_rng(0))
     assert wide[0] < narrow[0] < values.mean() < narrow[1] < wide[1]
-    monkeypatch.setattr("backfire.significance.AT_ONCE", 1000)
+    monkeypatch.setattr("backfire.significance.intervals.AT_ONCE", 1000)
     assert bootstrap_interval(values, 0.8, 2000, keyed_rng(0)) == pytest.approx(narrow, abs=0.05 * np.ptp(narrow))
 
 
@@ -100,7 +103,7 @@ def test_few_queries_are_enumerated(values):
 def test_enumeration_in_blocks(monkeypatch):
     values = differences(3, 14)
     whole = sign_flip_p(values, 20000, keyed_rng(0))
-    monkeypatch.setattr("backfire.significance.AT_ONCE", 100)
+    monkeypatch.setattr("backfire.significance.randomisation.AT_ONCE", 100)
     assert sign_flip_p(values, 20000, keyed_rng(0)) == whole
 
 
