@@ -15,10 +15,9 @@ import dataclasses
 import importlib
 import os
 
-from bench.pairs import Pair, machine, matrix_peak, spread
-
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
+from bench.pairs import Pair, machine, matrix_peak, spread
 
 PARTS = ["encoding", "search", "mining", "evaluation", "bm25", "training", "overhead"]
 

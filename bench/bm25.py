@@ -9,11 +9,11 @@ from pathlib import Path
 
 import bm25s
 import numpy as np
-from bench.pairs import Pair, pair
-from bench.questions import Questions
 
 from backfire.formats.tables import read_rows, write_rows
 from backfire.negatives.bm25 import K1, B, count_terms, mine_bm25
+from bench.pairs import Pair, pair
+from bench.questions import Questions
 
 DEPTH, SHARDS = 100, 4
 

@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from bench.pairs import Pair, pair
 
 from backfire.datasets.load import load_corpus
 from backfire.datasets.sources import PYDOCS
@@ -17,6 +16,7 @@ from backfire.encoding import encode
 from backfire.keyed import keyed_sample
 from backfire.model import find_base
 from backfire.tokens import load_tokenizer, padded
+from bench.pairs import Pair, pair
 
 BASE = "sentence-transformers/all-MiniLM-L6-v2"
 LENGTH = 256

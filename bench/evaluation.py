@@ -3,16 +3,15 @@
 import math
 import os
 
-from bench.encoding import BASE, LENGTH
-from bench.pairs import Pair, pair
-from bench.questions import Questions
-
 from backfire.encoder import load_encoder, pick_device
 from backfire.encoding import encode
 from backfire.index import build_index
 from backfire.measures import measure_named, score_run
 from backfire.model import find_base
 from backfire.search import Shard, search
+from bench.encoding import BASE, LENGTH
+from bench.pairs import Pair, pair
+from bench.questions import Questions
 
 MEASURE, DEPTH = "RR@10", 100
 

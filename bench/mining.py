@@ -6,15 +6,15 @@ The peer runs as its documentation shows it, with `use_faiss`; both encode the s
 import os
 
 import numpy as np
-from bench.encoding import BASE, LENGTH
-from bench.pairs import Pair, pair
-from bench.questions import Questions
 
 from backfire.encoder import load_encoder, pick_device
 from backfire.encoding import encode
 from backfire.index import build_index
 from backfire.model import find_base
 from backfire.search import Shard, search
+from bench.encoding import BASE, LENGTH
+from bench.pairs import Pair, pair
+from bench.questions import Questions
 
 DEPTH, NEGATIVES = 20, 5
 

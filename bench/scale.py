@@ -18,11 +18,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import yaml
-from bench.synthetic import BASE, write_collection, write_static_model
 
 from backfire.formats.atomic import read_json, write_json
 from backfire.logs import job_usage
 from backfire.model import find_base
+from bench.synthetic import BASE, write_collection, write_static_model
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDY, COLLECTION = "scale", "synthetic"

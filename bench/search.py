@@ -9,14 +9,14 @@ import logging
 import os
 
 import numpy as np
-from bench.encoding import BASE, LENGTH, passages
-from bench.pairs import Pair, pair
 
 from backfire.encoder import load_encoder
 from backfire.encoding import encode
 from backfire.index import build_index
 from backfire.model import find_base
 from backfire.search import Shard, search
+from bench.encoding import BASE, LENGTH, passages
+from bench.pairs import Pair, pair
 
 # (queries, passages, depth); a few queries are the case of a development set.
 SIZES = [(1000, 62_500, 10), (1000, 62_500, 100), (1000, 62_500, 1000), (100, 250_000, 100), (1000, 250_000, 100)]

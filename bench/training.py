@@ -15,8 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bench.encoding import BASE, flop
-from bench.pairs import Pair, pair
 
 from backfire.datasets.load import load_corpus, load_split
 from backfire.datasets.sources import PYDOCS
@@ -28,6 +26,8 @@ from backfire.tokens import load_tokenizer, padded
 from backfire.training.data import Triples, batches
 from backfire.training.steps import LOOK_FIRST, Stepper
 from backfire.training.trainable import load_start
+from bench.encoding import BASE, flop
+from bench.pairs import Pair, pair
 
 LENGTH, BATCH, HELD_OUT, POOL, RANK = 128, 32, 200, 2000, 20
 SETTINGS = {
