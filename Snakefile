@@ -19,6 +19,7 @@ include: "workflow/rules/training.smk"
 include: "workflow/rules/encoding.smk"
 include: "workflow/rules/ranking.smk"
 include: "workflow/rules/measuring.smk"
+include: "workflow/rules/choosing.smk"
 include: "workflow/rules/protocol.smk"
 include: "workflow/rules/explaining.smk"
 include: "workflow/rules/reporting.smk"
@@ -39,6 +40,7 @@ rule all:
                 "results/{study}/comparison.parquet",
                 "results/{study}/geometry.parquet",
                 "results/{study}/cost.parquet",
+                "results/{study}/tables/main.csv",
                 "results/{study}/report.html",
             ],
             study=STUDY.name,

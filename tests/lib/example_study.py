@@ -17,7 +17,8 @@ PRIMARY = ("pydocs", "test", "RR@10")
 SPLITS = ["dev", "test", "unseen"]
 MEASURES = ["RR@10", "nDCG@10", "R@100", "AP"]
 VERDICTS = dict(zip(TRAINED, ["HELPS", "HARMS", "INCONCLUSIVE", "HARMS"], strict=True))
-DELTAS = {"HELPS": 0.041, "HARMS": -0.083, "INCONCLUSIVE": 0.006}
+DELTAS = {"HELPS": 0.041, "HARMS": -0.083, "INCONCLUSIVE": 0.006, "EQUIVALENT": 0.0005}
+HALVES = {"HELPS": 0.033, "HARMS": 0.066, "INCONCLUSIVE": 0.021, "EQUIVALENT": 0.003}
 
 
 @dataclass
@@ -58,21 +59,35 @@ class Example:
             for number, measure in enumerate(MEASURES):
                 where = {"collection": collection, "split": split, "measure": measure, "queries": 250}
                 base = 0.55 + 0.08 * number
-                none = {"delta": 0.0, "wins": 0, "ties": 250, "losses": 0}
+                none = {"delta": 0.0, "wins": 0, "ties": 250, "losses": 0, "reference": "base"}
                 rows.append(
-                    where | none | {"variant": "base", "seeds": 1, "mean": base, "base_mean": base, "verdict": "BASE"}
+                    where
+                    | none
+                    | {"variant": "base", "seeds": 1, "mean": base, "reference_mean": base, "verdict": "BASE"}
                 )
                 for name in self.verdicts:
                     verdict = self.verdict(name, split)
-                    delta = DELTAS[verdict] + 0.004 * rng.normal()
-                    half = 0.8 * abs(DELTAS[verdict]) if verdict != "INCONCLUSIVE" else 0.021
+                    delta = DELTAS[verdict] + (0.0004 if verdict == "EQUIVALENT" else 0.004) * rng.normal()
+                    half, found = HALVES[verdict], verdict in ("HELPS", "HARMS")
                     wins, losses = (70, 40) if delta > 0 else (40, 70)
+                    primary = (collection, split, measure) == PRIMARY
+                    elsewhere = split == "unseen" or collection != "pydocs"
+                    kept = {"HARMS": "forgets", "INCONCLUSIVE": "open"}.get(verdict, "keeps")
                     rows.append(
                         where
-                        | {"variant": name, "seeds": self.seeds, "mean": base + delta, "base_mean": base}
+                        | {"variant": name, "reference": "base", "seeds": self.seeds}
+                        | {"family": "claims" if primary else "explores", "retention": kept if elsewhere else None}
+                        | {"mean": base + delta, "reference_mean": base, "relative": delta / base, "margin": 0.005}
                         | {"delta": delta, "ci_low": delta - half, "ci_high": delta + half, "verdict": verdict}
-                        | {"p": 0.2 if verdict == "INCONCLUSIVE" else 0.0004, "wins": wins, "losses": losses}
-                        | {"p_adjusted": 0.31 if verdict == "INCONCLUSIVE" else 0.0016, "ties": 140}
+                        | {"p": 0.0004 if found else 0.2, "p_adjusted": 0.0016 if found else 0.31, "p_t": 0.2}
+                        | {
+                            "p_equivalence": 0.01 if verdict == "EQUIVALENT" else 0.4,
+                            "p_holm": 0.4 if primary else None,
+                        }
+                        | {"p_equivalence_adjusted": 0.02 if verdict == "EQUIVALENT" else 0.5, "d_z": delta / 0.2}
+                        | {"wins": wins, "ties": 140, "losses": losses, "mde": 0.031, "queries_needed": 9000}
+                        | {"seeds_needed": 5 if self.seeds > 1 else None}
+                        | {"seed_share": 0.25 if self.seeds > 1 else None}
                     )
         write_rows(self.path("comparison.parquet"), "comparison", rows)
         return self.path("comparison.parquet")

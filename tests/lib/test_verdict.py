@@ -4,75 +4,111 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfire.verdict import Verdict, sentence, verdict
+from backfire.verdict import Retention, Verdict, retention, sentence, verdict
 
 ROW = {
     "variant": "full_hard",
+    "reference": "base",
     "measure": "RR@10",
     "seeds": 1,
     "queries": 1234,
     "mean": 0.612,
-    "base_mean": 0.580,
+    "reference_mean": 0.580,
     "delta": 0.032,
     "ci_low": 0.015,
     "ci_high": 0.049,
-    "p": 0.0001,
+    "margin": 0.005,
     "p_adjusted": 0.0004,
+    "p_equivalence_adjusted": 1.0,
+    "queries_needed": 9000,
+    "seeds_needed": None,
     "verdict": "HELPS",
 }
+ALPHA, MARGIN = 0.05, 0.005
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "p", "expected"),
+    ("delta", "interval", "p", "p_equivalence", "expected"),
     [
-        (0.01, 0.05, 0.01, Verdict.HELPS),
-        (-0.05, -0.01, 0.01, Verdict.HARMS),
-        (-0.01, 0.05, 0.01, Verdict.INCONCLUSIVE),
-        (-0.05, 0.01, 0.01, Verdict.INCONCLUSIVE),
-        (0.01, 0.05, 0.2, Verdict.INCONCLUSIVE),
-        (0.01, 0.05, 0.05, Verdict.INCONCLUSIVE),
-        (0.0, 0.05, 0.01, Verdict.INCONCLUSIVE),
-        (-0.05, 0.0, 0.01, Verdict.INCONCLUSIVE),
-        (0.0, 0.0, 1.0, Verdict.INCONCLUSIVE),
-        (None, None, 1.0, Verdict.INCONCLUSIVE),
-        (None, None, 0.001, Verdict.INCONCLUSIVE),
-        (0.01, 0.05, float("nan"), Verdict.INCONCLUSIVE),
+        (0.03, (0.01, 0.05), 0.01, 1.0, Verdict.HELPS),
+        (-0.03, (-0.05, -0.01), 0.01, None, Verdict.HARMS),
+        # the difference is exactly the margin
+        (0.005, (0.001, 0.009), 0.01, 0.5, Verdict.HELPS),
+        # below the margin: sure, but does not matter, or not known to matter
+        (0.004, (0.002, 0.006), 0.01, 0.2, Verdict.INCONCLUSIVE),
+        (0.002, (0.001, 0.003), 0.001, 0.001, Verdict.EQUIVALENT),
+        (0.0, (-0.001, 0.001), 0.9, 0.01, Verdict.EQUIVALENT),
+        # the test or the interval does not say so
+        (0.03, (-0.01, 0.05), 0.01, 1.0, Verdict.INCONCLUSIVE),
+        (-0.03, (-0.05, 0.01), 0.01, 1.0, Verdict.INCONCLUSIVE),
+        (0.03, (0.01, 0.05), 0.05, 1.0, Verdict.INCONCLUSIVE),
+        (0.03, (0.0, 0.05), 0.01, 1.0, Verdict.INCONCLUSIVE),
+        # nothing to go by
+        (0.0, (0.0, 0.0), 1.0, None, Verdict.INCONCLUSIVE),
+        (0.4, None, 1.0, None, Verdict.INCONCLUSIVE),
+        (0.4, None, 0.001, None, Verdict.INCONCLUSIVE),
+        (0.03, (0.01, 0.05), float("nan"), float("nan"), Verdict.INCONCLUSIVE),
+        (0.0, (-0.001, 0.001), 0.9, 0.05, Verdict.INCONCLUSIVE),
     ],
 )
-def test_a_claim_needs_test_and_interval(low, high, p, expected):
-    assert verdict(low, high, p, 0.05) is expected
+def test_the_rule(delta, interval, p, p_equivalence, expected):
+    assert verdict(delta, interval, p, p_equivalence, MARGIN, ALPHA) is expected
 
 
 bound = st.floats(-1, 1)
 
 
-@given(bound, bound, st.floats(0, 1), st.floats(0.001, 0.5))
-def test_mirrored_numbers_give_the_mirrored_verdict(first, second, p, alpha):
+@given(bound, bound, bound, st.floats(0, 1), st.floats(0, 1), st.floats(0.001, 0.5), st.floats(0.001, 0.5))
+def test_mirrored_numbers_give_the_mirrored_verdict(delta, first, second, p, p_equivalence, margin, alpha):
     low, high = sorted((first, second))
     mirror = {Verdict.HELPS: Verdict.HARMS, Verdict.HARMS: Verdict.HELPS}
-    found = verdict(low, high, p, alpha)
-    assert verdict(-high, -low, p, alpha) is mirror.get(found, found)
-    assert (found is not Verdict.INCONCLUSIVE) == (p < alpha and (low > 0 or high < 0))
+    found = verdict(delta, (low, high), p, p_equivalence, margin, alpha)
+    assert verdict(-delta, (-high, -low), p, p_equivalence, margin, alpha) is mirror.get(found, found)
+    claimed = found in mirror
+    assert claimed == (p < alpha and abs(delta) >= margin and (low > 0 or high < 0))
+    assert (found is Verdict.EQUIVALENT) == (not claimed and p_equivalence < alpha)
+
+
+def test_forgetting():
+    assert {found: retention(found) for found in Verdict if found != Verdict.BASE} == {
+        Verdict.HELPS: Retention.KEEPS,
+        Verdict.EQUIVALENT: Retention.KEEPS,
+        Verdict.HARMS: Retention.FORGETS,
+        Verdict.INCONCLUSIVE: Retention.OPEN,
+    }
 
 
 def test_sentences():
     assert sentence(ROW) == (
         "full_hard helps: RR@10 0.612 against 0.580 for base (+0.032, 95 % interval +0.015 to +0.049, "
-        "adjusted p 0.0004; 1,234 queries, one training seed)."
+        "adjusted p 0.0004; 1,234 queries, one training seed: query sampling only)."
     )
     worse = {**ROW, "mean": 0.4, "delta": -0.18, "ci_low": -0.2, "ci_high": -0.161, "verdict": "HARMS", "seeds": 3}
     assert sentence({**worse, "p_adjusted": 1e-9}, alpha=0.1) == (
         "full_hard backfires: RR@10 0.400 against 0.580 for base (-0.180, 90 % interval -0.200 to -0.161, "
-        "adjusted p < 0.0001; 1,234 queries, mean of 3 training seeds)."
+        "adjusted p < 0.0001; 1,234 queries, 3 training seeds)."
     )
-    unsure = {**ROW, "ci_low": None, "ci_high": None, "p_adjusted": 1.0, "verdict": "INCONCLUSIVE", "queries": 1}
-    assert sentence(unsure) == (
-        "full_hard cannot be told apart from base: RR@10 0.612 against 0.580 for base (+0.032, no interval, "
-        "adjusted p 1; 1 query, one training seed)."
-    )
+    assert sentence({**worse, "reference": "full_bm25"}).startswith("full_hard is worse than full_bm25: ")
+    same = {**ROW, "verdict": "EQUIVALENT", "p_equivalence_adjusted": 0.012, "seeds": 3}
+    assert sentence(same).startswith("full_hard is equivalent to base within 0.005: ")
+    assert "equivalence p 0.012; 1,234 queries, 3 training seeds)." in sentence(same)
     assert sentence({**ROW, "variant": "base", "mean": 0.58, "verdict": "BASE", "ci_low": None}) == (
         "base: RR@10 0.580 over 1,234 queries."
     )
+
+
+def test_an_inconclusive_sentence_says_what_it_would_take():
+    unsure = {**ROW, "ci_low": None, "ci_high": None, "p_adjusted": 1.0, "verdict": "INCONCLUSIVE", "queries": 1}
+    assert sentence(unsure) == (
+        "full_hard cannot be told apart from base: RR@10 0.612 against 0.580 for base (+0.032, no interval, adjusted p "
+        "1; 1 query, one training seed: query sampling only). It would take about 9,000 queries to settle."
+    )
+    seeds = {**unsure, "seeds": 3, "seeds_needed": 7}
+    assert sentence(seeds).endswith("It would take about 9,000 queries and 7 seeds to settle.")
+    assert sentence({**seeds, "queries": 10000}).endswith("It would take about 7 seeds to settle.")
+    assert "the effect lies near the margin" in sentence({**unsure, "queries": 10000})
+    assert "No number of queries" in sentence({**unsure, "queries_needed": None})
+    assert "perhaps by less than the 0.005 that would matter" in sentence({**unsure, "p_adjusted": 0.001})
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,10 @@ rule collect_measures:
 
 
 rule compare_variants:
-    """Differences from base, paired by query, get a BCa bootstrap interval and a two-sided sign-flip test; p-values are corrected by Holm over the variants at the primary measure, and by Benjamini-Hochberg over all other comparisons."""
+    """Differences from base, paired by query, get a bootstrap interval (BCa; over seeds and queries where there are several seeds), a two-sided sign-flip test, a paired t test and two one-sided tests against a margin; p-values of the variants at the primary measure are corrected by step-down maxT, and those of all other comparisons by Benjamini-Hochberg."""
     input:
         measures="results/{study}/measures.parquet",
+        selection=["results/{study}/selection.parquet"] if STUDY.selections else [],
     output:
         parquet="results/{study}/comparison.parquet",
         csv=report(
@@ -75,15 +76,54 @@ rule compare_variants:
         mem_mb=4000,
         runtime=60,
     params:
-        cfg=lambda w: plain(
-            {
-                **STUDY.config["comparison"],
-                "evaluations": STUDY.evaluations,
-                "measures": STUDY.config["measures"],
-                "primary": STUDY.primary,
-                "variants": list(STUDY.variants),
-            }
-        ),
+        cfg=lambda w: {
+            "design": plain(
+                {
+                    "variants": list(STUDY.variants),
+                    "evaluations": STUDY.evaluations,
+                    "measures": STUDY.config["measures"],
+                    "primary": STUDY.primary,
+                    "elsewhere": STUDY.elsewhere,
+                }
+            ),
+            "rules": STUDY.config["comparison"],
+        },
         code=code("compare_variants"),
     script:
         "../scripts/compare_variants.py"
+
+
+rule tabulate:
+    """The comparisons at the primary measure as a table for a paper (CSV, and LaTeX with booktabs), and in a paragraph."""
+    input:
+        comparison="results/{study}/comparison.parquet",
+    output:
+        csv=report(
+            "results/{study}/tables/main.csv",
+            caption="../report/main.rst",
+            category="Verdict",
+            labels={"figure": "the main table"},
+        ),
+        tex="results/{study}/tables/main.tex",
+        text="results/{study}/tables/main.txt",
+    log:
+        "results/{study}/logs/tabulate.log",
+    benchmark:
+        "results/{study}/benchmarks/tabulate.tsv"
+    conda:
+        "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        cfg=lambda w: plain(
+            {
+                "model": STUDY.config["base_model"],
+                "primary": STUDY.primary,
+                "rules": STUDY.config["comparison"],
+            }
+        ),
+        code=code("tabulate"),
+    script:
+        "../scripts/tabulate.py"

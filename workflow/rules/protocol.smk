@@ -41,7 +41,7 @@ rule compare_protocols:
     params:
         cfg=lambda w: plain(
             {
-                **STUDY.config["comparison"],
+                **{key: STUDY.config["comparison"][key] for key in ("alpha", "resamples", "seed")},
                 "choices": [(choice.factor, choice.value) for choice in CHOICES.values()],
                 "measures": STUDY.config["measures"],
                 "own": STUDY.own_choices,

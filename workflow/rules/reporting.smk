@@ -154,6 +154,7 @@ rule write_report:
         manifests=expand("data/{collection}/manifest.json", collection=STUDY.collections),
         svg=expand("results/{study}/figures/{figure}.svg", figure=FIGURES, allow_missing=True),
         png=expand("results/{study}/figures/{figure}.png", figure=FIGURES, allow_missing=True),
+        selection=["results/{study}/selection.parquet"] if STUDY.selections else [],
         protocol=["results/{study}/protocol.parquet"] if STUDY.config["protocol"] else [],
         # Relative, so that a copy of the folder elsewhere finds its results up to date.
         expected=os.path.relpath(ROOT / "studies/expected.yaml"),

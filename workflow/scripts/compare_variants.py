@@ -3,18 +3,14 @@
 from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.comparison import compare_variants
+    from backfire.comparison import Design, Rules, compare_variants
 
     cfg = snakemake.params.cfg
     compare_variants(
         measures=snakemake.input.measures,
-        variants=cfg["variants"],
-        evaluations=cfg["evaluations"],
-        names=cfg["measures"],
-        primary=cfg["primary"],
-        alpha=cfg["alpha"],
-        resamples=cfg["resamples"],
-        seed=cfg["seed"],
+        selection=next(iter(snakemake.input.selection), None),
+        design=Design(**cfg["design"]),
+        rules=Rules(**cfg["rules"]),
         parquet=snakemake.output.parquet,
         csv=snakemake.output.csv,
     )

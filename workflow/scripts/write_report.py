@@ -21,6 +21,7 @@ with job(snakemake.log[0], snakemake.threads):
         versions=cfg["versions"],
         command=cfg["command"],
         expected=snakemake.input.expected,
+        selection=next(iter(snakemake.input.selection), None),
         protocol=next(iter(snakemake.input.protocol), None),
         template=snakemake.input.template,
         css=snakemake.input.css,

@@ -9,7 +9,7 @@ from PIL import Image
 
 from backfire.charts.cost import cost_means, plot_cost, scale
 from backfire.charts.dynamics import plot_dynamics, running_mean
-from backfire.charts.effects import plot_effects
+from backfire.charts.effects import BAND, plot_effects
 from backfire.charts.projection import plot_projection
 from backfire.charts.style import BASE_COLOUR, PALETTE, VERDICT_COLOURS, variant_styles
 from backfire.formats.tables import read_rows, write_rows
@@ -65,7 +65,8 @@ def test_effects_show_numbers_splits_and_verdict_colours(tmp_path):
         if (row["collection"], row["split"], row["measure"]) == PRIMARY and row["variant"] != "base":
             interval = f"{row['delta']:+.4f}  [{row['ci_low']:+.4f}, {row['ci_high']:+.4f}]"
             assert interval.replace("-", "\N{MINUS SIGN}") in said
-    assert all(colour in drawn for colour in VERDICT_COLOURS.values())
+    assert all(VERDICT_COLOURS[verdict] in drawn for verdict in study.verdicts.values())
+    assert "within the margin of 0.005" in said and BAND in drawn
 
 
 def test_effects_without_an_interval_still_show_the_difference(tmp_path):

@@ -140,7 +140,7 @@ def test_gain_at_the_top_that_costs_recall_is_told(findings):
 
 def test_seeds_are_said_to_be_one_or_averaged(findings):
     assert "One seed: query sampling only." in said(findings(verdicts("HELPS")))
-    assert "3 seeds: averaged." in said(findings(verdicts("HELPS"), seeds=3))
+    assert "3 seeds: covered by the intervals." in said(findings(verdicts("HELPS"), seeds=3))
 
 
 def test_base_alone_asks_for_a_variant(findings):

@@ -6,9 +6,9 @@ from backfire.formats.atomic import read_json
 from backfire.report.method import method_paragraphs, recipe
 
 
-def paragraphs(tmp_path, config):
+def paragraphs(tmp_path, config, selected=()):
     manifests = {name: read_json(path) for name, path in Example(tmp_path).manifests().items()}
-    return dict(method_paragraphs(config, list(config["variants"]), manifests))
+    return dict(method_paragraphs(config, list(config["variants"]), manifests, list(selected)))
 
 
 def test_grades_are_told_for_the_splits_that_have_them(tmp_path, root):
@@ -20,6 +20,37 @@ def test_grades_are_told_for_the_splits_that_have_them(tmp_path, root):
     assert "On pydocs/test and pydocs/unseen, RR@10, R@100 and AP count grade 2 and above as relevant" in told
     assert "On vaswani/test, RR@10, R@100 and AP count grade 3 and above" in told
     assert told.count("nDCG@10 does not depend on it.") == 2
+
+
+def test_choices_say_which_data_chose_what(tmp_path, root):
+    config = example_config(root, {"full_hard": "HARMS", "lora_hard": "HELPS"})
+    assert "No result chose" in paragraphs(tmp_path, config)["Choices"]
+    config["selections"] = {"method": {"among": ["full_hard", "lora_hard"], "measure": "RR@10"}}
+    where = {
+        "selection": "method",
+        "collection": "pydocs",
+        "split": "dev",
+        "measure": "RR@10",
+        "queries": 1,
+        "seeds": 1,
+    }
+    rows = [
+        where | {"variant": "full_hard", "mean": 0.5, "chosen": False},
+        where | {"variant": "lora_hard", "mean": 0.625, "chosen": True},
+    ]
+    assert (
+        "method: lora_hard was chosen by its mean RR@10 on pydocs/dev (1 query), 0.6250 against full_hard 0.5000."
+        in paragraphs(tmp_path, config, rows)["Choices"]
+    )
+
+
+def test_the_rule_is_told_with_its_numbers(tmp_path, root):
+    config = example_config(root, {"full_hard": "HARMS"}, seeds=2)
+    config["comparison"] |= {"against": ["full_hard"], "margins": {"default": 0.02, "RR@10": 0.007}}
+    told = paragraphs(tmp_path, config)["Measures and tests"]
+    for words in ("base and with full_hard", "0.007 for RR@10 and 0.02 for other measures", "over seeds and queries"):
+        assert words in told
+    assert "at least the margin (0.007)" in told
 
 
 def test_the_text_of_every_collection_is_told(tmp_path, root):

@@ -78,6 +78,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
         "command": "snakemake --cores 8",
         "expected": root / "studies/expected.yaml",
         "protocol": None,
+        "selection": None,
         "template": root / "workflow/report/report.html.j2",
         "css": root / "workflow/report/style.css",
         "output": folder / "report.html",
@@ -250,7 +251,8 @@ def test_hostile_names_are_escaped(tmp_path, root):
 def test_several_seeds_are_averaged_and_no_caution_is_shown(tmp_path, root):
     study = Example(tmp_path, seeds=2)
     text = Page(render(study, example_config(root, VERDICTS, seeds=2), root)).text
-    assert "One seed" not in text and "2 seeds: averaged." in text and "mean of 2 training seeds" in text
+    assert "One seed" not in text and "2 seeds: covered by the intervals." in text
+    assert "full_bm25 25%" in text and "2 training seeds" in text and "queries and seeds" in text
 
 
 def test_study_of_base_alone_still_has_a_page(tmp_path, root):

@@ -1,7 +1,8 @@
 """Every variant against the base: the table that the verdicts stand in."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,152 +10,218 @@ import numpy as np
 
 from backfire.errors import BackfireError
 from backfire.formats.delimited import write_csv
-from backfire.formats.tables import read_rows, write_rows
+from backfire.formats.tables import SCHEMAS, read_rows, write_rows
 from backfire.keyed import keyed_rng
+from backfire.perquery import Place, Scores, Store, read_store
+from backfire.significance.effects import cohen_d, paired_t_p
+from backfire.significance.equivalence import fewest_queries, tost_p
 from backfire.significance.families import benjamini_hochberg, holm
-from backfire.significance.intervals import bootstrap_interval
-from backfire.significance.randomisation import sign_flip_p
-from backfire.verdict import Verdict, sentence, verdict
+from backfire.significance.intervals import crossed_interval
+from backfire.significance.power import minimum_detectable_effect, needed
+from backfire.significance.randomisation import sign_flip_tests
+from backfire.significance.seeds import components
+from backfire.verdict import Verdict, retention, sentence, verdict
 
 log = logging.getLogger(__name__)
 
 BASE = "base"
+CLAIMS, EXPLORES = "claims", "explores"
 
-Values = dict[tuple[str, str, str], dict[str, dict[int, dict[str, float]]]]
-"""{(collection, split, measure): {variant: {seed: {query_id: value}}}}"""
+
+@dataclass(frozen=True)
+class Rules:
+    """How variants are compared: the block `comparison` of the configuration."""
+
+    alpha: float
+    resamples: int
+    """Bootstrap resamples of each interval."""
+    flips: int
+    """Sign assignments of each randomisation test."""
+    seed: int
+    power: float
+    margins: Mapping[str, float]
+    """The smallest difference that matters, by measure; `default` for others."""
+    against: Sequence[str]
+    """Variants that others are compared with besides base."""
+
+    def margin(self, measure: str) -> float:
+        """The smallest difference in a measure that matters."""
+        return self.margins.get(measure, self.margins["default"])
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a study compares, in the order of its tables."""
+
+    variants: Sequence[str]
+    evaluations: Sequence[tuple[str, str]]
+    """(collection, split)"""
+    measures: Sequence[str]
+    primary: Place
+    """(collection, split, measure) of the claims."""
+    elsewhere: Sequence[tuple[str, str]]
+    """The (collection, split) of text that was not trained on, where forgetting shows."""
+
+    @property
+    def places(self) -> list[Place]:
+        """Every (collection, split, measure)."""
+        return [(*evaluation, measure) for evaluation in self.evaluations for measure in self.measures]
 
 
 def compare_variants(
     measures: str | Path,
-    variants: Sequence[str],
-    evaluations: Sequence[Sequence[str]],
-    names: Sequence[str],
-    primary: Sequence[str],
-    alpha: float,
-    resamples: int,
-    seed: int,
+    selection: str | Path | None,
+    design: Design,
+    rules: Rules,
     parquet: str | Path,
     csv: str | Path,
 ) -> None:
-    """Compare every variant in the table `measures` with base and write the table `comparison`, twice.
+    """Compare the variants in the table `measures` and write the table `comparison`, twice. See `compare`.
 
-    `variants`, `evaluations` ((collection, split) each) and `names` of measures give the order of the rows,
-    `primary` is the (collection, split, measure) of the headline. See `compare`.
+    `selection` is the table of that name: its candidates that were not chosen make no claim. None where the study
+    chooses nothing.
     """
-    rows = compare(_values(measures), variants, evaluations, names, primary, alpha, resamples, seed)
+    passed = set()
+    if selection is not None:
+        passed = {row["variant"] for row in read_rows(selection, "selection").to_pylist() if not row["chosen"]}
+    rows = compare(read_store(measures), design, rules, passed)
     for row in rows:
-        if (row["collection"], row["split"], row["measure"]) == tuple(primary):
-            log.info("%s", sentence(row, alpha))
+        if row["family"] == CLAIMS and row["reference"] == BASE:
+            log.info("%s", sentence(row, rules.alpha))
     write_rows(parquet, "comparison", rows)
     write_csv(csv, "comparison", rows)
 
 
-def compare(
-    values: Values,
-    variants: Sequence[str],
-    evaluations: Sequence[Sequence[str]],
-    names: Sequence[str],
-    primary: Sequence[str],
-    alpha: float,
-    resamples: int,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """Rows of the table `comparison`, one for each variant, (collection, split) and measure.
+def compare(store: Store, design: Design, rules: Rules, passed: set[str] = frozenset()) -> list[dict[str, Any]]:
+    """Rows of the table `comparison`: for base and each of `against`, one for each variant and place.
 
-    A query's value is its mean over the seeds of the variant; differences to base are paired by query. `delta` has
-    a BCa bootstrap interval at confidence 1 - alpha and a two-sided sign-flip test. P-values are adjusted in two
-    families: Holm over the trained variants at `primary`, the claims that the study is about; Benjamini-Hochberg
-    over all other rows, which explore. The interval is of one comparison and is not adjusted. Rows of base have
-    delta 0 and neither interval nor p. Draws are keyed by (seed, variant, collection, split, measure), so one more
-    variant changes no other's interval and p.
+    Differences are paired by query and described by a bootstrap interval at confidence 1 - alpha (BCa with one seed,
+    crossed over seeds and queries with several), a paired t test, a sign-flip test, d_z, wins, ties and losses, and two
+    one-sided tests against the margin. Claims are the variants at `primary` but for those in `passed`, a family for
+    each reference: its sign-flip tests are adjusted by step-down maxT, with Holm's beside it, its equivalence tests by
+    Holm. All other rows explore and are one family, adjusted by Benjamini-Hochberg. Intervals are of one comparison
+    and are not adjusted. With several seeds all tests but equivalence look at a query's mean over the seeds; what
+    covers the seeds is the interval, which a claim needs as well. Rows of base have delta 0 and no tests.
 
-    Raises `BackfireError` when a variant or the primary measure is missing, or query sets differ.
+    Draws are keyed by (seed, place) for signs, which all variants share, and by (seed, variant, reference, place) for
+    intervals, so one more variant changes no other's interval or p. Raises `BackfireError` as `Store` does, and when
+    the primary measure is not one of the study.
     """
-    primary = tuple(primary)
-    places = [(collection, split, name) for collection, split in evaluations for name in names]
-    if primary not in places:
+    if tuple(design.primary) not in design.places:
         raise BackfireError(
-            f"primary: {'/'.join(primary)} is not among the measures of this study.",
+            f"primary: {'/'.join(design.primary)} is not among the measures of this study.",
             "set primary to a collection, split and measure that the study evaluates.",
         )
-    rows = [
-        _row(_queries(values, variant, place), _queries(values, BASE, place), place, variant, alpha, resamples, seed)
-        for variant in variants
-        for place in places
-    ]
-    trained = [row for row in rows if row["variant"] != BASE]
-    claims = [row for row in trained if _place(row) == primary]
-    explored = [row for row in trained if _place(row) != primary]
-    for family, adjust in ((claims, holm), (explored, benjamini_hochberg)):
-        for row, p_adjusted in zip(family, adjust([row["p"] for row in family]), strict=True):
-            row["p_adjusted"] = p_adjusted
-            row["verdict"] = verdict(row["ci_low"], row["ci_high"], p_adjusted, alpha).value
+    rows = [_base_row(store, place) for place in design.places if BASE in design.variants]
+    for reference in dict.fromkeys((BASE, *rules.against)):
+        compared = [name for name in design.variants if name not in (BASE, reference)]
+        found: dict[tuple[str, Place], dict[str, Any]] = {}
+        for place in design.places:
+            claims = [name for name in compared if place == tuple(design.primary) and name not in passed]
+            for family, names in ((CLAIMS, claims), (EXPLORES, [name for name in compared if name not in claims])):
+                described = _family(store, names, reference, place, family, rules)
+                found |= {(row["variant"], place): row for row in described}
+        rows += [found[name, place] for name in compared for place in design.places]
+    exploring = [row for row in rows if row["family"] == EXPLORES]
+    for adjusted, raw in (("p_adjusted", "p"), ("p_equivalence_adjusted", "p_equivalence")):
+        _adjust(exploring, adjusted, raw, benjamini_hochberg)
+    for row in rows:
+        if row["family"] is not None:
+            _conclude(row, design, rules)
     return rows
 
 
-def _row(tuned, base, place, variant: str, alpha: float, resamples: int, seed: int) -> dict[str, Any]:
-    """One row, its p-value not yet adjusted. `tuned` and `base`: {seed: {query_id: value}}."""
-    queries = sorted(next(iter(base.values())))
-    for run in (*tuned.values(), *base.values()):
-        if sorted(run) != queries:
-            raise BackfireError(
-                f"{'/'.join(place)}: {variant} was measured on {len(run)} queries, base on {len(queries)}, "
-                "and they are not the same.",
-                "variants are compared on the same queries; delete results/<study>/measures/ and run again.",
-            )
-    mean = np.mean([[run[query_id] for query_id in queries] for run in tuned.values()], axis=0)
-    base_mean = np.mean([[run[query_id] for query_id in queries] for run in base.values()], axis=0)
-    # Averages over seeds of equal values may differ from them in the last bit, which is no win.
-    differences = np.where(np.isclose(mean, base_mean, rtol=1e-12, atol=1e-15), 0.0, mean - base_mean)
-    row = {
+def _base_row(store: Store, place: Place) -> dict[str, Any]:
+    """The row of base itself; what compares is left empty."""
+    base = store.at(place, BASE)
+    row = _head(BASE, BASE, place, base, base) | {"delta": 0.0, "wins": 0, "ties": len(base.queries), "losses": 0}
+    return dict.fromkeys(SCHEMAS["comparison"].names) | row | {"verdict": Verdict.BASE.value}
+
+
+def _head(variant: str, reference: str, place: Place, tuned: Scores, base: Scores) -> dict[str, Any]:
+    return {
         "variant": variant,
+        "reference": reference,
         **dict(zip(("collection", "split", "measure"), place, strict=True)),
-        "seeds": len(tuned),
-        "queries": len(queries),
-        "mean": float(mean.mean()),
-        "base_mean": float(base_mean.mean()),
-        "delta": float(differences.mean()),
-        "ci_low": None,
-        "ci_high": None,
-        "p": None,
-        "p_adjusted": None,
+        "seeds": len(tuned.seeds),
+        "queries": len(tuned.queries),
+        "mean": float(tuned.means.mean()),
+        "reference_mean": float(base.means.mean()),
+    }
+
+
+def _family(
+    store: Store, variants: Sequence[str], reference: str, place: Place, family: str, rules: Rules
+) -> list[dict[str, Any]]:
+    """Rows of variants that are tested together at one place; those of claims are adjusted for one another."""
+    if not variants:
+        return []
+    crossed = {name: store.differences(place, name, reference) for name in variants}
+    rng = keyed_rng("sign flip", rules.seed, *place)
+    paired = np.stack([_over_seeds(differences) for differences in crossed.values()], axis=1)
+    alone, maxt = sign_flip_tests(paired, rules.flips, rng)
+    rows = [
+        dict.fromkeys(SCHEMAS["comparison"].names)
+        | _head(name, reference, place, store.at(place, name), store.at(place, reference))
+        | _effect(crossed[name], (name, reference, *place), len(variants) if family == CLAIMS else 1, rules)
+        | {"family": family, "p": float(p)}
+        for name, p in zip(variants, alone, strict=True)
+    ]
+    if family == CLAIMS:
+        for row, p in zip(rows, maxt, strict=True):
+            row["p_adjusted"] = float(p)
+        _adjust(rows, "p_holm", "p", holm)
+        _adjust(rows, "p_equivalence_adjusted", "p_equivalence", holm)
+    return rows
+
+
+def _over_seeds(crossed: np.ndarray) -> np.ndarray:
+    """Means over the seeds, shape (queries,); seeds that cancel make no difference, not even in the last bit."""
+    differences = crossed.mean(axis=0)
+    return np.where(np.abs(differences) <= 1e-15, 0.0, differences)
+
+
+def _effect(crossed: np.ndarray, key: tuple[str, ...], claims: int, rules: Rules) -> dict[str, Any]:
+    """What the differences of one variant, shape (seeds, queries), say, as one of so many claims."""
+    differences, margin = _over_seeds(crossed), rules.margin(key[-1])
+    delta = float(differences.mean())
+    rng = keyed_rng("bootstrap", rules.seed, *key)
+    low, high = crossed_interval(crossed, 1 - rules.alpha, rules.resamples, rng) or (None, None)
+    found = {
+        "delta": delta,
+        "ci_low": low,
+        "ci_high": high,
+        "p_t": paired_t_p(differences),
+        "d_z": cohen_d(differences),
         "wins": int((differences > 0).sum()),
         "ties": int((differences == 0).sum()),
         "losses": int((differences < 0).sum()),
-        "verdict": Verdict.BASE.value,
+        "margin": margin,
     }
-    if variant != BASE:
-        key = (seed, variant, *place)
-        interval = bootstrap_interval(differences, 1 - alpha, resamples, keyed_rng("bootstrap", *key))
-        row["ci_low"], row["ci_high"] = interval or (None, None)
-        row["p"] = sign_flip_p(differences, resamples, keyed_rng("sign flip", *key))
-    return row
-
-
-def _place(row: dict[str, Any]) -> tuple[str, str, str]:
-    return row["collection"], row["split"], row["measure"]
-
-
-def _queries(values: Values, variant: str, place: tuple[str, str, str]) -> dict[int, dict[str, float]]:
-    """{seed: {query_id: value}} of a variant; raises `BackfireError` when it was not measured."""
-    found = values.get(place, {}).get(variant)
-    if not found:
-        raise BackfireError(
-            f"{variant} has no values of {place[2]} on {place[0]}/{place[1]}.",
-            "delete results/<study>/measures.parquet and run again; a measure that was not taken is not a zero.",
-        )
+    if len(differences) > 1:  # a single query has no spread to plan with
+        spread = components(crossed)
+        found["seed_share"] = spread.seed_share
+        found["mde"] = minimum_detectable_effect(spread.standard_error, rules.alpha / claims, margin, rules.power)
+        found["queries_needed"], found["seeds_needed"] = needed(spread, rules.alpha, claims, margin, rules.power)
+        if len(differences) >= fewest_queries(margin, rules.alpha):
+            found["p_equivalence"] = tost_p(delta, spread, margin)
     return found
 
 
-def _values(path: str | Path) -> Values:
-    values: Values = {}
-    for batch in _rows(path):
-        for variant, seed, collection, split, measure, query_id, value in batch:
-            place = values.setdefault((collection, split, measure), {})
-            place.setdefault(variant, {}).setdefault(seed, {})[query_id] = value
-    return values
+def _adjust(rows: Sequence[dict[str, Any]], adjusted: str, raw: str, method: Callable) -> None:
+    """Fill in `adjusted` for the rows that have a p-value `raw`; the others do not count as comparisons."""
+    tested = [row for row in rows if row[raw] is not None]
+    for row, p in zip(tested, method([row[raw] for row in tested]), strict=True):
+        row[adjusted] = p
 
 
-def _rows(path: str | Path) -> Iterator[zip]:
-    for batch in read_rows(path, "measures").to_batches():
-        yield zip(*(column.to_pylist() for column in batch.columns), strict=True)
+def _conclude(row: dict[str, Any], design: Design, rules: Rules) -> None:
+    base = row["reference_mean"]
+    row["relative"] = row["delta"] / base if base else None
+    interval = None if row["ci_low"] is None else (row["ci_low"], row["ci_high"])
+    found = verdict(
+        row["delta"], interval, row["p_adjusted"], row["p_equivalence_adjusted"], row["margin"], rules.alpha
+    )
+    row["verdict"] = found.value
+    if row["reference"] == BASE and (row["collection"], row["split"]) in design.elsewhere:
+        row["retention"] = retention(found).value

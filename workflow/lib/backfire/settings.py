@@ -17,11 +17,11 @@ from backfire.errors import BackfireError, nearest
 def checked(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """A copy of `config` that fits `schema`, with defaults filled in at every depth.
 
-    An entry of an open block (collections, triples, variants) that is null is removed, so that an overlay can drop
-    what the file beneath defines. Raises `BackfireError` that lists every error, a line each.
+    An entry of an open block (collections, triples, variants, selections) that is null is removed, so that an overlay
+    can drop what the file beneath defines. Raises `BackfireError` that lists every error, a line each.
     """
     config = copy.deepcopy(config)
-    for block in ("collections", "triples", "variants"):
+    for block in ("collections", "triples", "variants", "selections"):
         if isinstance(config.get(block), dict):
             config[block] = {name: entry for name, entry in config[block].items() if entry is not None}
     _fill(config, schema, schema)

@@ -12,6 +12,7 @@ from backfire.provenance import plain
 
 BASE = "base"
 TRAIN = "train"
+UNSEEN = "unseen"
 PUBLISHED = "published"
 # Sources of negatives that rank the corpus for every training query.
 SEARCHED = ("bm25", "hard")
@@ -79,6 +80,15 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """A choice of one variant among several, by the mean of a measure on the watched split."""
+
+    name: str
+    among: list[str]
+    measure: str
+
+
+@dataclass(frozen=True)
 class Variant:
     """A model to compare; `settings` is its block of the configuration."""
 
@@ -114,6 +124,7 @@ class Study:
         self.collections = {name: Collection(name=name, **block) for name, block in config["collections"].items()}
         self.triples = {name: Triples(name=name, **block) for name, block in config["triples"].items()}
         self.variants = {name: Variant(name, plain(block)) for name, block in config["variants"].items()}
+        self.selections = {name: Selection(name=name, **block) for name, block in config["selections"].items()}
         self.train_on: str = config["train_on"]
         self.primary: tuple[str, str, str] = tuple(config["primary"][key] for key in ("collection", "split", "measure"))
         self._check_seeds()
@@ -122,6 +133,8 @@ class Study:
             self._check_variant(variant)
         self._check_ancestry()
         self._check_measures()
+        self._check_comparison()
+        self._check_selections()
         self._check_protocol()
 
     @property
@@ -162,11 +175,26 @@ class Study:
         return 1 if self.collections[collection].whole else self.shards
 
     @property
+    def watched(self) -> tuple[str, str] | None:
+        """The (collection, split) for looking and choosing; None where nothing is trained."""
+        return (self.train_on, self.config["dynamics"]["split"]) if self.trained else None
+
+    @property
     def evaluations(self) -> list[tuple[str, str]]:
         """Every (collection, split) that is evaluated: all but the one that is watched in training."""
-        watched = (self.train_on, self.config["dynamics"]["split"]) if self.trained else None
         pairs = [(name, split) for name, collection in self.collections.items() for split in collection.splits]
-        return [pair for pair in pairs if pair != watched]
+        return [pair for pair in pairs if pair != self.watched]
+
+    @property
+    def elsewhere(self) -> list[tuple[str, str]]:
+        """The (collection, split) of text that is not trained on: other collections, and splits named unseen."""
+        return [(name, split) for name, split in self.evaluations if name != self.train_on or split == UNSEEN]
+
+    @property
+    def candidates(self) -> list[tuple[str, int]]:
+        """Every (variant, seed) that a choice is made among."""
+        among = {name for selection in self.selections.values() for name in selection.among}
+        return [run for run in self.trained_runs if run[0] in among]
 
     def judged_split(self, collection: str) -> str:
         """The split whose relevant pairs stand for a collection: the primary one, else its first."""
@@ -291,6 +319,28 @@ class Study:
                 f"primary.measure: '{self.primary[2]}' is not among measures ({', '.join(self.config['measures'])}).",
                 "add it to measures, or choose one of them.",
             )
+
+    def _check_comparison(self) -> None:
+        for name in self.config["comparison"]["against"]:
+            _known("comparison.against", name, self.variants, "variant")
+            if name == BASE:
+                raise BackfireError(
+                    "comparison.against: 'base' is listed.", "leave it out; every variant is compared with base anyway."
+                )
+
+    def _check_selections(self) -> None:
+        taken: dict[str, str] = {}
+        for selection in self.selections.values():
+            where = f"selections.{selection.name}"
+            for name in selection.among:
+                if not _known(f"{where}.among", name, self.variants, "variant").trained:
+                    raise BackfireError(f"{where}.among: '{name}' is not trained.", "choose among trained variants.")
+                if name in taken:
+                    raise BackfireError(
+                        f"{where}.among: '{name}' is in selections.{taken[name]} as well.",
+                        "a variant is a candidate for one choice; make the two one, or take it out of one.",
+                    )
+                taken[name] = selection.name
 
     def _check_protocol(self) -> None:
         protocol = self.config["protocol"]

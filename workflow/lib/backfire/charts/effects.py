@@ -4,6 +4,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from backfire.charts.style import INK, VERDICT_COLOURS, VERDICT_MARKERS, drawing, note
@@ -11,6 +12,7 @@ from backfire.formats.tables import read_rows
 
 COLUMNS = 3
 ROW = 0.34
+BAND = "#e3edf5"
 
 
 def plot_effects(
@@ -24,14 +26,14 @@ def plot_effects(
     """Draw a forest plot of the differences from base in the table `comparison`.
 
     `primary` is (collection, split, measure): its panel is the large one, and the measure's other splits
-    follow in small, on the same scale. The intervals have confidence 1 - `alpha`; `variants` the order
-    of the rows.
+    follow in small, on the same scale. The band is the margin within which a difference does not matter; the
+    intervals have confidence 1 - `alpha`; `variants` is the order of the rows.
     """
     collection, split, measure = primary
     rows = [
         row
         for row in read_rows(comparison, "comparison").to_pylist()
-        if row["measure"] == measure and row["variant"] != "base" and row["delta"] is not None
+        if row["measure"] == measure and row["variant"] != "base" and row["reference"] == "base"
     ]
     panels: dict[tuple[str, str], dict[str, dict]] = {(collection, split): {}}
     for row in rows:
@@ -61,10 +63,16 @@ def plot_effects(
             for verdict, colour in VERDICT_COLOURS.items()
             if verdict in found
         ]
-        figure.legend(handles=handles, loc="outside upper left", ncols=len(VERDICT_COLOURS))
+        margin = f"within the margin of {rows[0]['margin']:g}"
+        handles.append(Patch(color=BAND, label=margin))
+        figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
 
 
 def _forest(axes: Axes, panel: dict[str, dict], variants: list[str], title: str) -> None:
+    for row in panel.values():
+        # One measure, so one margin.
+        axes.axvspan(-row["margin"], row["margin"], color=BAND, zorder=0, linewidth=0)
+        break
     axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
     for place, name in enumerate(variants):
         row = panel.get(name)

@@ -18,8 +18,8 @@ BASE_COLOUR = "#4d4d4d"
 # come last, since they also stand for verdicts.
 PALETTE = ("#0072b2", "#e69f00", "#cc79a7", "#56b4e9", "#009e73", "#d55e00")
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
-VERDICT_COLOURS = {"HELPS": "#009e73", "HARMS": "#d55e00", "INCONCLUSIVE": "#7a7a7a"}
-VERDICT_MARKERS = {"HELPS": "^", "HARMS": "v", "INCONCLUSIVE": "o"}
+VERDICT_COLOURS = {"HELPS": "#009e73", "HARMS": "#d55e00", "EQUIVALENT": "#0072b2", "INCONCLUSIVE": "#7a7a7a"}
+VERDICT_MARKERS = {"HELPS": "^", "HARMS": "v", "EQUIVALENT": "s", "INCONCLUSIVE": "o"}
 INK, FAINT = "#222222", "#b0b0b0"
 
 STYLE = {

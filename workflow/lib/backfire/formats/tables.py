@@ -43,25 +43,56 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("value", _real),
         ]
     ),
+    # family: "claims" are adjusted for one another, what "explores" for all that does; empty for base itself.
+    # p: sign-flip test; p_t: paired t test; p_adjusted: step-down maxT for claims, Benjamini-Hochberg else;
+    # mde: minimum detectable effect; seed_share: share of the variance of delta that is due to seeds.
     "comparison": pa.schema(
         [
             ("variant", _text),
+            ("reference", _text),
             ("collection", _text),
             ("split", _text),
             ("measure", _text),
+            ("family", _text),
             ("seeds", _whole),
             ("queries", _whole),
             ("mean", _real),
-            ("base_mean", _real),
+            ("reference_mean", _real),
             ("delta", _real),
+            ("relative", _real),
             ("ci_low", _real),
             ("ci_high", _real),
             ("p", _real),
             ("p_adjusted", _real),
+            ("p_holm", _real),
+            ("p_t", _real),
+            ("d_z", _real),
             ("wins", _whole),
             ("ties", _whole),
             ("losses", _whole),
+            ("margin", _real),
+            ("p_equivalence", _real),
+            ("p_equivalence_adjusted", _real),
+            ("mde", _real),
+            ("queries_needed", _whole),
+            ("seeds_needed", _whole),
+            ("seed_share", _real),
             ("verdict", _text),
+            ("retention", _text),
+        ]
+    ),
+    # What was chosen among candidates, and by which values: means over queries and seeds on the watched split.
+    "selection": pa.schema(
+        [
+            ("selection", _text),
+            ("variant", _text),
+            ("collection", _text),
+            ("split", _text),
+            ("measure", _text),
+            ("queries", _whole),
+            ("seeds", _whole),
+            ("mean", _real),
+            ("chosen", pa.bool_()),
         ]
     ),
     # own: the study's own protocol, with delta 0 and no interval; changed: queries whose value differs from it.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from backfire.report.findings import Findings, Row
 from backfire.report.numbers import count, interval, names, plain, signed
-from backfire.verdict import Verdict
+from backfire.verdict import Retention, Verdict
 
 # What may differ between two variants for a rule to say that they differ in the method of training alone.
 METHOD_KEYS = {"method", "lora", "learning_rate"}
@@ -56,6 +56,14 @@ def decision(findings: Findings) -> Advice | None:
         )
     if harming:
         return Advice("Keep the base model.", f"No variant helps on {where}, and {names(harming)} made it worse.")
+    equivalent = findings.having(Verdict.EQUIVALENT)
+    if len(equivalent) == len(claims):
+        return Advice(
+            "Keep the base model.",
+            f"On {where} fine-tuning changed nothing that matters: {names(_span(findings, equivalent))}, all within "
+            f"the margin of {claims[equivalent[0]]['margin']:g}. A simpler model to serve and to explain is the one "
+            "you have.",
+        )
     return Advice(
         "Keep the base model for now.",
         f"No variant showed a difference on {where} that {count(_queries(findings), 'query', 'queries')} can resolve.",
@@ -150,12 +158,31 @@ def more_queries(findings: Findings) -> Advice | None:
     open_ones = findings.having(Verdict.INCONCLUSIVE)
     if not open_ones:
         return None
-    spans = names(f"{name} {interval(*_bounds(findings.claims[name]))}" for name in open_ones)
+    takes = names(_takes(findings.claims[name]) for name in open_ones)
     return Advice(
         "Inconclusive is not equal.",
         f"On {count(_queries(findings), 'query', 'queries')} a true change anywhere in the interval remains possible: "
-        f"{spans}. To settle it, evaluate more queries (four times as many halve an interval) and train with more "
-        "seeds.",
+        f"{names(_span(findings, open_ones))}. To settle it whatever the truth, by the spread that was measured: "
+        f"{takes}.",
+    )
+
+
+def keeping(findings: Findings) -> Advice | None:
+    """A variant that is better here and loses nothing that matters on text it was not trained on."""
+    kept = {}
+    for name in findings.having(Verdict.HELPS):
+        rows = [
+            row
+            for place in findings.places
+            if place[2] == findings.primary[2] and (row := findings.at(place).get(name)) and row["retention"]
+        ]
+        if rows and all(row["retention"] == Retention.KEEPS for row in rows):
+            kept[name] = names(f"{row['collection']}/{row['split']} ({_numbers(row)})" for row in rows)
+    if not kept:
+        return None
+    return Advice(
+        f"Nothing forgotten: {names(kept)}.",
+        " ".join(f"{name} loses nothing that matters on {where}." for name, where in kept.items()),
     )
 
 
@@ -169,14 +196,18 @@ def seeds(findings: Findings) -> Advice | None:
             "The intervals say how the result could change with other queries of the same kind. They say nothing of "
             "how it could change with another training seed. Before you publish or ship, add seeds: [0, 1, 2].",
         )
+    shares = [
+        f"{name} {share:.0%}" for name, row in findings.claims.items() if (share := row["seed_share"]) is not None
+    ]
+    told = f" Of the variance of each difference, seeds make up: {names(shares)}." if shares else ""
     return Advice(
-        f"{findings.seeds} seeds: averaged.",
-        "A variant's score for a query is its mean over the training seeds. The intervals say how that mean could "
-        "change with other queries of the same kind; the training curves show how far the seeds lie apart.",
+        f"{findings.seeds} seeds: covered by the intervals.",
+        "They say how a difference could change with other queries of the same kind and with other training seeds, and "
+        f"a claim needs them on one side of 0.{told}",
     )
 
 
-RULES = (decision, negatives, method, forgetting, other_measures, more_queries, seeds)
+RULES = (decision, negatives, method, forgetting, keeping, other_measures, more_queries, seeds)
 
 
 def _contrasts(findings: Findings, keys: set[str], differ) -> list[tuple[str, str]]:
@@ -217,6 +248,18 @@ def _queries(findings: Findings) -> int:
     return max((row["queries"] for row in findings.claims.values()), default=0)
 
 
+def _span(findings: Findings, variants: list[str]) -> list[str]:
+    return [f"{name} {interval(*_bounds(findings.claims[name]))}" for name in variants]
+
+
+def _takes(row: Row) -> str:
+    """The queries and seeds that would settle a comparison; with one seed, what seeds would add is not known."""
+    if row["queries_needed"] is None:
+        return f"for {row['variant']} no number that one could gather"
+    more = f" and {count(row['seeds_needed'], 'seed')}" if row["seeds_needed"] is not None else ""
+    return f"for {row['variant']} {count(row['queries_needed'], 'query', 'queries')}{more}"
+
+
 def _bounds(row: Row) -> tuple[float | None, float | None]:
     return row["ci_low"], row["ci_high"]
 
@@ -226,4 +269,4 @@ def _numbers(row: Row) -> str:
 
 
 def _change(row: Row) -> str:
-    return f"{row['measure']} {plain(row['mean'])} against {plain(row['base_mean'])}, {_numbers(row)}"
+    return f"{row['measure']} {plain(row['mean'])} against {plain(row['reference_mean'])}, {_numbers(row)}"

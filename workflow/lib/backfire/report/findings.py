@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from backfire.comparison import CLAIMS
 from backfire.report.numbers import names
+from backfire.study import BASE
 from backfire.verdict import Verdict
 
 Row = dict[str, Any]
@@ -23,14 +25,14 @@ class Findings:
     alpha: float
 
     def at(self, place: Place) -> dict[str, Row]:
-        """Rows of one (collection, split, measure), by variant in the study's order."""
-        found = {row["variant"]: row for row in self.rows if (row["collection"], row["split"], row["measure"]) == place}
+        """Comparisons with base at one (collection, split, measure), by variant in the study's order."""
+        found = {row["variant"]: row for row in self.rows if _place(row) == place and row["reference"] == BASE}
         return {name: found[name] for name in self.variants if name in found}
 
     @property
     def claims(self) -> dict[str, Row]:
-        """Rows of the tuned variants at the primary place."""
-        return {name: row for name, row in self.at(self.primary).items() if row["verdict"] != Verdict.BASE}
+        """Rows of the tuned variants at the primary place, but for those that were passed over in a choice."""
+        return {name: row for name, row in self.at(self.primary).items() if row["family"] == CLAIMS}
 
     @property
     def base(self) -> Row | None:
@@ -40,13 +42,18 @@ class Findings:
     @property
     def places(self) -> list[Place]:
         """Every (collection, split, measure), those of the primary split first, else in the table's order."""
-        places = list(dict.fromkeys((row["collection"], row["split"], row["measure"]) for row in self.rows))
+        places = list(dict.fromkeys(_place(row) for row in self.rows))
         return sorted(places, key=lambda place: place[:2] != self.primary[:2])
 
     @property
     def seeds(self) -> int:
         """Training seeds behind each claim; the smallest number when they differ, 0 without a claim."""
         return min((row["seeds"] for row in self.claims.values()), default=0)
+
+    @property
+    def others(self) -> list[Row]:
+        """Comparisons at the primary place with another variant than base."""
+        return [row for row in self.rows if _place(row) == self.primary and row["reference"] != BASE]
 
     def having(self, verdict: Verdict) -> list[str]:
         """Names of the variants with that verdict at the primary place."""
@@ -57,9 +64,14 @@ class Findings:
         return self.triples.get(self.variants[variant].get("triples"), {}).get("negatives")
 
 
+def _place(row: Row) -> Place:
+    return row["collection"], row["split"], row["measure"]
+
+
 _PHRASES = {
     Verdict.HELPS: ("helps", "help"),
     Verdict.HARMS: ("backfires", "backfire"),
+    Verdict.EQUIVALENT: ("is equivalent to base", "are equivalent to base"),
     Verdict.INCONCLUSIVE: ("cannot be told apart from base", "cannot be told apart from base"),
 }
 

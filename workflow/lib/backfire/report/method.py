@@ -9,15 +9,19 @@ from backfire.study import Study
 
 
 def method_paragraphs(
-    config: dict[str, Any], variants: list[str], manifests: Mapping[str, Mapping]
+    config: dict[str, Any], variants: list[str], manifests: Mapping[str, Mapping], selected: list[Mapping[str, Any]]
 ) -> list[tuple[str, str]]:
-    """(heading, text) for each stage of the study; `manifests` are those of its collections."""
+    """(heading, text) for each stage of the study; `manifests` are those of its collections.
+
+    `selected` are the rows of the table `selection`, none where nothing is chosen.
+    """
     return [
         ("Base", _base(config)),
         ("Data", _data(config, manifests)),
         ("Negatives", _negatives(config)),
         *((name, training(config["variants"][name])) for name in variants if name != "base"),
         ("Encoding and ranking", _encoding(config)),
+        ("Choices", choices(config, selected)),
         ("Measures and tests", _tests(config)),
         ("Explanations", _explanations(config)),
     ]
@@ -148,13 +152,46 @@ def _tests(config: dict[str, Any]) -> str:
         notes.setdefault(relevance_note(config["measures"], grade), []).append("/".join(place))
     graded = "".join(f" On {names(places)}, {note}" for note, places in notes.items() if note)
     level = f"{100 * (1 - comparison['alpha']):g} %"
+    margin = comparison["margins"].get(measure, comparison["margins"]["default"])
+    over = "over queries (BCa)" if len(config["seeds"]) == 1 else "over seeds and queries, both resampled"
+    against = f" and with {names(comparison['against'])}" if comparison["against"] else ""
     return (
         f"{names(config['measures'])} are computed for every query by ir_measures.{graded} Variants are compared with "
-        f"base query by query: a {level} bootstrap interval (BCa) and a two-sided sign-flip test, with "
-        f"{count(comparison['resamples'])} draws each. P-values are adjusted for the number of comparisons: by Holm "
-        f"over the variants at {measure} on {collection}/{split}, the claims of this study, and by Benjamini-Hochberg "
-        f"over all other comparisons, which explore. Training seeds: {names(map(str, config['seeds']))}."
+        f"base{against} query by query: a {level} bootstrap interval {over} ({count(comparison['resamples'])} "
+        f"resamples), a two-sided sign-flip test ({count(comparison['flips'])} assignments) and two one-sided t tests "
+        f"against a margin ({_margins(comparison['margins'])}). The claims of this study are the variants at {measure} "
+        f"on {collection}/{split}: their p-values are adjusted for one another by step-down maxT (Westfall and Young), "
+        "those of equivalence by Holm. All other comparisons explore and are adjusted by Benjamini-Hochberg. The "
+        f"verdict is HELPS or HARMS where the adjusted p is below {comparison['alpha']:g}, the difference at least the "
+        f"margin ({margin:g}) and the interval on one side of 0; EQUIVALENT where the tests against the margin say so; "
+        f"else INCONCLUSIVE. Training seeds: {names(map(str, config['seeds']))}."
     )
+
+
+def _margins(margins: dict[str, float]) -> str:
+    named = [f"{value:g} for {name}" for name, value in margins.items() if name != "default"]
+    return names([*named, f"{margins['default']:g} for other measures"])
+
+
+def choices(config: dict[str, Any], selected: list[Mapping[str, Any]]) -> str:
+    """Which data chose what; `selected` are the rows of the table `selection`."""
+    if not config["selections"]:
+        return (
+            "No result chose a variant, a checkpoint or a setting of this study: every variant named in the "
+            "configuration is reported, with the weights of its last step."
+        )
+    parts = []
+    for name in config["selections"]:
+        among = [row for row in selected if row["selection"] == name]
+        (chosen,) = (row for row in among if row["chosen"])
+        others = names(f"{row['variant']} {row['mean']:.4f}" for row in among if not row["chosen"])
+        where = f"{chosen['collection']}/{chosen['split']} ({count(chosen['queries'], 'query', 'queries')})"
+        parts.append(
+            f"{name}: {chosen['variant']} was chosen by its mean {chosen['measure']} on {where}, {chosen['mean']:.4f} "
+            f"against {others}."
+        )
+    parts.append("That split takes no part in what is reported; candidates that were not chosen make no claim.")
+    return " ".join(parts)
 
 
 def _explanations(config: dict[str, Any]) -> str:

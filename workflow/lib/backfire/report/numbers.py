@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from backfire import verdict
+
 MINUS = "\N{MINUS SIGN}"
 MISSING = "\N{EM DASH}"
 SPACE = "\N{NO-BREAK SPACE}"
@@ -25,10 +27,8 @@ def interval(low: float | None, high: float | None, digits: int = 4) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """Two digits, never an exponent and never a bare zero."""
-    if p is None:
-        return MISSING
-    return "< 0.0001" if p < 0.0001 else f"{float(f'{p:.2g}'):.5f}".rstrip("0").rstrip(".")
+    """Two digits, never an exponent and never a bare zero; a dash when there is none."""
+    return MISSING if p is None else verdict.p_value(p)
 
 
 def count(number: int | float, noun: str = "", many: str | None = None) -> str:

@@ -15,6 +15,7 @@ from backfire.report.choices import protocol_table
 from backfire.report.findings import Findings, headline
 from backfire.report.method import flattened, method_paragraphs, recipe, relevance
 from backfire.report.numbers import count, plain
+from backfire.report.paper import main_rows, paragraph
 from backfire.report.references import reference_table
 from backfire.report.tables import comparison_tables, cost_table, geometry_tables, training_table
 from backfire.report.words import GEOMETRY, measure_meaning
@@ -38,6 +39,7 @@ def write_report(
     versions: dict[str, str],
     command: str,
     expected: str | Path,
+    selection: str | Path | None,
     protocol: str | Path | None,
     template: str | Path,
     css: str | Path,
@@ -48,9 +50,9 @@ def write_report(
     `dynamics` are the training curves of `runs`, (variant, seed) each; `manifests` the data manifest of each
     collection; `figures` the (svg, png) of `dynamics`, `projection`, `effects` and `cost`. `config` is the whole
     configuration, checked and with defaults, and `variants` the order of the tables. `versions` maps packages to
-    versions, `command` is what repeats the study. `expected` holds published figures (see `references`), `protocol` is
-    the table of that name, None where the study tries no other protocol. The page loads nothing from anywhere and
-    holds no date, so that the same inputs give the same bytes.
+    versions, `command` is what repeats the study. `expected` holds published figures (see `references`); `selection`
+    and `protocol` are the tables of those names, None where the study chooses nothing or tries no other protocol. The
+    page loads nothing from anywhere and holds no date, so that the same inputs give the same bytes.
     """
     primary = tuple(config["primary"][key] for key in ("collection", "split", "measure"))
     settings = {name: config["variants"][name] for name in variants}
@@ -75,6 +77,9 @@ def write_report(
         "alpha": f"{alpha:g}",
         "cards": cards(findings),
         "advice": advise(findings),
+        "paragraph": paragraph(main_rows(rows, primary), config["base_model"], primary, config["comparison"]),
+        "margin": f"{config['comparison']['margins'].get(primary[2], config['comparison']['margins']['default']):g}",
+        "others": [{"sentence": sentence(row, alpha), "verdict": row["verdict"]} for row in findings.others],
         "tables": comparison_tables(findings, relevance(Study(config))),
         "references": reference_table(expected, config, described, rows),
         "protocol": protocol_table(protocol, primary[2]) if protocol else None,
@@ -85,7 +90,9 @@ def write_report(
         "terms": GEOMETRY,
         "cost": cost_table(cost, variants),
         "figures": {name: picture(*files) for name, files in figures.items()},
-        "method": method_paragraphs(config, variants, described),
+        "method": method_paragraphs(
+            config, variants, described, read_rows(selection, "selection").to_pylist() if selection else []
+        ),
         "manifests": {name: flattened(manifest) for name, manifest in described.items()},
         "config": yaml.safe_dump(_ordered(config, variants), sort_keys=False, allow_unicode=True, width=100),
         "versions": versions,

@@ -53,6 +53,7 @@ def _cell(row: Row | None) -> dict[str, str]:
         "delta": signed(row["delta"]),
         "interval": interval(row["ci_low"], row["ci_high"]),
         "p": p_value(row["p_adjusted"]),
+        "retention": row["retention"],
         "tally": f"{row['wins']} / {row['ties']} / {row['losses']}",
     }
 

@@ -1,0 +1,63 @@
+"""Choosing: where a study picks one variant among several, it picks on the watched split and on nothing else."""
+
+# Lists of one, as `expand` takes them; empty where nothing is trained, and so nothing chosen.
+WATCHED = dict(zip(("collection", "split"), ([part] for part in STUDY.watched or ("none", "none"))))
+
+
+rule measure_candidate:
+    """Every query of the split that is watched in training is scored with the measures that `selections` choose by."""
+    input:
+        runs=expand(
+            "results/{study}/runs/{variant}/seed-{seed}/{collection}/{split}.trec", **WATCHED, allow_missing=True
+        ),
+        qrels=expand("data/{collection}/qrels/{split}.parquet", **WATCHED),
+    output:
+        measures="results/{study}/candidates/{variant}/seed-{seed}.parquet",
+    log:
+        "results/{study}/logs/measure_candidate/{variant}/seed-{seed}.log",
+    benchmark:
+        "results/{study}/benchmarks/measure_candidate/{variant}/seed-{seed}.tsv"
+    conda:
+        "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        cfg=lambda w: {
+            "evaluations": [list(STUDY.watched)],
+            "measures": sorted({choice.measure for choice in STUDY.selections.values() if w.variant in choice.among}),
+            "relevance": [STUDY.collections[STUDY.train_on].relevant_from(STUDY.watched[1])],
+        },
+        code=code("measure_candidate"),
+    script:
+        "../scripts/measure_candidate.py"
+
+
+rule choose_variants:
+    """Of the candidates of each choice the one with the highest mean over the queries of the watched split and the seeds is chosen; no evaluated split is read."""
+    input:
+        measures=per_run("results/{study}/candidates/{variant}/seed-{seed}.parquet", STUDY.candidates),
+    output:
+        selection="results/{study}/selection.parquet",
+    log:
+        "results/{study}/logs/choose_variants.log",
+    benchmark:
+        "results/{study}/benchmarks/choose_variants.tsv"
+    conda:
+        "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        cfg=lambda w: {
+            "selections": {
+                name: {"among": choice.among, "measure": choice.measure}
+                for name, choice in sorted(STUDY.selections.items())
+            },
+            "watched": list(STUDY.watched),
+        },
+        code=code("choose_variants"),
+    script:
+        "../scripts/choose_variants.py"

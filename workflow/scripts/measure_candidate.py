@@ -1,0 +1,15 @@
+"""Score one candidate of a choice on the watched split, query by query."""
+
+from backfire.logs import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from backfire.measures import measure_run
+
+    measure_run(
+        runs=snakemake.input.runs,
+        qrels=snakemake.input.qrels,
+        variant=snakemake.wildcards.variant,
+        seed=int(snakemake.wildcards.seed),
+        output=snakemake.output.measures,
+        **snakemake.params.cfg,
+    )
