@@ -195,7 +195,8 @@ def test_a_query_with_lower_grades_only_scores_zero_and_still_counts(tmp_path):
     for grade, expected in ((1, [1, 1]), (2, [1, 0])):
         output = tmp_path / f"{grade}.parquet"
         files = [tmp_path / "dl.trec"], [tmp_path / "dl.parquet"]
-        measure_run(*files, [["msmarco", "dl"]], [grade], ["RR@10", "nDCG@10"], "base", 0, output)
+        ties = tmp_path / "ties.parquet"
+        measure_run(*files, [["msmarco", "dl"]], [grade], ["RR@10", "nDCG@10"], 1000, "base", 0, output, ties)
         rows = read_rows(output, "measures").to_pylist()
         assert [row["value"] for row in rows if row["measure"] == "RR@10"] == expected
         assert [row["value"] for row in rows if row["measure"] == "nDCG@10"] == [1, 1]
@@ -289,24 +290,30 @@ def part(folder, variant, seed, study, names=NAMES):
     run, qrels = study
     write_run(folder / f"{variant}-{seed}.trec", run.items(), variant)
     write_qrels(folder / "qrels.parquet", qrels)
-    output = folder / f"{variant}-{seed}.parquet"
+    outputs = folder / f"{variant}-{seed}.parquet", folder / f"{variant}-{seed}-ties.parquet"
     trec, judgments = [folder / f"{variant}-{seed}.trec"], [folder / "qrels.parquet"]
-    measure_run(trec, judgments, [["pydocs", "test"]], [1], names, variant, seed, output)
-    return output
+    measure_run(trec, judgments, [["pydocs", "test"]], [1], names, 1000, variant, seed, *outputs)
+    return outputs
 
 
 def test_tables_of_several_runs(tmp_path):
     first, second = random_study(6, queries=20), random_study(6, queries=20)
     parts = [part(tmp_path, "full_hard", seed, first) for seed in (10, 2)] + [part(tmp_path, "base", 0, second)]
-    collect_measures(parts, tmp_path / "measures.parquet")
+    collect_measures(*zip(*parts, strict=True), tmp_path / "measures.parquet", tmp_path / "ties.parquet")
     rows = read_rows(tmp_path / "measures.parquet", "measures").to_pylist()
     keys = [tuple(row[column] for column in list(row)[:-1]) for row in rows]
     assert keys == sorted(keys)
     assert len(keys) == 3 * 4 * 20
     expected = scored(*first)
     assert all(row["value"] == expected[row["measure"]][row["query_id"]] for row in rows)
-    collect_measures(parts[::-1], tmp_path / "again.parquet")
-    assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "measures.parquet").read_bytes()
+    again = tmp_path / "again.parquet", tmp_path / "ties-again.parquet"
+    collect_measures(*zip(*parts[::-1], strict=True), *again)
+    assert again[0].read_bytes() == (tmp_path / "measures.parquet").read_bytes()
+    assert again[1].read_bytes() == (tmp_path / "ties.parquet").read_bytes()
+    bands = read_rows(tmp_path / "ties.parquet", "ties").to_pylist()
+    assert [(row["variant"], row["seed"], row["measure"]) for row in bands] == [
+        (*run, name) for run in (("base", 0), ("full_hard", 2), ("full_hard", 10)) for name in sorted(NAMES)
+    ]
 
 
 def test_several_splits_are_kept_apart(tmp_path):
@@ -322,9 +329,11 @@ def test_several_splits_are_kept_apart(tmp_path):
         [["pydocs", split] for split in splits],
         [1, 1],
         ["RR@10"],
+        1000,
         "base",
         0,
         output,
+        tmp_path / "ties.parquet",
     )
     for row in read_rows(output, "measures").to_pylist():
         run, qrels = random_study({"dev": 7, "test": 8}[row["split"]], queries=5)
@@ -340,11 +349,13 @@ def test_missing_run_is_an_error_and_leaves_nothing(tmp_path):
             [["pydocs", "test"]],
             [1],
             NAMES,
+            1000,
             "base",
             0,
             tmp_path / "out.parquet",
+            tmp_path / "ties.parquet",
         )
-    assert not (tmp_path / "out.parquet").exists()
+    assert not (tmp_path / "out.parquet").exists() and not (tmp_path / "ties.parquet").exists()
 
 
 def test_passage_judged_twice_is_an_error(tmp_path):
@@ -356,13 +367,16 @@ def test_passage_judged_twice_is_an_error(tmp_path):
 
 def test_collecting_rejects_copies_and_unequal_queries(tmp_path):
     study = random_study(9, queries=6)
-    base, tuned = part(tmp_path, "base", 0, study), part(tmp_path, "full_hard", 0, study)
+    (base, ties), (tuned, others) = part(tmp_path, "base", 0, study), part(tmp_path, "full_hard", 0, study)
+    outputs = tmp_path / "out.parquet", tmp_path / "ties.parquet"
     with pytest.raises(BackfireError, match="measured twice: variant base, seed 0"):
-        collect_measures([base, tuned, base], tmp_path / "out.parquet")
+        collect_measures([base, tuned, base], [ties, others], *outputs)
+    with pytest.raises(BackfireError, match="measured twice: variant base, seed 0"):
+        collect_measures([base, tuned], [ties, ties], *outputs)
     rows = read_rows(tuned, "measures").to_pylist()
     write_rows(tuned, "measures", [row for row in rows if row["query_id"] != "q3"])
     with pytest.raises(BackfireError, match="'q3' has a value of AP for base seed 0 but none for full_hard seed 0"):
-        collect_measures([base, tuned], tmp_path / "out.parquet")
+        collect_measures([base, tuned], [ties, others], *outputs)
     with pytest.raises(BackfireError, match="'q3' has a value of AP for base seed 0 but none for full_hard seed 0"):
-        collect_measures([tuned, base], tmp_path / "out.parquet")
-    assert not (tmp_path / "out.parquet").exists()
+        collect_measures([tuned, base], [ties, others], *outputs)
+    assert not (tmp_path / "out.parquet").exists() and not (tmp_path / "ties.parquet").exists()

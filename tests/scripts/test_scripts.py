@@ -210,8 +210,8 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
         step(
             "measure_run",
             {"runs": [f(f"{variant}.trec")], "qrels": [f("test-qrels.parquet")]},
-            {"measures": f(f"{variant}-measures.parquet")},
-            {"evaluations": [["mine", "test"]], "measures": ["RR@10", "AP"], "relevance": [1]},
+            {"measures": f(f"{variant}-measures.parquet"), "ties": f(f"{variant}-ties.parquet")},
+            {"depth": 5, "evaluations": [["mine", "test"]], "measures": ["RR@10", "AP"], "relevance": [1]},
             variant=variant,
             seed="0",
         )
@@ -230,7 +230,10 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
         step("measure_latency", inputs, [f(f"cost/{variant}/seed-0/latency.json")], cfg)
     assert read_run(f("base.trec"))["q1"][0][0] == "eig"
     parts = [f("base-measures.parquet"), f("lora-measures.parquet")]
-    step("collect_measures", {"parts": parts}, {"measures": f("measures.parquet")})
+    bands = [f("base-ties.parquet"), f("lora-ties.parquet")]
+    outputs = {"measures": f("measures.parquet"), "ties": f("ties.parquet")}
+    step("collect_measures", {"parts": parts, "ties": bands}, outputs)
+    assert read_rows(f("ties.parquet"), "ties")["queries"].to_pylist() == [3, 3, 3, 3]
     compared = {"alpha": 0.05, "resamples": 200, "seed": 0, "primary": ["mine", "test", "RR@10"]}
     compared |= {"variants": ["base", "lora"], "measures": ["RR@10", "AP"], "evaluations": [["mine", "test"]]}
     outputs = {"parquet": f("comparison.parquet"), "csv": f("comparison.csv")}
@@ -241,7 +244,7 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
         "compare_protocols",
         {"run": [f("base.trec")], "qrels": [f("test-qrels.parquet")], "choices": []},
         {"parquet": f("protocol.parquet"), "csv": f("protocol.csv")},
-        {**cfg, "measures": ["RR@10", "AP"], "relevant_from": 1},
+        {**cfg, "measures": ["RR@10", "AP"], "relevant_from": 1, "depth": 5},
     )
     step("collect_geometry", [f("base-geometry.parquet"), f("lora-geometry.parquet")], [f("geometry.parquet")])
     costs = sorted(str(path) for path in (run.folder / "cost").rglob("*.json"))

@@ -11,7 +11,9 @@ with job(snakemake.log[0], snakemake.threads):
         evaluations=snakemake.params.cfg["evaluations"],
         relevance=snakemake.params.cfg["relevance"],
         measures=snakemake.params.cfg["measures"],
+        depth=snakemake.params.cfg["depth"],
         variant=snakemake.wildcards.variant,
         seed=int(snakemake.wildcards.seed),
         output=snakemake.output.measures,
+        ties=snakemake.output.ties,
     )

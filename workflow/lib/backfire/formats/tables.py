@@ -43,6 +43,21 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("value", _real),
         ]
     ),
+    # Means over the queries of the split; tied_queries: those whose value depends on the order of equal scores.
+    "ties": pa.schema(
+        [
+            ("variant", _text),
+            ("seed", _whole),
+            ("collection", _text),
+            ("split", _text),
+            ("measure", _text),
+            ("queries", _whole),
+            ("tied_queries", _whole),
+            ("worst", _real),
+            ("value", _real),
+            ("best", _real),
+        ]
+    ),
     "comparison": pa.schema(
         [
             ("variant", _text),
