@@ -1,5 +1,6 @@
 """Per-query values against pytrec_eval called directly and a scorer of its own."""
 
+import math
 import random
 
 import ir_measures
@@ -14,15 +15,56 @@ from backfire.formats.trec import write_run
 from backfire.measures import collect_measures, mean_measures, measure_named, measure_run, read_qrels, score_run
 
 NAMES = ["RR@10", "nDCG@10", "R@100", "AP"]
-TREC_EVAL = {"RR": "recip_rank", "nDCG@10": "ndcg_cut_10", "R@100": "recall_100", "AP": "map", "P@5": "P_5"}
+TREC_EVAL = {
+    "RR": "recip_rank",
+    "nDCG": "ndcg",
+    "nDCG@10": "ndcg_cut_10",
+    "R@100": "recall_100",
+    "R@5": "recall_5",
+    "AP": "map",
+    "AP@10": "map_cut_10",
+    "P@5": "P_5",
+    "Success@5": "success_5",
+    "Rprec": "Rprec",
+}
 
 
-def ms_marco_rr(ranking, judged, cutoff=10):
-    """Reciprocal rank as MS MARCO's own evaluation script defines it."""
-    for position, (doc_id, _) in enumerate(ranking[:cutoff], start=1):
-        if judged.get(doc_id, 0) > 0:
-            return 1 / position
-    return 0.0
+def ms_marco_values(run, qrels, from_grade=1):
+    """Reciprocal ranks as msmarco_passage_eval.py sums them: the first relevant passage among the first ten counts.
+
+    That script divides by the number of queries in the qrels, ranked or not, so a query that it skips is a 0.
+    """
+    relevant = {
+        query_id: {doc_id for doc_id, grade in judged.items() if grade >= from_grade}
+        for query_id, judged in qrels.items()
+    }
+    candidates = {query_id: [doc_id for doc_id, _ in ranking] for query_id, ranking in run.items()}
+    values = dict.fromkeys(relevant, 0.0)
+    for query_id in candidates:
+        if query_id in relevant:
+            for position in range(min(10, len(candidates[query_id]))):
+                if candidates[query_id][position] in relevant[query_id]:
+                    values[query_id] += 1 / (position + 1)
+                    break
+    return values
+
+
+def trec_eval_values(run, qrels, names, from_grade=1):
+    """Values by pytrec_eval itself; it orders equal scores by id descending, so it gets scores that tell our order.
+
+    It leaves out queries that are not ranked, which its option -c would count as 0.
+    """
+    evaluator = pytrec_eval.RelevanceEvaluator(qrels, {TREC_EVAL[name] for name in names}, relevance_level=from_grade)
+    found = evaluator.evaluate(
+        {
+            query_id: {doc_id: float(-place) for place, (doc_id, _) in enumerate(ranking)}
+            for query_id, ranking in run.items()
+        }
+    )
+    return {
+        name: {query_id: found[query_id][TREC_EVAL[name]] if query_id in found else 0.0 for query_id in qrels}
+        for name in names
+    }
 
 
 def scored(run, qrels, names=NAMES):
@@ -44,23 +86,64 @@ def random_study(seed, queries=60, grades=(0, 1, 2, 3), ties=False):
     return run, qrels
 
 
-@pytest.mark.parametrize("grades", [(1,), (0, 1), (0, 1, 2, 3)])
-def test_equals_pytrec_eval_where_scores_do_not_tie(grades):
-    run, qrels = random_study(1, grades=grades)
-    names = list(TREC_EVAL)
-    found = scored(run, qrels, names)
-    reference = pytrec_eval.RelevanceEvaluator(qrels, set(TREC_EVAL.values()))
-    expected = reference.evaluate({query_id: dict(ranking) for query_id, ranking in run.items()})
-    for name in names:
-        assert found[name] == {query_id: expected[query_id][TREC_EVAL[name]] for query_id in qrels}
+@st.composite
+def studies(draw, grades=(0, 1, 2, 3)):
+    """Few passages and fewer scores: ties, queries with nothing relevant, and queries without results are common."""
+    docs = st.sampled_from([f"d{number}" for number in range(24)])
+    qrels = draw(
+        st.dictionaries(
+            st.sampled_from([f"q{number}" for number in range(6)]),
+            st.dictionaries(docs, st.sampled_from(grades), min_size=1, max_size=8),
+            min_size=1,
+        )
+    )
+    scores = st.dictionaries(docs, st.sampled_from([-0.5, 0.0, 0.25, 0.5]), min_size=1)
+    found = {query_id: draw(scores) for query_id in qrels if draw(st.integers(0, 3))}
+    run = {query_id: sorted(hits.items(), key=lambda hit: (-hit[1], hit[0])) for query_id, hits in found.items()}
+    return run, qrels
+
+
+@settings(max_examples=200, deadline=None)
+@given(studies())
+def test_equals_pytrec_eval_and_the_scorer_of_ms_marco(study):
+    """Exactly: on ties, on grades, on queries with nothing relevant and on queries without results."""
+    run, qrels = study
+    assert scored(run, qrels, list(TREC_EVAL)) == trec_eval_values(run, qrels, list(TREC_EVAL))
+    assert scored(run, qrels, ["RR@10"])["RR@10"] == ms_marco_values(run, qrels)
+
+
+@settings(max_examples=100, deadline=None)
+@given(studies(), st.integers(1, 3))
+def test_equals_both_where_higher_grades_are_relevant(study, grade):
+    """trec_eval's option -l, and MS MARCO's scorer given the passages of these grades only."""
+    run, qrels = study
+    names = [name for name in TREC_EVAL if not name.startswith("nDCG")]
+    named = {name: measure_named(name, grade) for name in [*names, "RR@10"]}
+    expected = trec_eval_values(run, qrels, names, grade) | {"RR@10": ms_marco_values(run, qrels, grade)}
+    assert score_run(run.items(), qrels, named) == expected
 
 
 @pytest.mark.parametrize("ties", [False, True])
-def test_rr_equals_an_independent_scorer(ties):
-    run, qrels = random_study(2, queries=200, ties=ties)
-    found = scored(run, qrels, ["RR@10"])["RR@10"]
-    assert found == {query_id: ms_marco_rr(run[query_id], qrels[query_id]) for query_id in qrels}
-    assert 0 < sum(found.values()) < len(found)
+@pytest.mark.parametrize("grades", [(1,), (0, 1), (0, 1, 2, 3)])
+def test_equals_both_on_longer_rankings(grades, ties):
+    run, qrels = random_study(1, queries=200, grades=grades, ties=ties)
+    run = dict(list(run.items())[5:])
+    found = scored(run, qrels, [*TREC_EVAL, "RR@10"])
+    assert found == trec_eval_values(run, qrels, list(TREC_EVAL)) | {"RR@10": ms_marco_values(run, qrels)}
+    for name, values in found.items():
+        assert 0 < sum(values.values()) < len(values), name
+
+
+@settings(max_examples=50, deadline=None)
+@given(studies())
+def test_the_mean_is_over_all_queries_with_judgments(study):
+    """As MS MARCO's scorer has it; the sum is taken exactly, so that no order of queries shows in it."""
+    run, qrels = study
+    judgments = [(query, doc, grade) for query, judged in qrels.items() for doc, grade in judged.items()]
+    expected = trec_eval_values(run, qrels, ["AP", "nDCG@10"]) | {"RR@10": ms_marco_values(run, qrels)}
+    assert mean_measures(list(expected), judgments, run) == {
+        name: math.fsum(values.values()) / len(qrels) for name, values in expected.items()
+    }
 
 
 @settings(max_examples=40, deadline=None)
@@ -112,7 +195,8 @@ def test_a_query_with_lower_grades_only_scores_zero_and_still_counts(tmp_path):
     for grade, expected in ((1, [1, 1]), (2, [1, 0])):
         output = tmp_path / f"{grade}.parquet"
         files = [tmp_path / "dl.trec"], [tmp_path / "dl.parquet"]
-        measure_run(*files, [["msmarco", "dl"]], [grade], ["RR@10", "nDCG@10"], "base", 0, output)
+        ties = tmp_path / "ties.parquet"
+        measure_run(*files, [["msmarco", "dl"]], [grade], ["RR@10", "nDCG@10"], 1000, "base", 0, output, ties)
         rows = read_rows(output, "measures").to_pylist()
         assert [row["value"] for row in rows if row["measure"] == "RR@10"] == expected
         assert [row["value"] for row in rows if row["measure"] == "nDCG@10"] == [1, 1]
@@ -149,14 +233,6 @@ def test_queries_without_results_score_zero_and_are_counted(caplog):
         assert {q: values[name][q] for q in partial} == {q: scored(run, qrels)[name][q] for q in partial}
     assert "3 of 10 queries have no results" in caplog.text
     assert scored({}, qrels)["AP"] == dict.fromkeys(qrels, 0.0)
-
-
-def test_means_of_a_run_in_memory():
-    run, qrels = random_study(10, queries=8)
-    judgments = [(query, doc, grade) for query, judged in qrels.items() for doc, grade in judged.items()]
-    missing = dict(list(run.items())[1:])
-    expected = sum(ms_marco_rr(missing.get(query, []), qrels[query]) for query in qrels) / 8
-    assert mean_measures(["RR@10"], judgments, missing) == {"RR@10": pytest.approx(expected)}
 
 
 def test_query_with_nothing_relevant_scores_zero():
@@ -214,24 +290,30 @@ def part(folder, variant, seed, study, names=NAMES):
     run, qrels = study
     write_run(folder / f"{variant}-{seed}.trec", run.items(), variant)
     write_qrels(folder / "qrels.parquet", qrels)
-    output = folder / f"{variant}-{seed}.parquet"
+    outputs = folder / f"{variant}-{seed}.parquet", folder / f"{variant}-{seed}-ties.parquet"
     trec, judgments = [folder / f"{variant}-{seed}.trec"], [folder / "qrels.parquet"]
-    measure_run(trec, judgments, [["pydocs", "test"]], [1], names, variant, seed, output)
-    return output
+    measure_run(trec, judgments, [["pydocs", "test"]], [1], names, 1000, variant, seed, *outputs)
+    return outputs
 
 
 def test_tables_of_several_runs(tmp_path):
     first, second = random_study(6, queries=20), random_study(6, queries=20)
     parts = [part(tmp_path, "full_hard", seed, first) for seed in (10, 2)] + [part(tmp_path, "base", 0, second)]
-    collect_measures(parts, tmp_path / "measures.parquet")
+    collect_measures(*zip(*parts, strict=True), tmp_path / "measures.parquet", tmp_path / "ties.parquet")
     rows = read_rows(tmp_path / "measures.parquet", "measures").to_pylist()
     keys = [tuple(row[column] for column in list(row)[:-1]) for row in rows]
     assert keys == sorted(keys)
     assert len(keys) == 3 * 4 * 20
     expected = scored(*first)
     assert all(row["value"] == expected[row["measure"]][row["query_id"]] for row in rows)
-    collect_measures(parts[::-1], tmp_path / "again.parquet")
-    assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "measures.parquet").read_bytes()
+    again = tmp_path / "again.parquet", tmp_path / "ties-again.parquet"
+    collect_measures(*zip(*parts[::-1], strict=True), *again)
+    assert again[0].read_bytes() == (tmp_path / "measures.parquet").read_bytes()
+    assert again[1].read_bytes() == (tmp_path / "ties.parquet").read_bytes()
+    bands = read_rows(tmp_path / "ties.parquet", "ties").to_pylist()
+    assert [(row["variant"], row["seed"], row["measure"]) for row in bands] == [
+        (*run, name) for run in (("base", 0), ("full_hard", 2), ("full_hard", 10)) for name in sorted(NAMES)
+    ]
 
 
 def test_several_splits_are_kept_apart(tmp_path):
@@ -247,13 +329,15 @@ def test_several_splits_are_kept_apart(tmp_path):
         [["pydocs", split] for split in splits],
         [1, 1],
         ["RR@10"],
+        1000,
         "base",
         0,
         output,
+        tmp_path / "ties.parquet",
     )
     for row in read_rows(output, "measures").to_pylist():
         run, qrels = random_study({"dev": 7, "test": 8}[row["split"]], queries=5)
-        assert row["value"] == ms_marco_rr(run[row["query_id"]], qrels[row["query_id"]])
+        assert row["value"] == ms_marco_values(run, qrels)[row["query_id"]]
 
 
 def test_missing_run_is_an_error_and_leaves_nothing(tmp_path):
@@ -265,11 +349,13 @@ def test_missing_run_is_an_error_and_leaves_nothing(tmp_path):
             [["pydocs", "test"]],
             [1],
             NAMES,
+            1000,
             "base",
             0,
             tmp_path / "out.parquet",
+            tmp_path / "ties.parquet",
         )
-    assert not (tmp_path / "out.parquet").exists()
+    assert not (tmp_path / "out.parquet").exists() and not (tmp_path / "ties.parquet").exists()
 
 
 def test_passage_judged_twice_is_an_error(tmp_path):
@@ -281,13 +367,16 @@ def test_passage_judged_twice_is_an_error(tmp_path):
 
 def test_collecting_rejects_copies_and_unequal_queries(tmp_path):
     study = random_study(9, queries=6)
-    base, tuned = part(tmp_path, "base", 0, study), part(tmp_path, "full_hard", 0, study)
+    (base, ties), (tuned, others) = part(tmp_path, "base", 0, study), part(tmp_path, "full_hard", 0, study)
+    outputs = tmp_path / "out.parquet", tmp_path / "ties.parquet"
     with pytest.raises(BackfireError, match="measured twice: variant base, seed 0"):
-        collect_measures([base, tuned, base], tmp_path / "out.parquet")
+        collect_measures([base, tuned, base], [ties, others], *outputs)
+    with pytest.raises(BackfireError, match="measured twice: variant base, seed 0"):
+        collect_measures([base, tuned], [ties, ties], *outputs)
     rows = read_rows(tuned, "measures").to_pylist()
     write_rows(tuned, "measures", [row for row in rows if row["query_id"] != "q3"])
     with pytest.raises(BackfireError, match="'q3' has a value of AP for base seed 0 but none for full_hard seed 0"):
-        collect_measures([base, tuned], tmp_path / "out.parquet")
+        collect_measures([base, tuned], [ties, others], *outputs)
     with pytest.raises(BackfireError, match="'q3' has a value of AP for base seed 0 but none for full_hard seed 0"):
-        collect_measures([tuned, base], tmp_path / "out.parquet")
-    assert not (tmp_path / "out.parquet").exists()
+        collect_measures([tuned, base], [ties, others], *outputs)
+    assert not (tmp_path / "out.parquet").exists() and not (tmp_path / "ties.parquet").exists()

@@ -1,7 +1,6 @@
 """What a choice of protocol is worth: the runs it compares, and what it makes of ids and ties in one run."""
 
 import csv
-from itertools import permutations
 
 import numpy as np
 import pytest
@@ -10,14 +9,16 @@ from backfire.formats.tables import SCHEMAS, read_rows, write_rows
 from backfire.formats.trec import write_run
 from backfire.keyed import keyed_rng
 from backfire.measures import measure_named, score_run
-from backfire.protocol import compare_protocols, ordered_ties, without_identical_ids
+from backfire.protocol import compare_protocols, without_identical_ids
 from backfire.significance.intervals import bootstrap_interval
 
 MEASURES = ["RR@10", "AP", "nDCG@10"]
 OWN = {"text": "default", "max_length": 256, "precision": "auto"}
 
 
-def study(folder, choices=(("max_length", 128), ("precision", "fp32")), relevant_from=1, qrels=None, base=None):
+def study(
+    folder, choices=(("max_length", 128), ("precision", "fp32")), relevant_from=1, qrels=None, base=None, depth=100
+):
     """Files of a study: base, whose ranking the choice max_length-128 turns round for every second query."""
     if base is None:
         base = {f"q{n}": [(f"d{(n + k) % 9}", 1 - k / 10) for k in range(9)] for n in range(30)}
@@ -46,6 +47,7 @@ def study(folder, choices=(("max_length", 128), ("precision", "fp32")), relevant
         place=["msmarco", "dev"],
         measures=MEASURES,
         relevant_from=relevant_from,
+        depth=depth,
         alpha=0.05,
         resamples=500,
         seed=0,
@@ -132,21 +134,11 @@ def test_identical_ids_are_worth_the_ranks_that_they_take(tmp_path):
     assert (row["mean"], row["delta"], row["changed"]) == (1, 0.25, 1)
 
 
-def test_best_and_worst_order_of_ties_bound_every_order():
-    """All orders of the tied passages, by enumeration."""
-    qrels = {"q": {"b": 1, "d": 3, "e": 1}}
-    hits = [("a", 0.9), ("b", 0.5), ("c", 0.5), ("d", 0.5), ("e", 0.5), ("f", 0.1)]
-    for measure in MEASURES:
-        scored = [
-            values({"q": [hits[0], *order, hits[-1]]}, qrels, measure).item() for order in permutations(hits[1:-1])
-        ]
-        found = [values(dict(ordered_ties([("q", hits)], qrels, best)), qrels, measure).item() for best in (1, 0)]
-        assert found == [max(scored), min(scored)]
-        assert max(scored) > min(scored)
-
-
-def test_order_of_ties_moves_no_other_passage():
-    hits = [("a", 0.9), ("c", 0.5), ("b", 0.5), ("d", 0.5)]
-    assert dict(ordered_ties([("q", hits)], {"q": {"d": 1}}, True)) == {"q": [hits[0], hits[3], hits[1], hits[2]]}
-    assert dict(ordered_ties([("q", hits)], {"q": {"c": 1}}, False)) == {"q": [hits[0], hits[2], hits[3], hits[1]]}
-    assert dict(ordered_ties([("unjudged", hits)], {}, True)) == {"unjudged": hits}
+def test_a_tie_that_the_depth_cut_is_worth_its_bounds(tmp_path):
+    """The last places may go to a relevant passage that was cut off, or the relevant one may lose its own."""
+    base = {"1": [("a", 0.9), ("b", 0.5), ("c", 0.5)], "2": [("a", 0.9), ("b", 0.5), ("c", 0.5)]}
+    qrels = {"1": {"c": 1}, "2": {"d": 1}}
+    for depth, best, worst in ((3, (1 / 2 + 1 / 2) / 2, 0), (4, (1 / 2 + 0) / 2, (1 / 3 + 0) / 2)):
+        rows, *_ = study(tmp_path, choices=[], qrels=qrels, base=base, depth=depth)
+        assert of(rows, "ties", "by passage id")["mean"] == pytest.approx(1 / 6)
+        assert [of(rows, "ties", order)["mean"] for order in ("best", "worst")] == pytest.approx([best, worst])

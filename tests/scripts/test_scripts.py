@@ -210,8 +210,8 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
         step(
             "measure_run",
             {"runs": [f(f"{variant}.trec")], "qrels": [f("test-qrels.parquet")]},
-            {"measures": f(f"{variant}-measures.parquet")},
-            {"evaluations": [["mine", "test"]], "measures": ["RR@10", "AP"], "relevance": [1]},
+            {"measures": f(f"{variant}-measures.parquet"), "ties": f(f"{variant}-ties.parquet")},
+            {"depth": 5, "evaluations": [["mine", "test"]], "measures": ["RR@10", "AP"], "relevance": [1]},
             variant=variant,
             seed="0",
         )
@@ -230,18 +230,35 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
         step("measure_latency", inputs, [f(f"cost/{variant}/seed-0/latency.json")], cfg)
     assert read_run(f("base.trec"))["q1"][0][0] == "eig"
     parts = [f("base-measures.parquet"), f("lora-measures.parquet")]
-    step("collect_measures", {"parts": parts}, {"measures": f("measures.parquet")})
-    compared = {"alpha": 0.05, "resamples": 200, "seed": 0, "primary": ["mine", "test", "RR@10"]}
-    compared |= {"variants": ["base", "lora"], "measures": ["RR@10", "AP"], "evaluations": [["mine", "test"]]}
+    bands = [f("base-ties.parquet"), f("lora-ties.parquet")]
+    outputs = {"measures": f("measures.parquet"), "ties": f("ties.parquet")}
+    step("collect_measures", {"parts": parts, "ties": bands}, outputs)
+    assert read_rows(f("ties.parquet"), "ties")["queries"].to_pylist() == [3, 3, 3, 3]
+    watched = {"depth": 5, "evaluations": [["mine", "dev"]], "measures": ["RR@10"], "relevance": [1]}
+    for variant in ("lora", "other"):
+        inputs = {"runs": [f("lora.trec")], "qrels": [f("test-qrels.parquet")]}
+        outputs = {"measures": f(f"{variant}-dev.parquet"), "ties": f(f"{variant}-dev-ties.parquet")}
+        step("measure_candidate", inputs, outputs, watched, variant=variant, seed="0")
+    choice = {"selections": {"x": {"among": ["lora", "other"], "measure": "RR@10"}}, "watched": ["mine", "dev"]}
+    selection = {"selection": f("selection.parquet")}
+    step("choose_variants", {"measures": [f("lora-dev.parquet"), f("other-dev.parquet")]}, selection, choice)
+    design = {"variants": ["base", "lora"], "measures": ["RR@10", "AP"], "evaluations": [["mine", "test"]]}
+    design |= {"primary": ["mine", "test", "RR@10"], "elsewhere": []}
+    rules = {"alpha": 0.05, "resamples": 200, "flips": 200, "seed": 0, "power": 0.8, "against": []}
+    rules["margins"] = {"default": 0.01}
+    inputs = {"measures": f("measures.parquet"), "selection": [f("selection.parquet")]}
     outputs = {"parquet": f("comparison.parquet"), "csv": f("comparison.csv")}
-    step("compare_variants", {"measures": f("measures.parquet")}, outputs, compared)
+    step("compare_variants", inputs, outputs, {"design": design, "rules": rules})
+    outputs = {name: f(f"main.{name}") for name in ("csv", "tex", "text")}
+    cfg = {"model": "base model", "primary": design["primary"], "rules": rules}
+    step("tabulate", {"comparison": f("comparison.parquet")}, outputs, cfg)
     own = {"text": "default", "max_length": 32, "precision": "auto"}
     cfg = {"alpha": 0.05, "resamples": 200, "seed": 0, "choices": [], "own": own, "place": ["mine", "test"]}
     step(
         "compare_protocols",
         {"run": [f("base.trec")], "qrels": [f("test-qrels.parquet")], "choices": []},
         {"parquet": f("protocol.parquet"), "csv": f("protocol.csv")},
-        {**cfg, "measures": ["RR@10", "AP"], "relevant_from": 1},
+        {**cfg, "measures": ["RR@10", "AP"], "relevant_from": 1, "depth": 5},
     )
     step("collect_geometry", [f("base-geometry.parquet"), f("lora-geometry.parquet")], [f("geometry.parquet")])
     costs = sorted(str(path) for path in (run.folder / "cost").rglob("*.json"))

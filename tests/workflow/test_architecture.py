@@ -14,7 +14,7 @@ LAYERS = [
     ["formats"],
     ["provenance", "settings", "study", "texts", "sampling"],
     ["model", "tokens", "bert", "lora", "static", "encoder", "datasets"],
-    ["measures", "index", "search", "tokenizing", "encoding"],
+    ["ties", "measures", "index", "search", "tokenizing", "encoding"],
     ["negatives", "training"],
     ["significance", "perquery", "verdict", "comparison", "selection", "protocol"],
     ["geometry", "projection", "cost"],

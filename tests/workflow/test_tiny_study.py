@@ -36,7 +36,7 @@ def test_everything_that_people_read_is_there(tiny):
         for documents in ranking.values():
             assert documents == sorted(documents, key=lambda hit: (-hit[1], hit[0]))
     assert (results / "models/lora_hard/seed-0/adapter/adapter_model.safetensors").is_file()
-    for kind in ("measures", "comparison", "geometry", "cost", "protocol"):
+    for kind in ("measures", "ties", "comparison", "geometry", "cost", "protocol"):
         assert pq.read_schema(results / f"{kind}.parquet").names == SCHEMAS[kind].names
     for figure in ("dynamics", "projection", "effects", "cost"):
         assert (results / f"figures/{figure}.svg").stat().st_size > 1000

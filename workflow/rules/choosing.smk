@@ -13,6 +13,7 @@ rule measure_candidate:
         qrels=expand("data/{collection}/qrels/{split}.parquet", **WATCHED),
     output:
         measures="results/{study}/candidates/{variant}/seed-{seed}.parquet",
+        ties="results/{study}/candidates/{variant}/seed-{seed}.ties.parquet",
     log:
         "results/{study}/logs/measure_candidate/{variant}/seed-{seed}.log",
     benchmark:
@@ -25,6 +26,7 @@ rule measure_candidate:
         runtime=60,
     params:
         cfg=lambda w: {
+            "depth": STUDY.config["ranking"]["depth"],
             "evaluations": [list(STUDY.watched)],
             "measures": sorted({choice.measure for choice in STUDY.selections.values() if w.variant in choice.among}),
             "relevance": [STUDY.collections[STUDY.train_on].relevant_from(STUDY.watched[1])],

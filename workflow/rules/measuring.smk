@@ -2,12 +2,13 @@
 
 
 rule measure_run:
-    """Every query of every split is scored with each of `measures` by ir_measures, in the order of the run; measures without grades count passages from the grade in `relevance`, by default 1; a query without results scores 0."""
+    """Every query of every split is scored with each of `measures` by ir_measures, in the order of the run; measures without grades count passages from the grade in `relevance`, by default 1; a query without results scores 0. Where passages of equal score differ in grade, it is scored in their worst and their best order too, as if a tie at the end of the run had been cut by its depth."""
     input:
         runs=per_split("results/{study}/runs/{variant}/seed-{seed}/{collection}/{split}.trec"),
         qrels=per_split("data/{collection}/qrels/{split}.parquet"),
     output:
         measures="results/{study}/measures/{variant}/seed-{seed}.parquet",
+        ties="results/{study}/ties/{variant}/seed-{seed}.parquet",
     log:
         "results/{study}/logs/measure_run/{variant}/seed-{seed}.log",
     benchmark:
@@ -20,6 +21,7 @@ rule measure_run:
         runtime=60,
     params:
         cfg=lambda w: {
+            "depth": STUDY.config["ranking"]["depth"],
             "evaluations": plain(STUDY.evaluations),
             "measures": STUDY.config["measures"],
             "relevance": [STUDY.collections[name].relevant_from(split) for name, split in STUDY.evaluations],
@@ -30,11 +32,13 @@ rule measure_run:
 
 
 rule collect_measures:
-    """The values of all variants and seeds, which must cover the same queries, form one table."""
+    """The values of all variants and seeds, which must cover the same queries, form one table, and their worst and best means over all orders of ties another."""
     input:
         parts=per_run("results/{study}/measures/{variant}/seed-{seed}.parquet"),
+        ties=per_run("results/{study}/ties/{variant}/seed-{seed}.parquet"),
     output:
         measures="results/{study}/measures.parquet",
+        ties="results/{study}/ties.parquet",
     log:
         "results/{study}/logs/collect_measures.log",
     benchmark:

@@ -42,6 +42,7 @@ rule compare_protocols:
         cfg=lambda w: plain(
             {
                 **{key: STUDY.config["comparison"][key] for key in ("alpha", "resamples", "seed")},
+                "depth": STUDY.config["ranking"]["depth"],
                 "choices": [(choice.factor, choice.value) for choice in CHOICES.values()],
                 "measures": STUDY.config["measures"],
                 "own": STUDY.own_choices,

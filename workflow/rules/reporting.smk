@@ -148,6 +148,7 @@ rule write_report:
     """One self-contained page gives the verdicts, what to do, all results and every setting."""
     input:
         comparison="results/{study}/comparison.parquet",
+        ties="results/{study}/ties.parquet",
         geometry="results/{study}/geometry.parquet",
         cost="results/{study}/cost.parquet",
         dynamics=per_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet", STUDY.trained_runs),

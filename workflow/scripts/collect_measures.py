@@ -1,8 +1,13 @@
-"""Put the measures of all variants and seeds into one table."""
+"""Put the measures of all variants and seeds into one table, and their bounds over the orders of ties into another."""
 
 from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.measures import collect_measures
 
-    collect_measures(parts=snakemake.input.parts, output=snakemake.output.measures)
+    collect_measures(
+        parts=snakemake.input.parts,
+        ties=snakemake.input.ties,
+        output=snakemake.output.measures,
+        ties_output=snakemake.output.ties,
+    )

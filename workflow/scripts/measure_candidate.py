@@ -11,5 +11,6 @@ with job(snakemake.log[0], snakemake.threads):
         variant=snakemake.wildcards.variant,
         seed=int(snakemake.wildcards.seed),
         output=snakemake.output.measures,
+        ties=snakemake.output.ties,
         **snakemake.params.cfg,
     )

@@ -8,10 +8,9 @@ with job(snakemake.log[0], snakemake.threads):
     measure_run(
         runs=snakemake.input.runs,
         qrels=snakemake.input.qrels,
-        evaluations=snakemake.params.cfg["evaluations"],
-        relevance=snakemake.params.cfg["relevance"],
-        measures=snakemake.params.cfg["measures"],
         variant=snakemake.wildcards.variant,
         seed=int(snakemake.wildcards.seed),
         output=snakemake.output.measures,
+        ties=snakemake.output.ties,
+        **snakemake.params.cfg,
     )

@@ -8,6 +8,7 @@ with job(snakemake.log[0], snakemake.threads):
     cfg = snakemake.params.cfg
     write_report(
         comparison=snakemake.input.comparison,
+        ties=snakemake.input.ties,
         geometry=snakemake.input.geometry,
         cost=snakemake.input.cost,
         dynamics=list(snakemake.input.dynamics),

@@ -79,6 +79,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
         "expected": root / "studies/expected.yaml",
         "protocol": None,
         "selection": None,
+        "ties": changes.get("ties") or study.ties(),
         "template": root / "workflow/report/report.html.j2",
         "css": root / "workflow/report/style.css",
         "output": folder / "report.html",
@@ -194,7 +195,8 @@ def extended(tmp_path_factory, root):
     config["collections"]["vaswani"]["relevance"] = {"test": 2}
     config["protocol"] = {"collection": "pydocs", "split": "test", "texts": [], "max_lengths": [64], "precisions": []}
     expected = published_figures(study.folder / "expected.yaml")
-    return study, Page(render(study, config, root, expected=expected, protocol=study.protocol()))
+    changes = {"expected": expected, "protocol": study.protocol(), "ties": study.ties(reach=0.02)}
+    return study, Page(render(study, config, root, **changes))
 
 
 def test_published_figures_stand_beside_those_of_the_run(extended):
@@ -225,6 +227,13 @@ def test_grades_and_texts_are_told(extended):
     assert page.text.count(note) == 2
     assert f"On vaswani/test, {note}" in page.text
     assert "Text of a passage: default. The text of vaswani." in page.text
+
+
+def test_order_of_equal_scores_is_told_small_where_it_changes_nothing_and_as_a_table_elsewhere(rendered, extended):
+    quiet, told = Page(rendered[1]), extended[1]
+    assert "ties" not in quiet.ids and "No other order would change a mean by more than 0.0005" in quiet.text
+    assert "ties" in told.ids and "Such a number is an accident of the order" in told.text
+    assert re.search(r"base +0 +pydocs/dev +AP +0\.7800 +0\.7900 +0\.8100 +7 of 250", told.text.replace("\n", " "))
 
 
 def test_same_inputs_give_the_same_bytes(rendered, root):

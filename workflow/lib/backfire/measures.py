@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from backfire.errors import BackfireError, nearest
 from backfire.formats.tables import read_rows, write_rows
 from backfire.formats.trec import Ranking, iterate_run
+from backfire.ties import tie_bounds
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,12 @@ KEY = ["variant", "seed", "collection", "split", "measure", "query_id"]
 Qrels = dict[str, dict[str, int]]
 """Judgments as {query_id: {doc_id: relevance}}."""
 
+Values = dict[str, dict[str, float]]
+"""{measure: {query_id: value}}"""
+
+Bounds = dict[str, dict[str, tuple[float, float]]]
+"""{measure: {query_id: (worst, best)}} over all orders of ties, of the queries where they differ."""
+
 
 def measure_run(
     runs: Sequence[str | Path],
@@ -27,28 +34,33 @@ def measure_run(
     evaluations: Sequence[Sequence[str]],
     relevance: Sequence[int],
     measures: Sequence[str],
+    depth: int,
     variant: str,
     seed: int,
     output: str | Path,
+    ties: str | Path,
 ) -> None:
-    """Score all runs of one (variant, seed) and write the table `measures`.
+    """Score all runs of one (variant, seed) and write the table `measures` to `output` and `ties` to `ties`.
 
     `runs`, `qrels` and `relevance` give a file, a file and the lowest relevant grade (see `measure_named`) for each
     (collection, split) of `evaluations`, in that order. A value is stored under the name in `measures`, whatever
-    the grade. Raises `BackfireError` as `score_run` and `measure_named` do.
+    the grade. `depth` is that of the runs (see `ties`). Raises `BackfireError` as `score_run` and `measure_named` do.
     """
-    rows = []
+    rows, tied = [], []
     for run, judgments, grade, (collection, split) in zip(runs, qrels, relevance, evaluations, strict=True):
         named = {name: measure_named(name, grade) for name in measures}
-        values = score_run(iterate_run(run), read_qrels(judgments), named, source=str(run))
+        values, bounds = score_ties(iterate_run(run), read_qrels(judgments), named, depth, source=str(run))
         head = {"variant": variant, "seed": seed, "collection": collection, "split": split}
         for name in measures:
             rows.extend(
                 {**head, "measure": name, "query_id": query_id, "value": value}
                 for query_id, value in sorted(values[name].items())
             )
-            log.info("%s/%s %s: %.4f", collection, split, name, math.fsum(values[name].values()) / len(values[name]))
+            tied.append({**head, "measure": name, **_band(values[name], bounds[name])})
+            band = [tied[-1][column] for column in ("value", "worst", "best")]
+            log.info("%s/%s %s: %.4f, by the order of ties %.4f to %.4f", collection, split, name, *band)
     write_rows(output, "measures", rows)
+    write_rows(ties, "ties", tied)
 
 
 def measure_named(name: str, relevant_from: int = 1) -> Any:
@@ -89,7 +101,7 @@ def is_binary(measure: Any) -> bool:
 
 def score_run(
     run: Iterable[tuple[str, Ranking]], qrels: Qrels, measures: dict[str, Any], source: str = "run"
-) -> dict[str, dict[str, float]]:
+) -> Values:
     """Values of `measures` ({name: ir_measures measure}) for every query of `qrels`: {name: {query_id: value}}.
 
     The order of each ranking counts, not its scores: evaluation tools compare scores in single precision and break
@@ -100,18 +112,39 @@ def score_run(
     Raises `BackfireError` when the run ranks a query without judgments or a passage twice, when there are no
     judgments, or when a value is undefined.
     """
-    if not qrels:
-        raise BackfireError(f"{source}: there are no judgments to score it with.", "check the qrels of this split.")
-    values: dict[str, dict[str, float]] = {name: {} for name in measures}
-    rankings, ranked = iter(run), set()
-    while block := dict(islice(rankings, QUERY_BLOCK)):
-        _score(block, {query_id: qrels.get(query_id) for query_id in block}, measures, values, source)
-        ranked.update(block)
-    unranked = {query_id: judged for query_id, judged in qrels.items() if query_id not in ranked}
-    if unranked:
-        log.warning("%s: %d of %d queries have no results; they score 0.", source, len(unranked), len(qrels))
-        _score({}, unranked, measures, values, source)
+    values: Values = {name: {} for name in measures}
+    for block, judged in _blocks(run, qrels, source):
+        _score(block, judged, measures, values, source)
     return values
+
+
+def score_ties(
+    run: Iterable[tuple[str, Ranking]], qrels: Qrels, measures: dict[str, Any], depth: int, source: str = "run"
+) -> tuple[Values, Bounds]:
+    """Values as `score_run` gives them, and their bounds over all orders of passages of equal score.
+
+    `depth` is that of the run, whose last tie may have been cut by it (see `ties.ordered`). Only queries whose ties
+    hold passages of several grades are scored again. Raises `BackfireError` as `score_run` does.
+    """
+    values: Values = {name: {} for name in measures}
+    bounds: Bounds = {name: {} for name in measures}
+    for block, judged in _blocks(run, qrels, source):
+        _score(block, judged, measures, values, source)
+        orders = {query: tie_bounds(ranking, judged[query], depth) for query, ranking in block.items()}
+        orders = {query: found for query, found in orders.items() if found}
+        if not orders:
+            continue
+        again = [{name: {} for name in measures} for _ in range(2)]
+        for end, extremes in enumerate(again):
+            extreme = {query: found[end] for query, found in orders.items()}
+            _score(extreme, {query: judged[query] for query in orders}, measures, extremes, source)
+        for name in measures:
+            for query in orders:
+                # The order of the run is one of those that are possible, whatever the measure rewards.
+                found = values[name][query], *(extremes[name][query] for extremes in again)
+                if min(found) < max(found):
+                    bounds[name][query] = min(found), max(found)
+    return values, bounds
 
 
 def mean_measures(
@@ -125,7 +158,7 @@ def mean_measures(
     for query_id, doc_id, relevance in qrels:
         judgments.setdefault(query_id, {})[doc_id] = relevance
     values = score_run(run.items(), judgments, {name: measure_named(name) for name in measures})
-    return {name: math.fsum(found.values()) / len(found) for name, found in values.items()}
+    return {name: _mean(found.values()) for name, found in values.items()}
 
 
 def read_qrels(path: str | Path) -> Qrels:
@@ -143,18 +176,27 @@ def read_qrels(path: str | Path) -> Qrels:
     return qrels
 
 
-def collect_measures(parts: Sequence[str | Path], output: str | Path) -> None:
-    """Write the tables of all (variant, seed) as one table `measures`, sorted by its columns from left to right.
+def collect_measures(
+    parts: Sequence[str | Path], ties: Sequence[str | Path], output: str | Path, ties_output: str | Path
+) -> None:
+    """Write the tables of all (variant, seed), `parts` and `ties`, as one table each, sorted by their key.
 
     Raises `BackfireError` when a row occurs twice, or when two of them were not measured on the same queries with
     the same measures.
     """
+    table, bands = _gathered(parts, "measures", KEY), _gathered(ties, "ties", KEY[:-1])
+    _check_same_queries(table)
+    write_rows(output, "measures", table)
+    write_rows(ties_output, "ties", bands)
+
+
+def _gathered(parts: Sequence[str | Path], kind: str, key: list[str]):
+    """Tables of one kind as one, sorted by `key` from left to right; raises where a row occurs twice."""
     import pyarrow as pa
 
-    table = pa.concat_tables(read_rows(part, "measures") for part in parts)
-    _check_unique(table)
-    _check_same_queries(table)
-    write_rows(output, "measures", table.sort_by([(column, "ascending") for column in KEY]))
+    table = pa.concat_tables(read_rows(part, kind) for part in parts)
+    _check_unique(table, key)
+    return table.sort_by([(column, "ascending") for column in key])
 
 
 def _nearest_measure(name: str, registry: dict[str, Any]) -> str:
@@ -163,6 +205,38 @@ def _nearest_measure(name: str, registry: dict[str, Any]) -> str:
         if known.casefold() == name.casefold():
             return f"did you mean '{measure.NAME}'?"
     return nearest(name, registry)
+
+
+def _blocks(
+    run: Iterable[tuple[str, Ranking]], qrels: Qrels, source: str
+) -> Iterator[tuple[dict[str, Ranking], dict[str, Any]]]:
+    """Rankings with their judgments (None for a query that has none), `QUERY_BLOCK` at a time; queries without last."""
+    if not qrels:
+        raise BackfireError(f"{source}: there are no judgments to score it with.", "check the qrels of this split.")
+    rankings, ranked = iter(run), set()
+    while block := dict(islice(rankings, QUERY_BLOCK)):
+        yield block, {query_id: qrels.get(query_id) for query_id in block}
+        ranked.update(block)
+    unranked = {query_id: judged for query_id, judged in qrels.items() if query_id not in ranked}
+    if unranked:
+        log.warning("%s: %d of %d queries have no results; they score 0.", source, len(unranked), len(qrels))
+        yield {}, unranked
+
+
+def _band(values: dict[str, float], bounds: dict[str, tuple[float, float]]) -> dict[str, Any]:
+    """The columns of the table `ties` that one measure has on one split."""
+    worst, best = ({query: ends[end] for query, ends in bounds.items()} for end in (0, 1))
+    return {
+        "queries": len(values),
+        "tied_queries": len(bounds),
+        "worst": _mean((values | worst).values()),
+        "value": _mean(values.values()),
+        "best": _mean((values | best).values()),
+    }
+
+
+def _mean(values: Collection[float]) -> float:
+    return math.fsum(values) / len(values)
 
 
 def _score(block, qrels, measures, values, source: str) -> None:
@@ -195,14 +269,14 @@ def _score(block, qrels, measures, values, source: str) -> None:
         values[name].update(found)
 
 
-def _check_unique(table) -> None:
-    counts = table.group_by(KEY).aggregate([([], "count_all")])
+def _check_unique(table, key: list[str]) -> None:
+    counts = table.group_by(key).aggregate([([], "count_all")])
     twice = counts.filter(counts["count_all"].to_numpy() > 1)
     if len(twice):
         row = twice.slice(0, 1).to_pylist()[0]
         raise BackfireError(
-            f"measured twice: {', '.join(f'{column} {row[column]}' for column in KEY)} ({len(twice)} such rows).",
-            "a part was copied over another; delete results/<study>/measures/ and run again.",
+            f"measured twice: {', '.join(f'{column} {row[column]}' for column in key)} ({len(twice)} such rows).",
+            "a part was copied over another; delete results/<study>/measures/ and ties/ there, and run again.",
         )
 
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,11 @@ from backfire.formats.delimited import write_csv
 from backfire.formats.tables import write_rows
 from backfire.formats.trec import Ranking, iterate_run
 from backfire.keyed import keyed_rng
-from backfire.measures import Qrels, measure_named, read_qrels, score_run
+from backfire.measures import Values, measure_named, read_qrels, score_run
 from backfire.significance.intervals import bootstrap_interval
+from backfire.ties import TIES, ordered_ties
 
 log = logging.getLogger(__name__)
-
-Values = dict[str, dict[str, float]]
-"""{measure: {query_id: value}}"""
 
 
 def compare_protocols(
@@ -30,6 +27,7 @@ def compare_protocols(
     place: Sequence[str],
     measures: Sequence[str],
     relevant_from: int,
+    depth: int,
     alpha: float,
     resamples: int,
     seed: int,
@@ -40,9 +38,9 @@ def compare_protocols(
 
     `others` are the runs under `choices`, (factor, value) each; `own` is what the study does, by factor; `place` is
     (collection, split). Two factors need no other run: documents whose id is that of the query, kept here, are
-    dropped; and equal scores, ordered by id here, are ordered as `ordered_ties` says. `delta` is the choice less the
-    study's own, paired by query, with a BCa bootstrap interval at confidence 1 - `alpha`, not adjusted for the number
-    of rows. Raises `BackfireError` as `score_run` does.
+    dropped; and equal scores, ordered by id here, are ordered as `ordered_ties` says for runs of `depth` passages.
+    `delta` is the choice less the study's own, paired by query, with a BCa bootstrap interval at confidence 1 -
+    `alpha`, not adjusted for the number of rows. Raises `BackfireError` as `score_run` does.
     """
     judged = read_qrels(qrels)
     named = {name: measure_named(name, relevant_from) for name in measures}
@@ -57,8 +55,10 @@ def compare_protocols(
         factors[factor].append((str(value), scored(iterate_run(other), str(other))))
     dropped = scored(without_identical_ids(iterate_run(run)), str(run))
     factors["identical ids"] = [("kept", base), ("dropped", dropped)]
-    ties = [(order, scored(ordered_ties(iterate_run(run), judged, order == "best"), str(run))) for order in TIES]
-    factors["ties"] = [("by passage id", base), *ties]
+    factors["ties"] = [("by passage id", base)]
+    for order in TIES:
+        rankings = ordered_ties(iterate_run(run), judged, order == "best", depth)
+        factors["ties"].append((order, scored(rankings, str(run))))
 
     rows = []
     for factor, alternatives in factors.items():
@@ -73,9 +73,6 @@ def compare_protocols(
     write_csv(csv, "protocol", rows)
 
 
-TIES = ("best", "worst")
-
-
 def without_identical_ids(run: Iterable[tuple[str, Ranking]]) -> Iterator[tuple[str, Ranking]]:
     """The run without passages whose id is that of the query; such a ranking is a passage shorter.
 
@@ -88,21 +85,6 @@ def without_identical_ids(run: Iterable[tuple[str, Ranking]]) -> Iterator[tuple[
         hits += len(kept) < len(ranking)
         yield query_id, kept
     log.info("%d queries rank a passage with their own id.", hits)
-
-
-def ordered_ties(run: Iterable[tuple[str, Ranking]], qrels: Qrels, best: bool) -> Iterator[tuple[str, Ranking]]:
-    """The run with passages of equal score ordered by their grade: highest first if `best`, else lowest first.
-
-    No order of ties gives a higher value of a measure than the best, or a lower one than the worst; passages that
-    tie with the last one but were cut off by the depth of the run take no part.
-    """
-    for query_id, ranking in run:
-        grades = qrels.get(query_id, {})
-        ordered: Ranking = []
-        for _, tied in groupby(ranking, key=lambda hit: hit[1]):
-            # Sorting is stable in both directions, so unjudged passages keep their order by id.
-            ordered += sorted(tied, key=lambda hit: grades.get(hit[0], 0), reverse=best)
-        yield query_id, ordered
 
 
 def _difference(

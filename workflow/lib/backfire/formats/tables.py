@@ -43,6 +43,21 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("value", _real),
         ]
     ),
+    # Means over the queries of the split; tied_queries: those whose value depends on the order of equal scores.
+    "ties": pa.schema(
+        [
+            ("variant", _text),
+            ("seed", _whole),
+            ("collection", _text),
+            ("split", _text),
+            ("measure", _text),
+            ("queries", _whole),
+            ("tied_queries", _whole),
+            ("worst", _real),
+            ("value", _real),
+            ("best", _real),
+        ]
+    ),
     # family: "claims" are adjusted for one another, what "explores" for all that does; empty for base itself.
     # p: sign-flip test; p_t: paired t test; p_adjusted: step-down maxT for claims, Benjamini-Hochberg else;
     # mde: minimum detectable effect; seed_share: share of the variance of delta that is due to seeds.

@@ -18,6 +18,7 @@ from backfire.report.numbers import count, plain
 from backfire.report.paper import main_rows, paragraph
 from backfire.report.references import reference_table
 from backfire.report.tables import comparison_tables, cost_table, geometry_tables, training_table
+from backfire.report.ties import ties_summary
 from backfire.report.words import GEOMETRY, measure_meaning
 from backfire.study import Study
 from backfire.verdict import sentence
@@ -28,6 +29,7 @@ LARGEST_SVG = 400_000
 
 def write_report(
     comparison: str | Path,
+    ties: str | Path,
     geometry: str | Path,
     cost: str | Path,
     dynamics: list[str | Path],
@@ -81,6 +83,7 @@ def write_report(
         "margin": f"{config['comparison']['margins'].get(primary[2], config['comparison']['margins']['default']):g}",
         "others": [{"sentence": sentence(row, alpha), "verdict": row["verdict"]} for row in findings.others],
         "tables": comparison_tables(findings, relevance(Study(config))),
+        "ties": ties_summary(ties, variants),
         "references": reference_table(expected, config, described, rows),
         "protocol": protocol_table(protocol, primary[2]) if protocol else None,
         "measures": {name: measure_meaning(name) for name in dict.fromkeys(row["measure"] for row in rows)},
