@@ -16,7 +16,7 @@ LAYERS = [
     ["model", "tokens", "bert", "lora", "static", "encoder", "datasets"],
     ["measures", "index", "search", "tokenizing", "encoding"],
     ["negatives", "training"],
-    ["verdict", "significance", "comparison", "protocol"],
+    ["verdict", "significance", "comparison", "protocol", "queries"],
     ["geometry", "projection", "cost"],
     ["plan"],
     ["charts"],

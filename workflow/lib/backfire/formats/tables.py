@@ -64,6 +64,46 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("verdict", _text),
         ]
     ),
+    # direction: "loss" or "gain"; place counts from 1 within it. The lists, of one length, name the passages that the
+    # answer changed places with. A rank is null below the depth of the run.
+    "moved": pa.schema(
+        [
+            ("variant", _text),
+            ("direction", _text),
+            ("place", _whole),
+            ("query_id", _text),
+            ("query", _text),
+            ("base_value", _real),
+            ("variant_value", _real),
+            ("delta", _real),
+            ("base_rank", _whole),
+            ("variant_rank", _whole),
+            ("answer_id", _text),
+            ("answer", _text),
+            ("passage_ids", pa.list_(_text)),
+            ("passage_texts", pa.list_(_text)),
+            ("passage_base_ranks", pa.list_(_whole)),
+            ("passage_variant_ranks", pa.list_(_whole)),
+        ]
+    ),
+    # rho, p and p_adjusted are of the whole (variant, factor) and the same in each of its strata.
+    "strata": pa.schema(
+        [
+            ("variant", _text),
+            ("factor", _text),
+            ("stratum", _text),
+            ("place", _whole),
+            ("low", _real),
+            ("high", _real),
+            ("queries", _whole),
+            ("delta", _real),
+            ("ci_low", _real),
+            ("ci_high", _real),
+            ("rho", _real),
+            ("p", _real),
+            ("p_adjusted", _real),
+        ]
+    ),
     # own: the study's own protocol, with delta 0 and no interval; changed: queries whose value differs from it.
     "protocol": pa.schema(
         [
