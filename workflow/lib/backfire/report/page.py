@@ -15,6 +15,7 @@ from backfire.report.choices import protocol_table
 from backfire.report.findings import Findings, headline
 from backfire.report.method import flattened, method_paragraphs, recipe, relevance
 from backfire.report.numbers import count, plain
+from backfire.report.queries import which_queries
 from backfire.report.references import reference_table
 from backfire.report.tables import comparison_tables, cost_table, geometry_tables, training_table
 from backfire.report.words import GEOMETRY, measure_meaning
@@ -29,6 +30,8 @@ def write_report(
     comparison: str | Path,
     geometry: str | Path,
     cost: str | Path,
+    moved: str | Path,
+    strata: str | Path,
     dynamics: list[str | Path],
     runs: list[tuple[str, int]],
     manifests: dict[str, str | Path],
@@ -46,8 +49,8 @@ def write_report(
     """Render the page of one study.
 
     `dynamics` are the training curves of `runs`, (variant, seed) each; `manifests` the data manifest of each
-    collection; `figures` the (svg, png) of `dynamics`, `projection`, `effects` and `cost`. `config` is the whole
-    configuration, checked and with defaults, and `variants` the order of the tables. `versions` maps packages to
+    collection; `figures` the (svg, png) of `dynamics`, `projection`, `effects`, `queries` and `cost`. `config` is the
+    whole configuration, checked and with defaults, and `variants` the order of the tables. `versions` maps packages to
     versions, `command` is what repeats the study. `expected` holds published figures (see `references`), `protocol` is
     the table of that name, None where the study tries no other protocol. The page loads nothing from anywhere and
     holds no date, so that the same inputs give the same bytes.
@@ -76,6 +79,7 @@ def write_report(
         "cards": cards(findings),
         "advice": advise(findings),
         "tables": comparison_tables(findings, relevance(Study(config))),
+        "which": which_queries(moved, strata, variants, alpha),
         "references": reference_table(expected, config, described, rows),
         "protocol": protocol_table(protocol, primary[2]) if protocol else None,
         "measures": {name: measure_meaning(name) for name in dict.fromkeys(row["measure"] for row in rows)},
