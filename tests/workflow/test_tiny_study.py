@@ -105,7 +105,7 @@ def test_the_queries_that_moved_most_are_those_of_the_measures_with_the_ranks_of
     )
     qrels = read_rows(tiny.directory / "data/tiny/qrels/test.parquet", "qrels").to_pylist()
     relevant = {(row["query_id"], row["doc_id"]) for row in qrels}
-    assert {row["variant"] for row in rows} == set(RUNS[1:])
+    assert rows and {row["variant"] for row in rows} <= set(RUNS[1:])
     for variant in RUNS[1:]:
         differences = values[variant] - values.base
         losses = [row["delta"] for row in rows if (row["variant"], row["direction"]) == (variant, "loss")]
