@@ -24,6 +24,8 @@ def test_the_largest_come_first_and_equal_ones_by_query_id():
         ("Axyzw", "xyzwA", (1, 5), ["x", "y", "z"]),
         # The answer fell out of the ranking.
         ("xAy", "xyz", (2, None), ["y", "z"]),
+        # Another answer is the best one there; it takes nobody's place.
+        ("Axy", "yBxA", (1, 2), ["y"]),
         # Nobody found it, or nothing is worse.
         ("xy", "yx", (None, None), []),
         ("xA", "xA", (2, 2), []),
