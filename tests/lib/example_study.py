@@ -31,6 +31,8 @@ class Example:
     """Verdicts of a (variant, split), where they differ from those of the primary split."""
     seeds: int = 1
     extra_collection: str | None = "vaswani"
+    text: str = "a passage"
+    """What every text and id in the table `moved` holds."""
 
     @property
     def variants(self) -> list[str]:
@@ -45,6 +47,11 @@ class Example:
     def path(self, name: str) -> str:
         """A file of the study."""
         return str(self.folder / name)
+
+    @property
+    def models(self) -> list[tuple[str, int]]:
+        """(variant, first seed) of every variant."""
+        return [(name, 0) for name in self.variants]
 
     def verdict(self, variant: str, split: str) -> str:
         """The verdict that was set for a variant on a split."""
@@ -109,6 +116,58 @@ class Example:
                     )
         write_rows(self.path("ties.parquet"), "ties", rows)
         return self.path("ties.parquet")
+
+    def measures(self, queries: int = 250) -> str:
+        """Write the primary measure in the table `measures`: reciprocal ranks, moved as the verdicts say."""
+        rng = np.random.default_rng(3)
+        where = dict(zip(("collection", "split", "measure"), PRIMARY, strict=True))
+        ranks, rows = rng.geometric(0.4, queries), []
+        for name, seed in [("base", 0), *self.runs]:
+            step = {"HELPS": -1, "HARMS": 1}.get(self.verdicts.get(name), 0)
+            moved = ranks if name == "base" else np.maximum(1, ranks + rng.integers(-1, 2, queries) + step)
+            rows += [
+                where | {"variant": name, "seed": seed, "query_id": f"q{number:03}", "value": float(value)}
+                for number, value in enumerate(np.where(moved <= 10, 1 / moved, 0))
+            ]
+        write_rows(self.path("measures.parquet"), "measures", rows)
+        return self.path("measures.parquet")
+
+    def moved(self) -> str:
+        """Write the table `moved`: a loss and a gain of each variant."""
+        rows, text = [], self.text
+        for name in self.verdicts:
+            for direction, sign in (("loss", -1), ("gain", 1)):
+                rows.append(
+                    {"variant": name, "direction": direction, "place": 1, "query_id": f"q1 {text}", "query": text}
+                    | {"base_value": 0.5, "variant_value": 0.5 + 0.25 * sign, "delta": 0.25 * sign, "base_rank": 2}
+                    | {"variant_rank": 4 if sign < 0 else None, "answer_id": f"d1 {text}", "answer": text}
+                    | {"passage_ids": [f"d2 {text}", "d3"], "passage_texts": [text, "another"]}
+                    | {"passage_base_ranks": [3, None], "passage_variant_ranks": [1, 1234]}
+                )
+        write_rows(self.path("moved.parquet"), "moved", rows)
+        return self.path("moved.parquet")
+
+    def strata(self, dependent: str | None = None) -> str:
+        """Write the table `strata`; the effect of the variant `dependent`, and no other, depends on query length."""
+        labels = {
+            "length": ["2-5 words", "6-9 words", "10-31 words"],
+            "overlap": ["0-20 %", "25-50 %", "60-100 %"],
+            "base_rank": ["rank 1", "ranks 2-10", "not found"],
+        }
+        rows = []
+        for name in self.verdicts:
+            for factor, strata in labels.items():
+                tested = name == dependent and factor == "length"
+                for place, label in enumerate(strata, 1):
+                    delta = 0.05 - 0.06 * place if tested else 0.001 * place
+                    rows.append(
+                        {"variant": name, "factor": factor, "stratum": label, "place": place, "queries": 80 + place}
+                        | {"low": float(place), "high": float(place), "delta": delta, "p": 0.001 if tested else 0.4}
+                        | {"ci_low": delta - 0.02, "ci_high": delta + 0.02, "rho": -0.31 if tested else 0.02}
+                        | {"p_adjusted": 0.012 if tested else 0.61}
+                    )
+        write_rows(self.path("strata.parquet"), "strata", rows)
+        return self.path("strata.parquet")
 
     def dynamics(self, steps: int = 120) -> list[str]:
         """Write a table `dynamics` for each trained run."""

@@ -205,7 +205,8 @@ def test_seeds_that_disagree_make_no_claim(compared):
                 for seed, gain in enumerate((-0.05, 0.02, 0.12)):
                     rows.append(row("tuned", seed, *place, measure, f"q{number}", value + gain + 0.05 * rng.normal()))
     found = at(compared(rows, ["base", "tuned"]), "tuned")
-    assert found["p_adjusted"] < 0.001 and found["delta"] > 0.02
+    assert found["p"] < 0.001 and found["p_t"] < 0.001 and found["delta"] > 0.02
+    assert found["p_adjusted"] == found["p_seeds"] > 0.2
     assert (found["verdict"], found["ci_low"] < 0 < found["ci_high"]) == ("INCONCLUSIVE", True)
     assert found["seed_share"] > 0.9 and (found["seeds_needed"] is None or found["seeds_needed"] > 3)
 

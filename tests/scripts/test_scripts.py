@@ -252,6 +252,19 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
     outputs = {name: f(f"main.{name}") for name in ("csv", "tex", "text")}
     cfg = {"model": "base model", "primary": design["primary"], "rules": rules}
     step("tabulate", {"comparison": f("comparison.parquet")}, outputs, cfg)
+    step(
+        "explain_queries",
+        {
+            "measures": f("measures.parquet"),
+            "runs": [f("base.trec"), f("lora.trec")],
+            "qrels": f("test-qrels.parquet"),
+            "queries": f("test.parquet"),
+            "corpus": shards,
+        },
+        {"moved": f("moved.parquet"), "strata": f("strata.parquet")},
+        {"alpha": 0.05, "resamples": 200, "seed": 0, "depth": 5, "models": [["base", 0], ["lora", 0]]}
+        | {"primary": ["mine", "test", "RR@10"], "relevant_from": 1},
+    )
     own = {"text": "default", "max_length": 32, "precision": "auto"}
     cfg = {"alpha": 0.05, "resamples": 200, "seed": 0, "choices": [], "own": own, "place": ["mine", "test"]}
     step(
@@ -280,6 +293,8 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
     step("plot_projection", {"table": f("projection.parquet")}, figure("projection"), names)
     cfg = {**names, "alpha": 0.05, "primary": ["mine", "test", "RR@10"]}
     step("plot_effects", {"comparison": f("comparison.parquet")}, figure("effects"), cfg)
+    cfg = {"models": [["base", 0], ["lora", 0]], "primary": ["mine", "test", "RR@10"]}
+    step("plot_queries", {"measures": f("measures.parquet")}, figure("queries"), cfg)
     step("plot_cost", {"table": f("cost.parquet")}, figure("cost"), names)
     scripts = {path.stem for path in (root / "workflow/scripts").glob("*.py")}
     # They take the whole configuration; the workflow's tests run them.

@@ -16,7 +16,7 @@ LAYERS = [
     ["model", "tokens", "bert", "lora", "static", "encoder", "datasets"],
     ["ties", "measures", "index", "search", "tokenizing", "encoding"],
     ["negatives", "training"],
-    ["significance", "perquery", "verdict", "comparison", "selection", "protocol"],
+    ["significance", "perquery", "verdict", "comparison", "selection", "protocol", "queries"],
     ["geometry", "projection", "cost"],
     ["plan"],
     ["charts"],

@@ -11,8 +11,10 @@ CLOSING = [
     "collect_cost",
     "collect_measures",
     "compare_variants",
+    "explain_queries",
     "plot_cost",
     "plot_effects",
+    "plot_queries",
     "write_report",
 ]
 
@@ -54,7 +56,7 @@ def test_a_learning_rate_runs_its_variants_chain_and_what_gathers_it(tiny, overl
 
 def test_the_margin_band_of_the_test_runs_the_comparison(tiny, overlay):
     planned = tiny.planned(overlays=overlay({"comparison": {"alpha": 0.01}}))
-    assert planned == ["compare_protocols", "compare_variants", "plot_effects", "write_report"]
+    assert planned == ["compare_protocols", "compare_variants", "explain_queries", "plot_effects", "write_report"]
 
 
 def test_another_choice_of_protocol_runs_its_chain_and_no_other(tiny, overlay):
@@ -107,6 +109,9 @@ BM25_CHAIN = [
     [
         ("protocol.py", "def compare_protocols(", ["compare_protocols", "write_report"]),
         ("comparison.py", "def compare_variants(", ["compare_variants", "plot_effects", "write_report"]),
+        ("queries/strata.py", "def strata(", ["explain_queries", "write_report"]),
+        ("queries/paired.py", "def read_paired(", ["explain_queries", "plot_queries", "write_report"]),
+        ("charts/queries.py", "def plot_queries(", ["plot_queries", "write_report"]),
         ("negatives/bm25.py", "def mine_bm25(", [*BM25_CHAIN, "plot_dynamics"]),
         ("charts/cost.py", "def plot_cost(", ["plot_cost", "write_report"]),
         ("projection.py", "def project_embeddings(", ["plot_projection", "project_embeddings", "write_report"]),

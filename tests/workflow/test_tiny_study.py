@@ -36,14 +36,14 @@ def test_everything_that_people_read_is_there(tiny):
         for documents in ranking.values():
             assert documents == sorted(documents, key=lambda hit: (-hit[1], hit[0]))
     assert (results / "models/lora_hard/seed-0/adapter/adapter_model.safetensors").is_file()
-    for kind in ("measures", "ties", "comparison", "geometry", "cost", "protocol"):
+    for kind in ("measures", "ties", "comparison", "moved", "strata", "geometry", "cost", "protocol"):
         assert pq.read_schema(results / f"{kind}.parquet").names == SCHEMAS[kind].names
-    for figure in ("dynamics", "projection", "effects", "cost"):
+    for figure in ("dynamics", "projection", "effects", "queries", "cost"):
         assert (results / f"figures/{figure}.svg").stat().st_size > 1000
         assert (results / f"figures/{figure}.png").stat().st_size > 1000
     page = (results / "report.html").read_text()
     assert all(variant in page for variant in RUNS)
-    assert "What the protocol is worth" in page and "Published against this run" not in page
+    assert "What the protocol is worth" in page and "Which queries" in page and "Published against this run" not in page
     assert "http://" not in page.replace("http://www.w3.org", "") or 'src="http' not in page
 
 
@@ -61,9 +61,10 @@ def test_no_job_loads_what_it_does_not_use(tiny):
         "count_terms": {"numba", "scipy"},
         "mine_bm25": {"numba", "scipy"},
         "compare_variants": {"scipy", "statsmodels"},
+        "explain_queries": {"scipy", "statsmodels"},
         "compare_protocols": {"scipy"},
         "project_embeddings": {"umap", "numba", "scipy", "sklearn"},
-        **{f"plot_{name}": {"matplotlib"} for name in ("cost", "dynamics", "effects", "projection")},
+        **{f"plot_{name}": {"matplotlib"} for name in ("cost", "dynamics", "effects", "projection", "queries")},
     }
     # pyarrow loads pandas with its first array, 0.4 s, and knows no way to leave it out.
     everywhere = {"pandas"}
@@ -96,6 +97,28 @@ def test_training_moves_the_tuned_variants_and_nothing_else(tiny):
     assert [row["step"] for row in steps] == [0, 1, 2]
 
 
+def test_the_queries_that_moved_most_are_those_of_the_measures_with_the_ranks_of_the_runs(tiny):
+    rows = read_rows(tiny.directory / RESULTS / "moved.parquet", "moved").to_pylist()
+    values = read_rows(tiny.directory / RESULTS / "measures.parquet", "measures").to_pandas()
+    values = values[(values.split == "test") & (values.measure == "RR@10")].pivot(
+        index="query_id", columns="variant", values="value"
+    )
+    qrels = read_rows(tiny.directory / "data/tiny/qrels/test.parquet", "qrels").to_pylist()
+    relevant = {(row["query_id"], row["doc_id"]) for row in qrels}
+    assert rows and {row["variant"] for row in rows} <= set(RUNS[1:])
+    for variant in RUNS[1:]:
+        differences = values[variant] - values.base
+        losses = [row["delta"] for row in rows if (row["variant"], row["direction"]) == (variant, "loss")]
+        assert losses == pytest.approx(sorted(differences[differences < 0])[:10])
+    for name, column in (("base", "base_rank"), *((variant, "variant_rank") for variant in RUNS[1:])):
+        run = read_run(tiny.directory / RESULTS / f"runs/{name}/seed-0/tiny/test.trec")
+        for row in rows:
+            if name in ("base", row["variant"]):
+                query_id = row["query_id"]
+                ranks = [n for n, (doc_id, _) in enumerate(run[query_id], 1) if (query_id, doc_id) in relevant]
+                assert row[column] == min(ranks, default=None)
+
+
 def test_a_shorter_length_is_worth_what_a_run_at_that_length_shows(tiny, tmp_path):
     rows = read_rows(tiny.directory / RESULTS / "protocol.parquet", "protocol").to_pylist()
     factors = dict.fromkeys((row["factor"], row["choice"]) for row in rows)
@@ -123,7 +146,7 @@ def test_a_second_run_has_nothing_to_do(tiny):
 def test_the_engines_own_report_holds_the_page_and_the_figures(tiny):
     tiny.succeed("--report", "engine-report.html")
     page = (tiny.directory / "engine-report.html").read_text()
-    for result in ("report.html", "effects.svg", "dynamics.svg", "projection.svg", "cost.svg"):
+    for result in ("report.html", "effects.svg", "queries.svg", "dynamics.svg", "projection.svg", "cost.svg"):
         assert result in page
 
 

@@ -1,4 +1,48 @@
-"""Explaining: the shape of each model's embedding space, one map for all of them, and what each costs."""
+"""Explaining: which queries move, the shape of each model's embedding space, one map for all, and what each costs."""
+
+
+rule explain_queries:
+    """For each variant the queries that moved most are listed with the passages that changed places with the answer; effects by query length, lexical overlap with the answer and base's rank get BCa bootstrap intervals and permutation tests of dependence (Oldham's by base's rank), corrected by Benjamini-Hochberg."""
+    input:
+        measures="results/{study}/measures.parquet",
+        runs=per_run(
+            expand(
+                "results/{study}/runs/{variant}/seed-{seed}/{collection}/{split}.trec",
+                collection=STUDY.primary[0],
+                split=STUDY.primary[1],
+                allow_missing=True,
+            ),
+            STUDY.first_runs,
+        ),
+        qrels=f"data/{STUDY.primary[0]}/qrels/{STUDY.primary[1]}.parquet",
+        queries=f"data/{STUDY.primary[0]}/queries/{STUDY.primary[1]}.parquet",
+        corpus=per_shard("data/{collection}/corpus/{shard}-of-{shards}.parquet", STUDY.primary[0]),
+    output:
+        moved="results/{study}/moved.parquet",
+        strata="results/{study}/strata.parquet",
+    log:
+        "results/{study}/logs/explain_queries.log",
+    benchmark:
+        "results/{study}/benchmarks/explain_queries.tsv"
+    conda:
+        "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        cfg=plain(
+            {
+                **STUDY.config["comparison"],
+                "depth": STUDY.config["ranking"]["depth"],
+                "models": STUDY.first_runs,
+                "primary": STUDY.primary,
+                "relevant_from": STUDY.collections[STUDY.primary[0]].relevant_from(STUDY.primary[1]),
+            }
+        ),
+        code=code("explain_queries"),
+    script:
+        "../scripts/explain_queries.py"
 
 
 rule measure_geometry:

@@ -2,7 +2,7 @@
 
 from backfire.provenance import installed_versions
 
-FIGURES = ["dynamics", "projection", "effects", "cost"]
+FIGURES = ["dynamics", "projection", "effects", "queries", "cost"]
 PACKAGES = [
     "backfire",
     "snakemake",
@@ -115,6 +115,35 @@ rule plot_effects:
         "../scripts/plot_effects.py"
 
 
+rule plot_queries:
+    """Each query's value under a variant is drawn against its value under base."""
+    input:
+        measures="results/{study}/measures.parquet",
+    output:
+        svg=report(
+            "results/{study}/figures/queries.svg",
+            caption="../report/queries.rst",
+            category="Explanations",
+            labels={"figure": "query by query"},
+        ),
+        png="results/{study}/figures/queries.png",
+    log:
+        "results/{study}/logs/plot_queries.log",
+    benchmark:
+        "results/{study}/benchmarks/plot_queries.tsv"
+    conda:
+        "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        cfg={"models": [list(run) for run in STUDY.first_runs], "primary": list(STUDY.primary)},
+        code=code("plot_queries"),
+    script:
+        "../scripts/plot_queries.py"
+
+
 rule plot_cost:
     """What each variant takes to train and to serve is drawn as bars, the mean of its seeds."""
     input:
@@ -151,6 +180,8 @@ rule write_report:
         ties="results/{study}/ties.parquet",
         geometry="results/{study}/geometry.parquet",
         cost="results/{study}/cost.parquet",
+        moved="results/{study}/moved.parquet",
+        strata="results/{study}/strata.parquet",
         dynamics=per_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet", STUDY.trained_runs),
         manifests=expand("data/{collection}/manifest.json", collection=STUDY.collections),
         svg=expand("results/{study}/figures/{figure}.svg", figure=FIGURES, allow_missing=True),

@@ -11,6 +11,8 @@ with job(snakemake.log[0], snakemake.threads):
         ties=snakemake.input.ties,
         geometry=snakemake.input.geometry,
         cost=snakemake.input.cost,
+        moved=snakemake.input.moved,
+        strata=snakemake.input.strata,
         dynamics=list(snakemake.input.dynamics),
         runs=cfg["runs"],
         manifests=dict(zip(cfg["collections"], snakemake.input.manifests, strict=True)),

@@ -11,6 +11,7 @@ from backfire.charts.cost import cost_means, plot_cost, scale
 from backfire.charts.dynamics import plot_dynamics, running_mean
 from backfire.charts.effects import BAND, plot_effects
 from backfire.charts.projection import plot_projection
+from backfire.charts.queries import LARGEST, MOVED, SMALLEST, marks, plot_queries
 from backfire.charts.style import BASE_COLOUR, PALETTE, VERDICT_COLOURS, variant_styles
 from backfire.formats.tables import read_rows, write_rows
 
@@ -18,6 +19,7 @@ FIGURES = {
     "dynamics": lambda study, svg, png: plot_dynamics(study.dynamics(), study.runs, study.variants, svg, png),
     "projection": lambda study, svg, png: plot_projection(study.projection(), study.variants, svg, png),
     "effects": lambda study, svg, png: plot_effects(study.comparison(), PRIMARY, 0.05, study.variants, svg, png),
+    "queries": lambda study, svg, png: plot_queries(study.measures(), study.models, PRIMARY, svg, png),
     "cost": lambda study, svg, png: plot_cost(study.cost(), study.variants, svg, png),
 }
 
@@ -86,8 +88,30 @@ def test_study_of_base_alone_says_so(tmp_path):
     assert "No variant of this study was trained" in texts(svg)
     svg, _ = draw("effects", study)
     assert "no variant besides base" in texts(svg)
+    assert "no variant besides base" in texts(draw("queries", study)[0])
     assert "base" in texts(draw("projection", study)[0])
     assert "Training time" not in texts(draw("cost", study)[0])
+
+
+def test_queries_are_counted_above_on_and_below_the_line(tmp_path):
+    study = Example(tmp_path, seeds=2)
+    svg, _ = draw("queries", study)
+    values = {}
+    for row in read_rows(study.path("measures.parquet"), "measures").to_pylist():
+        values.setdefault(row["variant"], {}).setdefault(row["query_id"], []).append(row["value"])
+    said = texts(svg)
+    for name in TRAINED:
+        differences = [np.mean(of) - values["base"][query_id][0] for query_id, of in values[name].items()]
+        signs = np.sign(np.round(differences, 12)).tolist()
+        for sign, word in ((1, "above"), (0, "same"), (-1, "below")):
+            assert f"{signs.count(sign)} {word}" in said
+    assert "RR@10 of base" in said and "10 queries" in said
+
+
+def test_queries_that_coincide_are_one_mark_that_grows_with_their_number():
+    areas = marks(np.array([1, 20, 40, 4000]), 40)
+    assert areas[1] == MOVED / 2 and areas[2] == MOVED and areas[0] >= SMALLEST and areas[3] == LARGEST
+    assert marks(np.array([3]), 0)[0] == LARGEST
 
 
 def test_dynamics_have_a_panel_for_each_quantity(tmp_path):

@@ -31,7 +31,7 @@ def example(field):
     if pa.types.is_boolean(field.type):
         return True
     if pa.types.is_list(field.type):
-        return [101, 7592, 102]
+        return ["one", "zażółć"] if pa.types.is_string(field.type.value_type) else [101, 7592, 102]
     return 3 if pa.types.is_integer(field.type) else 0.5
 
 

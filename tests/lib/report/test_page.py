@@ -11,6 +11,7 @@ from backfire.charts.cost import plot_cost
 from backfire.charts.dynamics import plot_dynamics
 from backfire.charts.effects import plot_effects
 from backfire.charts.projection import plot_projection
+from backfire.charts.queries import plot_queries
 from backfire.formats.atomic import write_json
 from backfire.formats.tables import read_rows
 from backfire.model import PINS
@@ -67,12 +68,15 @@ def render(study: Example, config: dict, root, **changes) -> str:
     folder = study.folder
     comparison, cost, dynamics = study.comparison(), study.cost(), study.dynamics()
     figures = {name: (folder / f"{name}.svg", folder / f"{name}.png") for name in ("dynamics", "projection", "effects")}
-    figures["cost"] = folder / "cost.svg", folder / "cost.png"
+    figures |= {name: (folder / f"{name}.svg", folder / f"{name}.png") for name in ("cost", "queries")}
     plot_dynamics(dynamics, study.runs, study.variants, *figures["dynamics"])
     plot_projection(study.projection(), study.variants, *figures["projection"])
     plot_effects(comparison, PRIMARY, 0.05, study.variants, *figures["effects"])
     plot_cost(cost, study.variants, *figures["cost"])
+    plot_queries(study.measures(), study.models, PRIMARY, *figures["queries"])
     settings = {
+        "moved": study.moved(),
+        "strata": study.strata(),
         "manifests": study.manifests(),
         "versions": VERSIONS,
         "command": "snakemake --cores 8",
@@ -107,7 +111,7 @@ def rendered(tmp_path_factory, root):
 def test_nothing_is_loaded_from_anywhere(rendered):
     _, html = rendered
     page = Page(html)
-    assert len(page.loads) == 4 and all(load.startswith("data:image/") for load in page.loads)
+    assert len(page.loads) == 5 and all(load.startswith("data:image/") for load in page.loads)
     assert all(link.startswith("#") for link in page.links)
     assert not page.tags & {"script", "link", "iframe", "object", "embed", "base"}
     assert not re.search(r"url\(|@import", html.split("</style>")[0])
@@ -236,6 +240,22 @@ def test_order_of_equal_scores_is_told_small_where_it_changes_nothing_and_as_a_t
     assert re.search(r"base +0 +pydocs/dev +AP +0\.7800 +0\.7900 +0\.8100 +7 of 250", told.text.replace("\n", " "))
 
 
+def test_kinds_of_queries_and_those_that_moved_are_there_as_formatted(rendered):
+    study, html = rendered
+    page = Page(html)
+    assert "queries" in page.ids and "#queries" in page.links
+    text = re.sub(r"\s+", " ", page.text.split("Which queries")[-1].split("What happened in training")[0])
+    for row in read_rows(study.path("strata.parquet"), "strata").to_pylist():
+        assert row["stratum"] in text and f"{row['queries']} queries" in text
+        assert f"{signed(row['delta'])} {interval(row['ci_low'], row['ci_high'])}" in text
+    for name in VERDICTS:
+        assert f"{name}: the queries that moved most" in text
+    arrow = "\N{RIGHTWARDS ARROW}"
+    assert text.count(f"RR@10 0.5000 {arrow} 0.2500 (\N{MINUS SIGN}0.2500) · rank 2 {arrow} 4 ") == len(VERDICTS)
+    assert text.count(f"RR@10 0.5000 {arrow} 0.7500 (+0.2500) · rank 2 {arrow} not found ") == len(VERDICTS)
+    assert text.count(f"d3 (rank not found {arrow} 1,234): another") == 2 * len(VERDICTS)
+
+
 def test_same_inputs_give_the_same_bytes(rendered, root):
     study, html = rendered
     assert render(study, example_config(root, VERDICTS), root) == html
@@ -251,9 +271,13 @@ def test_hostile_names_are_escaped(tmp_path, root):
     text = {"name": "<i>", "meaning": "<s>"}
     write_json(manifest, {"corpus": {"text": text}, "</style>": ["<i>", {"a": "</script>"}]})
     versions, manifests = {"<u>": "</td>"}, {"<s>": manifest, "pydocs": manifest}
+    passage = '</bdi></details><script>alert("y")</script><img src=x onerror=alert(2)>'
+    study.text = passage
     html = render(study, config, root, manifests=manifests, versions=versions)
     page = Page(html)
-    assert "script" not in page.tags and not page.tags & {"i", "u", "s"} and len(page.pictures) == 4
+    # Query, its id, answer, its id, passage, its id; of a loss and a gain.
+    assert page.text.count(passage) == 12
+    assert "script" not in page.tags and not page.tags & {"i", "u", "s"} and len(page.pictures) == 5
     assert name in page.text and config["base_model"] in page.text and "</script>" in page.text
 
 
@@ -268,6 +292,7 @@ def test_study_of_base_alone_still_has_a_page(tmp_path, root):
     study = Example(tmp_path, verdicts={})
     text = Page(render(study, example_config(root, {}), root)).text
     assert "Nothing was fine-tuned" in text and "No variant was trained" in text
+    assert "Which queries" not in text
 
 
 def test_large_vector_graphics_are_replaced_by_bitmaps(tmp_path):

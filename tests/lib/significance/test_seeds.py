@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
 
-from backfire.significance.seeds import components
+from backfire.significance.seeds import Components, components
 
 
 def crossed(rng, seeds, queries, seed, query, noise):
@@ -15,7 +17,9 @@ def test_one_seed_is_the_standard_error_of_the_mean():
     values = np.random.default_rng(0).normal(size=50)
     found = components(values[None, :])
     assert found.standard_error == pytest.approx(scipy.stats.sem(values))
-    assert (found.seed, found.seed_share, found.degrees_of_freedom) == (None, None, 49)
+    assert (found.seed, found.seed_share) == (None, None)
+    assert found.quantile(0.025) == pytest.approx(scipy.stats.t.isf(0.025, 49))
+    assert found.tail(2.0) == pytest.approx(scipy.stats.t.sf(2.0, 49))
 
 
 def test_components_are_unbiased():
@@ -47,7 +51,8 @@ def test_the_share_of_seeds_runs_from_none_to_all():
     rng = np.random.default_rng(3)
     assert components(crossed(rng, 5, 400, 0.0, 1.0, 0.5)).seed_share < 0.2
     assert components(crossed(rng, 5, 400, 2.0, 0.1, 0.1)).seed_share > 0.99
-    assert components(crossed(rng, 5, 400, 2.0, 0.1, 0.1)).degrees_of_freedom == pytest.approx(4, rel=0.01)
+    only_seeds = components(crossed(rng, 5, 400, 2.0, 0.1, 0.1))
+    assert only_seeds.quantile(0.025) == pytest.approx(scipy.stats.t.isf(0.025, 4), rel=0.01)
     assert components(np.zeros((3, 20))).seed_share is None
 
 
@@ -55,3 +60,12 @@ def test_more_queries_do_not_help_against_seeds():
     found = components(crossed(np.random.default_rng(4), 3, 100, 0.5, 1.0, 0.1))
     assert found.variance(queries=10**9) == pytest.approx(found.seed / 3)
     assert found.variance(queries=10**9, seeds=10**9) < 1e-6
+
+
+@given(st.floats(-30, 30), st.integers(2, 6), st.floats(0, 0.2))
+def test_tails_and_quantiles_are_inverse(errors, seeds, between):
+    found = Components(0.04, between, 0.01, seeds, 200)
+    tail = found.tail(errors)
+    assert 0 < tail <= 1 and tail == pytest.approx(1 - found.tail(-errors), abs=1e-12)
+    if 1e-12 < tail < 0.5:
+        assert found.quantile(tail) == pytest.approx(errors, rel=1e-6)

@@ -13,7 +13,7 @@ from backfire.formats.delimited import write_csv
 from backfire.formats.tables import SCHEMAS, read_rows, write_rows
 from backfire.keyed import keyed_rng
 from backfire.perquery import Place, Scores, Store, read_store
-from backfire.significance.effects import cohen_d, paired_t_p
+from backfire.significance.effects import cohen_d, crossed_t_p, paired_t_p
 from backfire.significance.equivalence import fewest_queries, tost_p
 from backfire.significance.families import benjamini_hochberg, holm
 from backfire.significance.intervals import crossed_interval
@@ -99,9 +99,10 @@ def compare(store: Store, design: Design, rules: Rules, passed: set[str] = froze
     crossed over seeds and queries with several), a paired t test, a sign-flip test, d_z, wins, ties and losses, and two
     one-sided tests against the margin. Claims are the variants at `primary` but for those in `passed`, a family for
     each reference: its sign-flip tests are adjusted by step-down maxT, with Holm's beside it, its equivalence tests by
-    Holm. All other rows explore and are one family, adjusted by Benjamini-Hochberg. Intervals are of one comparison
-    and are not adjusted. With several seeds all tests but equivalence look at a query's mean over the seeds; what
-    covers the seeds is the interval, which a claim needs as well. Rows of base have delta 0 and no tests.
+    Holm. All other rows explore and are one family, adjusted by Benjamini-Hochberg. With several seeds the sign-flip
+    test looks at a query's mean over the seeds and takes them as given, so a t test over seeds and queries stands
+    beside it, and the larger of the two counts. Intervals are of one comparison and are not adjusted. Rows of base
+    have delta 0 and no tests.
 
     Draws are keyed by (seed, place) for signs, which all variants share, and by (seed, variant, reference, place) for
     intervals, so one more variant changes no other's interval or p. Raises `BackfireError` as `Store` does, and when
@@ -123,8 +124,8 @@ def compare(store: Store, design: Design, rules: Rules, passed: set[str] = froze
                 found |= {(row["variant"], place): row for row in described}
         rows += [found[name, place] for name in compared for place in design.places]
     exploring = [row for row in rows if row["family"] == EXPLORES]
-    for adjusted, raw in (("p_adjusted", "p"), ("p_equivalence_adjusted", "p_equivalence")):
-        _adjust(exploring, adjusted, raw, benjamini_hochberg)
+    _adjust(exploring, "p_adjusted", _larger_p, benjamini_hochberg)
+    _adjust(exploring, "p_equivalence_adjusted", _equivalence_p, benjamini_hochberg)
     for row in rows:
         if row["family"] is not None:
             _conclude(row, design, rules)
@@ -168,10 +169,11 @@ def _family(
         for name, p in zip(variants, alone, strict=True)
     ]
     if family == CLAIMS:
+        _adjust(rows, "p_holm", _larger_p, holm)
+        _adjust(rows, "p_equivalence_adjusted", _equivalence_p, holm)
         for row, p in zip(rows, maxt, strict=True):
-            row["p_adjusted"] = float(p)
-        _adjust(rows, "p_holm", "p", holm)
-        _adjust(rows, "p_equivalence_adjusted", "p_equivalence", holm)
+            # Signs are turned query by query, so step-down maxT knows nothing of seeds.
+            row["p_adjusted"] = float(p) if row["p_seeds"] is None else max(float(p), row["p_holm"])
     return rows
 
 
@@ -201,6 +203,7 @@ def _effect(crossed: np.ndarray, key: tuple[str, ...], claims: int, rules: Rules
     if len(differences) > 1:  # a single query has no spread to plan with
         spread = components(crossed)
         found["seed_share"] = spread.seed_share
+        found["p_seeds"] = crossed_t_p(delta, spread)
         found["mde"] = minimum_detectable_effect(spread.standard_error, rules.alpha / claims, margin, rules.power)
         found["queries_needed"], found["seeds_needed"] = needed(spread, rules.alpha, claims, margin, rules.power)
         if len(differences) >= fewest_queries(margin, rules.alpha):
@@ -208,11 +211,19 @@ def _effect(crossed: np.ndarray, key: tuple[str, ...], claims: int, rules: Rules
     return found
 
 
-def _adjust(rows: Sequence[dict[str, Any]], adjusted: str, raw: str, method: Callable) -> None:
-    """Fill in `adjusted` for the rows that have a p-value `raw`; the others do not count as comparisons."""
-    tested = [row for row in rows if row[raw] is not None]
-    for row, p in zip(tested, method([row[raw] for row in tested]), strict=True):
-        row[adjusted] = p
+def _adjust(rows: Sequence[dict[str, Any]], column: str, raw: Callable, method: Callable) -> None:
+    """Fill in `column` for the rows that have a p-value, as `raw` gives it; the others do not count as comparisons."""
+    tested = [row for row in rows if raw(row) is not None]
+    for row, p in zip(tested, method([raw(row) for row in tested]), strict=True):
+        row[column] = p
+
+
+def _larger_p(row: dict[str, Any]) -> float:
+    return row["p"] if row["p_seeds"] is None else max(row["p"], row["p_seeds"])
+
+
+def _equivalence_p(row: dict[str, Any]) -> float | None:
+    return row["p_equivalence"]
 
 
 def _conclude(row: dict[str, Any], design: Design, rules: Rules) -> None:

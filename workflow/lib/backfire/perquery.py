@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows
@@ -65,13 +66,16 @@ class Store:
         return np.where(np.isclose(tuned.values, paired, rtol=1e-12, atol=1e-15), 0.0, tuned.values - paired)
 
 
-def read_store(*paths: str | Path) -> Store:
-    """Read tables `measures`, one or several that make one.
+def read_store(*paths: str | Path, only: Place | None = None) -> Store:
+    """Read tables `measures`, one or several that make one; of one place if `only` says so.
 
     Raises `BackfireError` for a value that is no finite number, for a row that occurs twice, and where a seed lacks a
     query that another seed of the variant has.
     """
-    table = pa.concat_tables(read_rows(path, "measures") for path in paths).to_pandas()
+    table = pa.concat_tables(read_rows(path, "measures") for path in paths)
+    for column, wanted in zip(("collection", "split", "measure"), only or (), strict=False):
+        table = table.filter(pc.equal(table[column], wanted))
+    table = table.to_pandas()
     scores: dict[Place, dict[str, Scores]] = {}
     for (variant, *place), rows in table.groupby(["variant", "collection", "split", "measure"], sort=True):
         where = f"{paths[0]}: {variant} at {'/'.join(place)}"

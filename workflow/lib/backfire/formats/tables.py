@@ -59,7 +59,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     # family: "claims" are adjusted for one another, what "explores" for all that does; empty for base itself.
-    # p: sign-flip test; p_t: paired t test; p_adjusted: step-down maxT for claims, Benjamini-Hochberg else;
+    # p: sign-flip test; p_t: paired t test; p_seeds: t test over seeds and queries, empty for one seed; p_adjusted:
+    # step-down maxT for claims (with several seeds at least p_holm), Benjamini-Hochberg else;
     # mde: minimum detectable effect; seed_share: share of the variance of delta that is due to seeds.
     "comparison": pa.schema(
         [
@@ -81,6 +82,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("p_adjusted", _real),
             ("p_holm", _real),
             ("p_t", _real),
+            ("p_seeds", _real),
             ("d_z", _real),
             ("wins", _whole),
             ("ties", _whole),
@@ -108,6 +110,46 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("seeds", _whole),
             ("mean", _real),
             ("chosen", pa.bool_()),
+        ]
+    ),
+    # direction: "loss" or "gain"; place counts from 1 within it. The lists, of one length, name the passages that the
+    # answer changed places with. A rank is null below the depth of the run.
+    "moved": pa.schema(
+        [
+            ("variant", _text),
+            ("direction", _text),
+            ("place", _whole),
+            ("query_id", _text),
+            ("query", _text),
+            ("base_value", _real),
+            ("variant_value", _real),
+            ("delta", _real),
+            ("base_rank", _whole),
+            ("variant_rank", _whole),
+            ("answer_id", _text),
+            ("answer", _text),
+            ("passage_ids", pa.list_(_text)),
+            ("passage_texts", pa.list_(_text)),
+            ("passage_base_ranks", pa.list_(_whole)),
+            ("passage_variant_ranks", pa.list_(_whole)),
+        ]
+    ),
+    # rho, p and p_adjusted are of the whole (variant, factor) and the same in each of its strata.
+    "strata": pa.schema(
+        [
+            ("variant", _text),
+            ("factor", _text),
+            ("stratum", _text),
+            ("place", _whole),
+            ("low", _real),
+            ("high", _real),
+            ("queries", _whole),
+            ("delta", _real),
+            ("ci_low", _real),
+            ("ci_high", _real),
+            ("rho", _real),
+            ("p", _real),
+            ("p_adjusted", _real),
         ]
     ),
     # own: the study's own protocol, with delta 0 and no interval; changed: queries whose value differs from it.

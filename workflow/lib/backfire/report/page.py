@@ -16,6 +16,7 @@ from backfire.report.findings import Findings, headline
 from backfire.report.method import flattened, method_paragraphs, recipe, relevance
 from backfire.report.numbers import count, plain
 from backfire.report.paper import main_rows, paragraph
+from backfire.report.queries import which_queries
 from backfire.report.references import reference_table
 from backfire.report.tables import comparison_tables, cost_table, geometry_tables, training_table
 from backfire.report.ties import ties_summary
@@ -32,6 +33,8 @@ def write_report(
     ties: str | Path,
     geometry: str | Path,
     cost: str | Path,
+    moved: str | Path,
+    strata: str | Path,
     dynamics: list[str | Path],
     runs: list[tuple[str, int]],
     manifests: dict[str, str | Path],
@@ -50,8 +53,8 @@ def write_report(
     """Render the page of one study.
 
     `dynamics` are the training curves of `runs`, (variant, seed) each; `manifests` the data manifest of each
-    collection; `figures` the (svg, png) of `dynamics`, `projection`, `effects` and `cost`. `config` is the whole
-    configuration, checked and with defaults, and `variants` the order of the tables. `versions` maps packages to
+    collection; `figures` the (svg, png) of `dynamics`, `projection`, `effects`, `queries` and `cost`. `config` is the
+    whole configuration, checked and with defaults, and `variants` the order of the tables. `versions` maps packages to
     versions, `command` is what repeats the study. `expected` holds published figures (see `references`); `selection`
     and `protocol` are the tables of those names, None where the study chooses nothing or tries no other protocol. The
     page loads nothing from anywhere and holds no date, so that the same inputs give the same bytes.
@@ -84,6 +87,7 @@ def write_report(
         "others": [{"sentence": sentence(row, alpha), "verdict": row["verdict"]} for row in findings.others],
         "tables": comparison_tables(findings, relevance(Study(config))),
         "ties": ties_summary(ties, variants),
+        "which": which_queries(moved, strata, variants, alpha),
         "references": reference_table(expected, config, described, rows),
         "protocol": protocol_table(protocol, primary[2]) if protocol else None,
         "measures": {name: measure_meaning(name) for name in dict.fromkeys(row["measure"] for row in rows)},

@@ -1,6 +1,8 @@
-"""How large a mean difference is by its own spread, and the paired t test of it."""
+"""How large a mean difference is by its own spread, and t tests of it over queries and over seeds and queries."""
 
 import numpy as np
+
+from backfire.significance.seeds import Components
 
 
 def constant(differences: np.ndarray) -> bool:
@@ -32,3 +34,17 @@ def paired_t_p(differences: np.ndarray) -> float | None:
     if constant(differences):
         return None
     return float(ttest_1samp(differences, 0).pvalue)
+
+
+def crossed_t_p(delta: float, spread: Components) -> float | None:
+    """Two-sided p-value of a mean difference `delta` over seeds and queries, both random; None with one seed.
+
+    A t test by the standard error and the quantiles of `spread`. It asks whether other seeds on other queries would
+    differ from 0 too, where a test over queries takes the seeds as given.
+    """
+    if spread.seed is None:
+        return None
+    error = spread.standard_error
+    if not error:
+        return 1.0 if delta == 0 else 0.0
+    return 2 * spread.tail(abs(delta) / error)

@@ -8,16 +8,14 @@ from backfire.significance.seeds import Components
 def tost_p(delta: float, spread: Components, margin: float) -> float:
     """P-value of equivalence: the larger of two one-sided t tests of a difference beyond -`margin` and `margin`.
 
-    Schuirmann 1987 (TOST); the standard error and its degrees of freedom are those of `spread`, so that with several
-    seeds equivalence is claimed for seeds in general. Without any variance it is 0 inside the margin, else 1: see
+    Schuirmann 1987 (TOST); the standard error and its quantiles are those of `spread`, so that with several seeds
+    equivalence is claimed for seeds in general. Without any variance it is 0 inside the margin, else 1: see
     `fewest_queries` for why that proves nothing by itself.
     """
-    from scipy.stats import t
-
     error = spread.standard_error
     if not error:
         return 0.0 if abs(delta) < margin else 1.0
-    return float(t.sf((margin - abs(delta)) / error, spread.degrees_of_freedom))
+    return spread.tail((margin - abs(delta)) / error)
 
 
 def fewest_queries(margin: float, alpha: float) -> int:

@@ -63,11 +63,11 @@ def crossed_interval(
 
     Both are resampled, each independently of the other (the pigeonhole bootstrap; Owen, Annals of Applied Statistics
     2007), all queries and one seed fewer than there are, which makes the variance between a handful of seeds come out
-    unbiased (McCarthy and Snowden 1985). The percentile interval is stretched around the mean by t / z with the
-    degrees of freedom of the standard error (see `Components`), since two or three seeds say little of how far
-    seeds lie apart. With one seed this is `bootstrap_interval`; a single query gives None.
+    unbiased (McCarthy and Snowden 1985). The percentile interval is stretched around the mean by the quantile of
+    `Components` over the normal one, since two or three seeds say little of how far seeds lie apart. With one seed
+    this is `bootstrap_interval`; a single query gives None.
     """
-    from scipy.stats import norm, t
+    from scipy.stats import norm
 
     seeds, queries = differences.shape
     if seeds == 1:
@@ -85,6 +85,6 @@ def crossed_interval(
         means.append((weights * by_seed).sum(axis=1))
     tail = (1 - confidence) / 2
     bounds = np.quantile(np.concatenate(means), [tail, 1 - tail])
-    stretch = t.isf(tail, components(differences).degrees_of_freedom) / norm.isf(tail)
+    stretch = components(differences).quantile(tail) / norm.isf(tail)
     low, high = centre + stretch * (bounds - centre)
     return float(low), float(high)
