@@ -142,7 +142,7 @@ def miniature() -> tuple[Miniature, list[Pair]]:
     # One is judged without a relevant passage, one without a passage of grade 2 or 3.
     nothing, *others = answered["dl20"]
     # Its answer says what it asks, so that any model ranks it among the first.
-    little = max(others, key=lambda query_id: _share_of_words(*answered["dl20"][query_id]))
+    little = max(others, key=lambda query_id: _share_of_words(answered["dl20"][query_id]))
     limit = {nothing: 0, little: 1}
     qrels["dl20"] = [(query, passage, min(grade, limit.get(query, 3))) for query, passage, grade in qrels["dl20"]]
 
@@ -176,9 +176,10 @@ def _graded(query_id: str, own: int) -> list[tuple[str, int, int]]:
     return list(zip([query_id] * 9, [own, *neighbours], [3, 2, 1, 1, 0, 0, 0, 0, 0], strict=True))
 
 
-def _share_of_words(query: str, passage: str) -> float:
-    words = set(query.casefold().split())
-    return len(words & set(passage.casefold().split())) / len(words)
+def _share_of_words(pair: Pair) -> float:
+    """How much of the query stands in its passage."""
+    words = set(pair.query.casefold().split())
+    return len(words & set(pair.passage.casefold().split())) / len(words)
 
 
 def _mixed(queries: dict[str, str], choice: random.Random) -> dict[str, str]:
