@@ -19,7 +19,7 @@ from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
 from bench.pairs import Pair, machine, matrix_peak, spread
 
-PARTS = ["encoding", "search", "mining", "evaluation", "bm25", "training", "overhead"]
+PARTS = ["encoding", "search", "mining", "evaluation", "bm25", "training", "significance", "overhead"]
 
 
 def markdown(pairs: list[Pair], peak: dict[str, float]) -> str:

@@ -51,6 +51,40 @@ def test_the_watched_split_is_not_evaluated(config):
     assert ("pydocs", "dev") in Study(config).evaluations
 
 
+def test_text_that_is_not_trained_on_is_another_collection_or_named_unseen(config):
+    config["collections"]["other"] = config["collections"]["pydocs"] | {"train": None, "splits": {"test": "x"}}
+    assert Study(config).elsewhere == [("pydocs", "unseen"), ("other", "test")]
+
+
+def test_choices_are_among_trained_variants_once(config):
+    config["seeds"] = [0, 1]
+    config["selections"] = {"rate": {"among": ["full_hard", "lora_hard"], "measure": "RR@10"}}
+    study = Study(config)
+    assert study.candidates == [("full_hard", 0), ("full_hard", 1), ("lora_hard", 0), ("lora_hard", 1)]
+    assert study.watched == ("pydocs", "dev") and study.watched not in study.evaluations
+    for among, message in (
+        (["full_hard", "lora_hart"], "selections.rate.among: 'lora_hart' is not a variant"),
+        (["full_hard", "base"], "selections.rate.among: 'base' is not trained"),
+    ):
+        config["selections"]["rate"]["among"] = among
+        with pytest.raises(BackfireError, match=message):
+            Study(config)
+    config["selections"]["rate"]["among"] = ["full_hard", "lora_hard"]
+    config["selections"]["again"] = {"among": ["full_hard", "full_bm25"], "measure": "RR@10"}
+    with pytest.raises(BackfireError, match="'full_hard' is in selections.rate as well"):
+        Study(config)
+
+
+def test_references_are_variants_and_base_goes_without_saying(config):
+    config["comparison"]["against"] = ["full_hart"]
+    with pytest.raises(BackfireError, match="comparison.against: 'full_hart' is not a variant") as caught:
+        Study(config)
+    assert "full_hard" in str(caught.value)
+    config["comparison"]["against"] = ["base"]
+    with pytest.raises(BackfireError, match="'base' is listed"):
+        Study(config)
+
+
 @pytest.mark.parametrize(("shards", "parts"), [(1, 8), (7, 3), (16, 8), (64, 8), (640, 7)])
 def test_the_parts_of_a_search_cover_every_shard_once_and_evenly(config, shards, parts):
     config["encoding"]["shards"], config["mining"]["parts"] = shards, parts

@@ -5,6 +5,8 @@ import os
 
 import pytest
 
+from backfire.formats.tables import read_rows
+
 pytestmark = pytest.mark.workflow
 
 CLOSING = [
@@ -15,8 +17,12 @@ CLOSING = [
     "plot_cost",
     "plot_effects",
     "plot_queries",
+    "tabulate",
     "write_report",
 ]
+
+
+COMPARISON = ["compare_variants", "plot_effects", "tabulate", "write_report"]
 
 
 def chain(variant):
@@ -54,9 +60,59 @@ def test_a_learning_rate_runs_its_variants_chain_and_what_gathers_it(tiny, overl
     assert planned == sorted(expected)
 
 
-def test_the_margin_band_of_the_test_runs_the_comparison(tiny, overlay):
+def test_the_level_of_the_tests_runs_whatever_has_an_interval(tiny, overlay):
     planned = tiny.planned(overlays=overlay({"comparison": {"alpha": 0.01}}))
-    assert planned == ["compare_protocols", "compare_variants", "explain_queries", "plot_effects", "write_report"]
+    assert planned == sorted(["compare_protocols", "explain_queries", *COMPARISON])
+
+
+def test_the_margin_runs_the_comparison(tiny, overlay):
+    assert tiny.planned(overlays=overlay({"comparison": {"margins": {"RR@10": 0.02}}})) == COMPARISON
+
+
+def test_another_reference_runs_the_comparison(tiny, overlay):
+    assert tiny.planned(overlays=overlay({"comparison": {"against": ["full_bm25"]}})) == COMPARISON
+
+
+CHOICE = {"selections": {"method": {"among": ["full_bm25", "lora_hard"]}}}
+SELECTION = "results/tiny/selection.parquet"
+
+
+def test_a_choice_runs_its_candidates_on_the_watched_split_and_the_comparison(tiny, overlay):
+    candidates = [f"measure_candidate {variant}" for variant in ("full_bm25", "lora_hard")]
+    ranked = [f"{rule} {variant} dev" for rule in ("encode_queries", "rank") for variant in ("full_bm25", "lora_hard")]
+    planned = tiny.planned(overlays=overlay(CHOICE))
+    assert planned == sorted([*candidates, *ranked, "choose_variants", *COMPARISON])
+
+
+def test_nothing_that_is_reported_can_influence_a_choice(tiny, overlay, tmp_path):
+    """From nothing, a choice needs no job of a reported split; made, it does not even notice when they change."""
+    choice = overlay(CHOICE)
+    planned = tiny.elsewhere(tmp_path / "empty").planned(SELECTION, overlays=choice)
+    assert "rank full_bm25 dev" in planned and "train_variant lora_hard" in planned
+    splits = {job.split()[-1] for job in planned if job.split()[0] in ("export_queries", "encode_queries", "rank")}
+    assert splits == {"dev", "train"}
+    tiny.succeed(SELECTION, overlays=choice)
+    rows = read_rows(tiny.directory / SELECTION, "selection").to_pylist()
+    assert {row["split"] for row in rows} == {"dev"} and sum(row["chosen"] for row in rows) == 1
+    reported = [
+        *tiny.directory.glob("data/tiny/q*/test.parquet"),
+        *tiny.directory.glob("data/tiny/q*/unseen.parquet"),
+        *tiny.directory.glob("results/tiny/runs/*/*/*/test.trec"),
+        *tiny.directory.glob("results/tiny/measures/*/*"),
+        tiny.directory / "results/tiny/measures.parquet",
+        tiny.directory / "results/tiny/comparison.parquet",
+    ]
+    assert len(reported) >= 12
+    before = {path: (path.read_bytes(), path.stat()) for path in reported}
+    try:
+        for path in reported:
+            path.write_bytes(b"other values")
+        assert tiny.planned(SELECTION, overlays=choice) == []
+    finally:
+        for path, (content, stat) in before.items():
+            path.write_bytes(content)
+            os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert tiny.planned() == []
 
 
 def test_another_choice_of_protocol_runs_its_chain_and_no_other(tiny, overlay):
@@ -108,9 +164,12 @@ BM25_CHAIN = [
     ("module", "anchor", "rules"),
     [
         ("protocol.py", "def compare_protocols(", ["compare_protocols", "write_report"]),
-        ("comparison.py", "def compare_variants(", ["compare_variants", "plot_effects", "write_report"]),
+        ("comparison.py", "def compare_variants(", COMPARISON),
+        ("significance/power.py", "def power(", COMPARISON),
+        ("report/paper.py", "def write_tables(", ["tabulate", "write_report"]),
         ("queries/strata.py", "def strata(", ["explain_queries", "write_report"]),
         ("queries/paired.py", "def read_paired(", ["explain_queries", "plot_queries", "write_report"]),
+        ("perquery.py", "def read_store(", [*COMPARISON, "explain_queries", "plot_queries"]),
         ("charts/queries.py", "def plot_queries(", ["plot_queries", "write_report"]),
         ("negatives/bm25.py", "def mine_bm25(", [*BM25_CHAIN, "plot_dynamics"]),
         ("charts/cost.py", "def plot_cost(", ["plot_cost", "write_report"]),

@@ -63,16 +63,18 @@ def latex(rows: Sequence[Row], primary: Sequence[str], rules: Mapping[str, Any])
     cells = [
         {
             "Variant": row["variant"],
-            measure: f"{row['mean']:.4f}",
-            "Difference": "" if row["ci_low"] is None else f"{row['delta']:+.4f}",
-            f"{level} % interval": "" if row["ci_low"] is None else f"[{row['ci_low']:+.4f}, {row['ci_high']:+.4f}]",
-            "Adjusted p": "" if row["p_adjusted"] is None else p_value(row["p_adjusted"]),
-            "d_z": "" if row["d_z"] is None else f"{row['d_z']:+.2f}",
+            measure: f"${row['mean']:.4f}$",
+            "Difference": "" if row["ci_low"] is None else f"${row['delta']:+.4f}$",
+            f"{level} % interval": "" if row["ci_low"] is None else f"$[{row['ci_low']:+.4f}, {row['ci_high']:+.4f}]$",
+            "Adjusted $p$": "" if row["p_adjusted"] is None else f"${p_value(row['p_adjusted'])}$",
+            "$d_z$": "" if row["d_z"] is None else f"${row['d_z']:+.2f}$",
             "Verdict": "" if row["verdict"] == Verdict.BASE else row["verdict"].lower(),
         }
         for row in rows
     ]
-    styled = pd.DataFrame(cells).style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+    # What stands between dollar signs is mathematics, the rest is escaped.
+    styled = pd.DataFrame(cells).style.hide(axis="index").format(escape="latex-math")
+    styled = styled.format_index(escape="latex-math", axis=1)
     place = f"{primary[0]}/{primary[1]}".replace("_", r"\_")
     queries = count(rows[0]["queries"], "query", "queries") if rows else "no queries"
     return "% \\usepackage{booktabs}\n" + styled.to_latex(
