@@ -321,7 +321,8 @@ class Study:
             )
 
     def _check_comparison(self) -> None:
-        for name in self.config["comparison"]["against"]:
+        # A plan's study compares nothing and has no such block.
+        for name in self.config.get("comparison", {}).get("against", []):
             _known("comparison.against", name, self.variants, "variant")
             if name == BASE:
                 raise BackfireError(
