@@ -238,7 +238,7 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
     for variant in ("lora", "other"):
         inputs = {"runs": [f("lora.trec")], "qrels": [f("test-qrels.parquet")]}
         outputs = {"measures": f(f"{variant}-dev.parquet"), "ties": f(f"{variant}-dev-ties.parquet")}
-        step("measure_candidate", inputs, outputs, watched, variant=variant, seed="0")
+        step("measure_run", inputs, outputs, watched, variant=variant, seed="0")
     choice = {"selections": {"x": {"among": ["lora", "other"], "measure": "RR@10"}}, "watched": ["mine", "dev"]}
     selection = {"selection": f("selection.parquet")}
     step("choose_variants", {"measures": [f("lora-dev.parquet"), f("other-dev.parquet")]}, selection, choice)

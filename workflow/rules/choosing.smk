@@ -4,8 +4,8 @@
 WATCHED = dict(zip(("collection", "split"), ([part] for part in STUDY.watched or ("none", "none"))))
 
 
-rule measure_candidate:
-    """Every query of the split that is watched in training is scored with the measures that `selections` choose by."""
+# Every query of the split that is watched in training, with the measures that `selections` choose by.
+use rule measure_run as measure_candidate with:
     input:
         runs=expand(
             "results/{study}/runs/{variant}/seed-{seed}/{collection}/{split}.trec", **WATCHED, allow_missing=True
@@ -18,12 +18,6 @@ rule measure_candidate:
         "results/{study}/logs/measure_candidate/{variant}/seed-{seed}.log",
     benchmark:
         "results/{study}/benchmarks/measure_candidate/{variant}/seed-{seed}.tsv"
-    conda:
-        "../../envs/analyse.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=60,
     params:
         cfg=lambda w: {
             "depth": STUDY.config["ranking"]["depth"],
@@ -31,9 +25,6 @@ rule measure_candidate:
             "measures": sorted({choice.measure for choice in STUDY.selections.values() if w.variant in choice.among}),
             "relevance": [STUDY.collections[STUDY.train_on].relevant_from(STUDY.watched[1])],
         },
-        code=code("measure_candidate"),
-    script:
-        "../scripts/measure_candidate.py"
 
 
 rule choose_variants:
