@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 import yaml
@@ -13,11 +14,12 @@ from backfire.charts.effects import plot_effects
 from backfire.charts.projection import plot_projection
 from backfire.charts.queries import plot_queries
 from backfire.formats.atomic import write_json
-from backfire.formats.tables import read_rows
+from backfire.formats.tables import read_rows, write_rows
 from backfire.model import PINS
 from backfire.report.method import flattened
 from backfire.report.numbers import interval, p_value, plain, quantity, signed
 from backfire.report.page import LARGEST_SVG, picture, write_report
+from backfire.report.paper import main_rows, paragraph
 from backfire.verdict import sentence
 
 VOID = {"meta", "img", "line", "br", "hr", "link"}
@@ -88,8 +90,8 @@ def render(study: Example, config: dict, root, **changes) -> str:
         "css": root / "workflow/report/style.css",
         "output": folder / "report.html",
     }
+    settings.setdefault("comparison", comparison)
     write_report(
-        comparison=comparison,
         geometry=study.geometry(),
         cost=cost,
         dynamics=dynamics,
@@ -168,6 +170,37 @@ def test_settings_versions_data_and_command_are_there(rendered):
     assert "learning_rate: 0.0002" in text and "resamples: 10000" in text
     assert "ab" * 32 in text and "corpus \N{RIGHTWARDS ARROW} dropped \N{RIGHTWARDS ARROW} duplicate" in text
     assert "One seed: the intervals cover query sampling only." in text
+
+
+def test_a_paragraph_for_a_paper_and_what_is_kept_or_forgotten(rendered):
+    study, html = rendered
+    text = re.sub(r"\s+", " ", Page(html).text)
+    rows = main_rows(read_rows(study.path("comparison.parquet"), "comparison").to_pylist(), PRIMARY)
+    rules = example_config(Path(__file__).parents[3], VERDICTS)["comparison"]
+    assert paragraph(rows, BASE_MODEL, PRIMARY, rules) in text
+    # Two query sets of text that was not trained on, four measures each: one variant helps and two harm there.
+    assert len(re.findall(r"HELPS keeps", text)) == 8 and len(re.findall(r"HARMS forgets", text)) == 16
+    assert len(re.findall(r"INCONCLUSIVE open", text)) == 8
+    assert "0.005 for RR@10" in text and "No result chose a variant" in text
+
+
+def test_equivalence_other_references_and_choices_are_told(tmp_path, root):
+    given = {"full_hard": "EQUIVALENT", "lora_hard": "EQUIVALENT"}
+    study, config = Example(tmp_path, verdicts=given), example_config(root, given)
+    rows = read_rows(study.comparison(), "comparison").to_pylist()
+    other = next(row for row in rows if row["variant"] == "lora_hard" and row["family"] == "claims")
+    rows.append(other | {"reference": "full_hard", "verdict": "HARMS", "delta": -0.2})
+    write_rows(tmp_path / "compared.parquet", "comparison", rows)
+    where = {"selection": "x", "collection": "pydocs", "split": "dev", "measure": "RR@10", "queries": 9, "seeds": 1}
+    table = [where | {"variant": name, "mean": 0.5, "chosen": name == "lora_hard"} for name in given]
+    write_rows(tmp_path / "selection.parquet", "selection", table)
+    config["selections"] = {"x": {"among": list(given), "measure": "RR@10"}}
+    changes = {"comparison": tmp_path / "compared.parquet", "selection": tmp_path / "selection.parquet"}
+    page = Page(render(study, config, root, **changes))
+    assert "All 2 fine-tuned variants are equivalent to base: full_hard and lora_hard." in page.text
+    assert "fine-tuning changed nothing that matters" in page.text
+    assert "Against other variants" in page.text and "lora_hard is worse than full_hard" in page.text
+    assert "x: lora_hard was chosen by its mean RR@10 on pydocs/dev (9 queries)" in re.sub(r"\s+", " ", page.text)
 
 
 def test_what_a_study_does_not_have_has_no_section(rendered):
