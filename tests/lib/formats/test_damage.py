@@ -1,5 +1,8 @@
 """Files that were damaged behind our back: each is told by name with what to do, or reads as what was written."""
 
+import hashlib
+import json
+
 import faiss
 import numpy as np
 import pyarrow as pa
@@ -9,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backfire.errors import BackfireError
+from backfire.formats.atomic import read_json, write_json
 from backfire.formats.index import read_index, write_index
 from backfire.formats.tables import (
     SCHEMAS,
@@ -21,6 +25,7 @@ from backfire.formats.tables import (
     write_embeddings,
     write_rows,
 )
+from backfire.formats.trec import checksum_file, read_run, write_run
 from backfire.index import build_index
 
 IDS = [f"d{row}" for row in range(40)]
@@ -47,6 +52,11 @@ def write_table(path, kind):
         write_rows(path, kind, rows)
     else:
         write_batches(path, kind, [rows[:5], rows[5:]])
+
+
+def write_ranking(path):
+    ranking = [(doc_id, 1 - place / 64) for place, doc_id in enumerate(IDS[:12])]
+    write_run(path, [("q 1", ranking), ("q2", ranking[:5])], "base-seed-0")
 
 
 def searched(path):
@@ -88,6 +98,11 @@ FORMATS = {
     ),
     "Flat.faiss": (lambda path: write_index(path, build_index(VECTORS, "Flat"), 7), [searched]),
     "HNSW.faiss": (lambda path: write_index(path, build_index(VECTORS, "HNSW8"), 7), [searched]),
+    "test.trec": (write_ranking, [read_run]),
+    "manifest.json": (
+        lambda path: write_json(path, {"kept": 1234, "rate": 0.25, "of": {"é": ["a", None]}}),
+        [read_json],
+    ),
 }
 # Tables differ in their columns only; these hold every type of column.
 SOME = [name for name in FORMATS if name.split(".")[0] not in SCHEMAS or name in {"moved.parquet", "triples.parquet"}]
@@ -176,7 +191,9 @@ def test_any_damage_is_told_or_without_effect(whole, name, data):
 @pytest.mark.parametrize("name", SOME)
 def test_a_file_that_was_cut_short_anywhere_is_refused(whole, name):
     file = whole(name)
-    for length in range(0, len(file.content), 1 + len(file.content) // 1000):
+    # JSON ends with a line break that says nothing.
+    whole_length = len(file.content.rstrip(b"\n")) if name.endswith("json") else len(file.content)
+    for length in range(0, whole_length, 1 + whole_length // 1000):
         assert file.check(file.content[:length]) == len(file.readers), length
 
 
@@ -210,3 +227,42 @@ def test_a_table_that_another_tool_wrote_is_read_without_a_check(tmp_path):
     write_rows(tmp_path / "a.parquet", "qrels", [{"query_id": "q", "doc_id": "d", "relevance": 1}])
     pq.write_table(pq.read_table(tmp_path / "a.parquet").replace_schema_metadata(), tmp_path / "b.parquet")
     assert read_rows(tmp_path / "b.parquet", "qrels") == read_rows(tmp_path / "a.parquet", "qrels")
+
+
+def test_a_run_is_told_by_its_checksum_and_where_there_is_none_by_what_its_lines_lack(tmp_path):
+    path = tmp_path / "test.trec"
+    write_ranking(path)
+    content, expected = path.read_bytes(), read_run(path)
+    checksum_file(path).unlink()
+    assert read_run(path) == expected
+    lines = content.splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:3] + lines[4:]))
+    with pytest.raises(BackfireError, match=r"test\.trec:4: rank 5 stands in place 4 of query 'q 1'"):
+        read_run(path)
+    # What no other tool could tell: another passage, another score, fewer lines at the end.
+    for changed in (content.replace(b" d3 ", b" d9 "), content.replace(b"0.984375", b"0.994375"), b"".join(lines[:-1])):
+        path.write_bytes(changed)
+        assert read_run(path) != expected
+        checksum_file(path).write_text("0" * 64)
+        with pytest.raises(BackfireError, match=r"its bytes are not those it was written with \(test\.trec\.sha256"):
+            read_run(path)
+        checksum_file(path).unlink()
+
+
+def test_the_checksum_of_a_run_is_what_sha256sum_writes_and_never_another_ones(tmp_path):
+    path = tmp_path / "test.trec"
+    write_ranking(path)
+    assert checksum_file(path).read_text() == f"{hashlib.sha256(path.read_bytes()).hexdigest()}  test.trec\n"
+    write_run(path, [("q", [("d", 0.5)])], "other")
+    assert read_run(path) == {"q": [("d", 0.5)]}
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["test.trec", "test.trec.sha256"]
+
+
+def test_json_keeps_its_checksum_when_it_is_laid_out_anew(tmp_path):
+    path = tmp_path / "manifest.json"
+    write_json(path, {"b": 1, "a": {"2": 0.1, "10": "é"}})
+    path.write_text(json.dumps(dict(reversed(json.loads(path.read_text()).items()))))
+    assert read_json(path) == {"b": 1, "a": {"2": 0.1, "10": "é"}}
+    path.write_text(path.read_text().replace("0.1", "0.2"))
+    with pytest.raises(BackfireError, match=r"manifest\.json: its content is not what was written"):
+        read_json(path)

@@ -107,7 +107,7 @@ def save_adapter(module: nn.Module, settings: dict, base_name: str, folder: str 
         "target_modules": sorted(settings["target_modules"]),
         "task_type": "FEATURE_EXTRACTION",
     }
-    write_json(folder / CONFIG, config)
+    write_json(folder / CONFIG, config, sealed=False)
 
 
 def merge(module: nn.Module) -> None:
