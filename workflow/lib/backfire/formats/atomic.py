@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backfire.errors import BackfireError
+from backfire.formats.sums import write_sums
 
 _SEAL = "crc32"
 _AGAIN = "delete it and run again."
@@ -19,7 +20,7 @@ _AGAIN = "delete it and run again."
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; move it onto `path` when the body succeeds, remove it when not.
 
-    The body may create a file or a folder there.
+    The body may create a file or a folder there; the folder of a model gets the checksums of its files (see `sums`).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,6 +29,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     _remove(temporary)
     try:
         yield temporary
+        if any(temporary.rglob("*.safetensors")):
+            write_sums(temporary)
         if temporary.is_dir() and path.exists():
             _remove(path)
         temporary.replace(path)
