@@ -49,8 +49,13 @@ def write_json(path: str | Path, value: Any, sealed: bool = True) -> None:
             raise ValueError(f"{path}: the key {_SEAL} is taken")
         value = {**value, _SEAL: _checksum(json.loads(json.dumps(value, allow_nan=False)))}
     with replacing(path) as temporary:
-        text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        layout = {"indent": 2, "sort_keys": True, "allow_nan": False}
+        try:
+            content = json.dumps(value, ensure_ascii=False, **layout).encode()
+        except UnicodeEncodeError:
+            # Half of a surrogate pair has no UTF-8, but an escape.
+            content = json.dumps(value, **layout).encode()
+        temporary.write_bytes(content + b"\n")
 
 
 def read_json(path: str | Path) -> Any:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from backfire.errors import BackfireError
 from backfire.formats.parquet import guarded, guarded_batches, opened, writing
 from backfire.formats.seals import parquet_digest
+from backfire.formats.text import half_a_pair
 
 _text, _whole, _real = pa.string(), pa.int32(), pa.float64()
 
@@ -309,7 +310,7 @@ def _embeddings_table(path, id_column: str, ids: list[str], embeddings: np.ndarr
             "encoding.precision to fp32.",
         )
     values = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.reshape(-1)), embeddings.shape[1])
-    return pa.table({id_column: pa.array(ids, _text), "embedding": values})
+    return pa.table({id_column: _column(id_column, ids).cast(_text), "embedding": values})
 
 
 def _embeddings_file(path, id_column: str, columns: list[str] | None = None) -> pq.ParquetFile:
@@ -341,8 +342,15 @@ def _embedding_pieces(path, file: pq.ParquetFile, rows: int) -> Iterator[tuple[l
 
 def _table(rows: list[dict], schema: pa.Schema) -> pa.Table:
     """Rows as a table; inferred first and then cast, since pyarrow truncates 0.5 silently where it is told int32."""
-    columns = [pa.array([row.get(field.name) for row in rows]).cast(field.type) for field in schema]
+    columns = [_column(field.name, [row.get(field.name) for row in rows]).cast(field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _column(name: str, values: list) -> pa.Array:
+    try:
+        return pa.array(values)
+    except UnicodeEncodeError as error:
+        raise half_a_pair(name, error) from error
 
 
 def _check(path, kind: str, found: pa.Schema, expected: pa.Schema) -> None:
