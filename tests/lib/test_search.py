@@ -229,6 +229,18 @@ def test_rank_writes_the_same_bytes_for_any_number_of_shards(tmp_path):
         assert keys == sorted(keys)
 
 
+def test_an_index_that_was_copied_over_another_is_refused(tmp_path):
+    passages = unit(np.random.default_rng(5), 40)
+    write_embeddings(tmp_path / "queries.parquet", "query_id", ["q"], passages[:1])
+    for shard, rows in enumerate(np.array_split(np.arange(40), 2), start=1):
+        write_embeddings(tmp_path / f"{shard}.parquet", "doc_id", [f"d{row}" for row in rows], passages[rows])
+        index_shard(tmp_path / f"{shard}.parquet", "Flat", tmp_path / f"{shard}.faiss")
+    shards = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
+    with pytest.raises(BackfireError, match=r"2\.faiss: the index was built from other embeddings"):
+        rank(tmp_path / "queries.parquet", shards, [tmp_path / "2.faiss", tmp_path / "1.faiss"], 5, "t", tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
 @pytest.mark.parametrize(
     ("factory", "reason"),
     [

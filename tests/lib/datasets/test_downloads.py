@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -35,14 +36,21 @@ for source, part in json.loads(sys.argv[1]):
 """
 SWEEP = """
 import ir_datasets
+from pathlib import Path
+from urllib.parse import urlsplit
 from backfire.datasets.downloads import missing
 found = empty = 0
+home = ir_datasets.util.home_path()
 for source in list(ir_datasets.registry):
     dataset = ir_datasets.load(source)
     for part in ("docs", "queries", "qrels", "docpairs"):
         if dataset.has(part) and not source.startswith("pydocs"):
             lacking = missing(source, [part])
             assert all(each.path or each.keeps for each in lacking), source
+            places = [place for each in lacking for place in (each.path, each.keeps) if place]
+            assert all(home in Path(place).resolve().parents for place in places), (source, places)
+            urls = [urlsplit(each.url) for each in lacking if each.url]
+            assert all(url.scheme in ("http", "https") and url.hostname for url in urls), (source, urls)
             found, empty = found + bool(lacking), empty + (not lacking)
 print(found, empty)
 """
@@ -95,7 +103,7 @@ def test_each_part_lists_the_downloads_that_it_reads_from(offline, tmp_path):
         for each in found.values():
             assert each["bytes"] > 1000
             assert each["path"].startswith(str(tmp_path / "home"))
-            assert each["command"].endswith(f"-o {each['path']} {each['url']}")
+            assert each["command"].endswith(shlex.join(["-o", each["path"], each["url"]]))
     triples = {each["url"].split("/")[-1]: each for each in json.loads(lines[2])}["triples.train.small.tar.gz"]
     assert triples["temporary"] and triples["bytes"] == 7930881353
     assert triples["keeps"].endswith("msmarco-passage/train/small.triples.qidpid.tsv")

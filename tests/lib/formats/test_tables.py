@@ -157,7 +157,7 @@ def test_embeddings_are_written_and_read_in_pieces(tmp_path):
 
 
 def test_no_embedding_at_all(tmp_path):
-    with pytest.raises(ValueError, match="no batch of embeddings"):
+    with pytest.raises(ValueError, match="no batch, so no columns"):
         write_embedding_batches(tmp_path / "a.parquet", "query_id", [])
     assert list(tmp_path.iterdir()) == []
     write_embeddings(tmp_path / "a.parquet", "query_id", [], np.empty((0, 384), np.float32))

@@ -74,9 +74,12 @@ def test_lines_are_those_of_trec_eval(tmp_path):
     )
 
 
-@pytest.mark.parametrize(("query_id", "doc_id"), [("", "d"), ("q", "")])
-def test_id_that_the_format_cannot_carry(tmp_path, query_id, doc_id):
-    with pytest.raises(BackfireError, match="is empty.*\nHint: a TREC run"):
+@pytest.mark.parametrize(
+    ("query_id", "doc_id", "why"),
+    [("", "d", "is empty"), ("q", "", "is empty"), ("\ud83d", "d", "surrogate"), ("q", "a \udc80", "surrogate")],
+)
+def test_id_that_the_format_cannot_carry(tmp_path, query_id, doc_id, why):
+    with pytest.raises(BackfireError, match=f"{why}.*\nHint: a TREC run"):
         write_run(tmp_path / "a.trec", [("fine", [("d", 1.0)]), (query_id, [(doc_id, 1.0)])], "x")
     assert list(tmp_path.iterdir()) == []
 

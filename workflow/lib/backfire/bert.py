@@ -4,14 +4,15 @@ Importing a library of models takes longer than a small job has work to do, so t
 encoders share is written out here; any other layout goes through sentence-transformers. Tests hold the two equal.
 """
 
-import json
 import math
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from backfire.model import modules_of
+from backfire.errors import BackfireError
+from backfire.formats.weights import read_weights
+from backfire.model import modules_of, read_settings
 
 WEIGHTS = "model.safetensors"
 
@@ -137,13 +138,16 @@ class _Output(nn.Module):
 
 def load_bert(folder: Path) -> Bert:
     """The model of a folder for which `plain_pooling` gives an answer: fp32, on the CPU, in evaluation mode."""
-    from safetensors.torch import load_file
-
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_settings(folder / "config.json")
     with torch.device("meta"):
         model = Bert(config)
-    weights = {name.removeprefix("bert."): tensor for name, tensor in load_file(folder / WEIGHTS).items()}
+    weights = {name.removeprefix("bert."): tensor for name, tensor in read_weights(folder / WEIGHTS).items()}
     wanted = model.state_dict()
+    if lacking := sorted(wanted.keys() - weights.keys()):
+        raise BackfireError(
+            f"{folder / WEIGHTS}: holds no {lacking[0]} ({len(lacking)} weights are missing).",
+            "the weights are not those that config.json describes; give a folder that save_pretrained wrote.",
+        )
     model.load_state_dict({name: weights[name].float() for name in wanted}, assign=True)
     return model
 
@@ -199,11 +203,11 @@ def plain_pooling(folder: Path) -> str | None:
     kinds = [kind for kind, _ in modules]
     if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         return None
-    config = json.loads((modules[0][1] / "config.json").read_text(encoding="utf-8"))
+    config = read_settings(modules[0][1] / "config.json")
     usual = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False}
     if any(config.get(key, value) != value for key, value in usual.items()) or not (folder / WEIGHTS).is_file():
         return None
-    return _pooling(json.loads((modules[1][1] / "config.json").read_text(encoding="utf-8")))
+    return _pooling(read_settings(modules[1][1] / "config.json"))
 
 
 def pool(hidden: Tensor, attention_mask: Tensor, pooling: str) -> Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 
 from backfire.errors import BackfireError
 from backfire.formats.index import faiss_reason, write_index
-from backfire.formats.tables import read_embeddings
+from backfire.formats.tables import embeddings_digest, read_embeddings
 
 log = logging.getLogger(__name__)
 
@@ -51,5 +51,5 @@ def index_shard(embeddings: str | Path, factory: str, output: str | Path) -> Non
     """Write the index `factory` of the corpus embeddings in the file `embeddings` to `output`."""
     _, matrix = read_embeddings(embeddings, "doc_id")
     index = build_index(matrix, factory, source=str(embeddings))
-    write_index(output, index)
+    write_index(output, index, embeddings_digest(embeddings))
     log.info("%s: %s over %d passages of %d dimensions", output, factory, index.ntotal, index.d)

@@ -4,7 +4,6 @@ Saved in the layout of the library peft, which loads them. That library is not u
 seconds in every job; tests hold forward pass, gradients and merged weights equal to its own.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,9 @@ from torch import Tensor, nn
 
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
+from backfire.formats.weights import read_weights
 from backfire.keyed import key
+from backfire.model import read_settings
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # How peft names the module that it wraps.
@@ -73,11 +74,8 @@ def attach(module: nn.Module, settings: dict, seed: int) -> None:
 
 def apply_adapter(module: nn.Module, folder: str | Path) -> None:
     """Put the adapter saved in `folder` beside the weights of `module`, in place, for inference."""
-    from safetensors.torch import load_file
-
     folder = Path(folder)
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    tensors = load_file(folder / WEIGHTS)
+    config, tensors = read_settings(folder / CONFIG), read_weights(folder / WEIGHTS)
     for name, layer in _wrap(module, config["target_modules"], config["r"], config["lora_alpha"], 0.0):
         with torch.no_grad():
             layer.lora_A.weight.copy_(tensors[f"{_PREFIX}{name}.lora_A.weight"])
@@ -107,7 +105,7 @@ def save_adapter(module: nn.Module, settings: dict, base_name: str, folder: str 
         "target_modules": sorted(settings["target_modules"]),
         "task_type": "FEATURE_EXTRACTION",
     }
-    write_json(folder / CONFIG, config)
+    write_json(folder / CONFIG, config, sealed=False)
 
 
 def merge(module: nn.Module) -> None:

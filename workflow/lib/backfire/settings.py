@@ -61,13 +61,12 @@ def _fill(value: Any, part: dict[str, Any], schema: dict[str, Any]) -> None:
 
 def _explain(error: ValidationError, schema: dict[str, Any]) -> tuple[str, str]:
     """One line that says what is wrong where, and a hint (possibly empty)."""
-    where = ".".join(str(step) for step in error.absolute_path) or "top level"
-    found = repr(error.instance)
-    found = found if len(found) <= 60 else found[:57] + "..."
+    where = ".".join(_shown(step) for step in error.absolute_path) or "top level"
+    found = _short(ascii(error.instance) if not repr(error.instance).isprintable() else repr(error.instance))
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
-        unknown = sorted(set(error.instance) - set(known))
-        line = "; ".join(f"{where}: unknown key '{key}', {nearest(key, known)}" for key in unknown)
+        unknown = sorted(map(str, error.instance.keys() - known.keys()))
+        line = "; ".join(f"{where}: unknown key '{_shown(key)}', {nearest(key, known)}" for key in unknown)
         return (
             line,
             "correct the spelling of the key or remove it; keys are described in workflow/schemas/config.yaml.",
@@ -105,6 +104,15 @@ def _explain(error: ValidationError, schema: dict[str, Any]) -> tuple[str, str]:
     }.get(error.validator, lambda v: error.message)(error.validator_value)
     hint = error.schema.get("description", "") if isinstance(error.schema, dict) else ""
     return f"{where}: found {found}, {expected}", f"{where.split('.')[-1]}: {hint}" if hint else ""
+
+
+def _shown(key: Any) -> str:
+    """A key as part of a line: control characters escaped, and not too long."""
+    return _short(str(key) if str(key).isprintable() else ascii(str(key))[1:-1])
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _numeric(types: str | list[str]) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from backfire.errors import BackfireError
+from backfire.formats.weights import read_weights
 from backfire.model import modules_of
 from backfire.tokens import ModelTokenizer, Tokens, load_tokenizer
 
@@ -65,12 +66,10 @@ def load_static(folder: Path, precision: str) -> StaticEncoder:
 
     Raises `BackfireError` for weights that are not a plain table of float vectors, one row for each token.
     """
-    from safetensors.numpy import load_file
-
     if precision not in ("auto", "fp32"):
         logger.warning("precision %s has no effect: static embeddings are computed in fp32", precision)
     tokenizer, path = load_tokenizer(folder), static_module(folder) / WEIGHTS
-    weights = load_file(path)
+    weights = read_weights(path, "numpy")
     table = weights.get("embedding.weight")
     if table is None or table.ndim != 2 or table.dtype.kind != "f" or len(table) < tokenizer.vocabulary_size:
         found = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in weights.items())

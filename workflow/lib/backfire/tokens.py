@@ -1,6 +1,5 @@
 """Texts to token ids, by the Rust tokenizers alone where a model brings `tokenizer.json`."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from backfire.errors import BackfireError
-from backfire.model import modules_of
+from backfire.model import modules_of, read_settings
 
 TOKENIZER = "tokenizer.json"
 # A tokenizer's own records take a hundred times the memory of the ids, so they are made for this many texts at once.
@@ -108,23 +107,34 @@ def load_tokenizer(folder: str | Path) -> ModelTokenizer:
     A model of static embeddings adds no special tokens. A folder without `tokenizer.json` (an older one, with a
     vocabulary only) is converted by transformers.
     """
-    from tokenizers import Tokenizer
-
     folder = Path(folder)
     first, place = next(iter(modules_of(folder)), ("", folder))
     if first == "StaticEmbedding":
-        tokenizer = Tokenizer.from_file(str(place / TOKENIZER))
+        tokenizer = _read(place / TOKENIZER)
         # A truncation that it carries is the model's own limit.
         limit = (tokenizer.truncation or {}).get("max_length")
         return ModelTokenizer(tokenizer, limit, load_prompts(folder), special=False)
     if (folder / TOKENIZER).is_file():
-        tokenizer, limit = Tokenizer.from_file(str(folder / TOKENIZER)), _limit(folder)
+        tokenizer, limit = _read(folder / TOKENIZER), _limit(folder)
     else:
         from transformers import AutoTokenizer
 
         loaded = AutoTokenizer.from_pretrained(folder)
         tokenizer, limit = loaded.backend_tokenizer, loaded.model_max_length
     return ModelTokenizer(tokenizer, limit, load_prompts(folder))
+
+
+def _read(path: Path):
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(path))
+    # The library raises nothing narrower.
+    except Exception as error:
+        raise BackfireError(
+            f"{path}: not a readable tokenizer ({error}).",
+            "it is missing, cut short or damaged; delete the model's folder and run again, or fetch it anew.",
+        ) from error
 
 
 def load_prompts(folder: Path) -> dict[str, str]:
@@ -144,4 +154,4 @@ def _limit(folder: Path) -> int | None:
 
 
 def _json(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_settings(path) if path.is_file() else {}

@@ -7,6 +7,7 @@ stays under the home of `ir_datasets`; one without is temporary, and the `Cache`
 
 import hashlib
 import shlex
+import tarfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,10 @@ from backfire.formats.atomic import write_json
 # What keeps the result of reading something beneath it, and the attribute with the path it is kept at.
 KEEPERS = {Cache: "_path", TarExtractAll: "_extract_path", ZipExtractCache: "extract_path", ReTar: "_output_file"}
 TARGET = "data/<collection>/download.json"
+# ir_datasets extracts archives while they arrive, before their MD5 is known. Members that would leave the folder, as
+# ../name, /name or a link to either, are errors from here on, as they are by default from Python 3.14.
+if hasattr(tarfile, "data_filter"):
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
 
 
 @dataclass(frozen=True)
@@ -181,7 +186,9 @@ class _Source:
         command = None
         if self.request and self.place:
             headers = [f"-H {shlex.quote(f'{name}: {value}')} " for name, value in (self.request.headers or {}).items()]
-            command = f"curl -fL --create-dirs {''.join(headers)}-o {shlex.quote(self.place)} {self.request.url}"
+            command = (
+                f"curl -fL --create-dirs {''.join(headers)}-o {shlex.quote(self.place)} {shlex.quote(self.request.url)}"
+            )
         return Missing(
             url=self.request.url if self.request else None,
             path=self.place,
@@ -245,8 +252,9 @@ def _reason(source: _Source, error: Exception) -> str:
 def _error(what: str, files: list[Missing], target: str) -> BackfireError:
     listed = "".join(f"\n  {file}" for file in files)
     commands = "".join(f"\n  {file.command}" for file in files if file.command)
+    home = shlex.quote(str(ir_datasets.util.home_path()))
     return BackfireError(
         f"{what}.{f' Missing:{listed}' if files else ''}",
         f"where there is a network, run `snakemake --cores 1 {target}` with this study's --configfile and "
-        f"IR_DATASETS_HOME={ir_datasets.util.home_path()}{f', or fetch by hand:{commands}' if commands else '.'}",
+        f"IR_DATASETS_HOME={home}{f', or fetch by hand:{commands}' if commands else '.'}",
     )

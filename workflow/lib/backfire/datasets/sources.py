@@ -18,7 +18,11 @@ def is_pydocs(source: str) -> bool:
 
 def is_folder(source: str) -> bool:
     """Whether the corpus `source` is a folder; an id of `ir_datasets` otherwise."""
-    return not is_pydocs(source) and Path(source).is_dir()
+    try:
+        return not is_pydocs(source) and Path(source).is_dir()
+    # No path: too long, or with a NUL.
+    except (OSError, ValueError):
+        return False
 
 
 def corpus_file(folder: str) -> str:

@@ -3,17 +3,24 @@
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from backfire.errors import BackfireError
+from backfire.formats.sums import write_sums
+
+_SEAL = "crc32"
+_AGAIN = "delete it and run again."
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; move it onto `path` when the body succeeds, remove it when not.
 
-    The body may create a file or a folder there.
+    The body may create a file or a folder there; the folder of a model gets the checksums of its files (see `sums`).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -22,6 +29,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     _remove(temporary)
     try:
         yield temporary
+        if any(temporary.rglob("*.safetensors")):
+            write_sums(temporary)
         if temporary.is_dir() and path.exists():
             _remove(path)
         temporary.replace(path)
@@ -30,16 +39,50 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
 
 
-def write_json(path: str | Path, value: Any) -> None:
-    """Write plain data as indented JSON with sorted keys."""
+def write_json(path: str | Path, value: Any, sealed: bool = True) -> None:
+    """Write plain data as indented JSON with sorted keys; an object gets a checksum of its content as key `crc32`.
+
+    `sealed` is false for files that other programs read by their keys.
+    """
+    if sealed and isinstance(value, dict):
+        if _SEAL in value:
+            raise ValueError(f"{path}: the key {_SEAL} is taken")
+        value = {**value, _SEAL: _checksum(json.loads(json.dumps(value, allow_nan=False)))}
     with replacing(path) as temporary:
-        text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        layout = {"indent": 2, "sort_keys": True, "allow_nan": False}
+        try:
+            content = json.dumps(value, ensure_ascii=False, **layout).encode()
+        except UnicodeEncodeError:
+            # Half of a surrogate pair has no UTF-8, but an escape.
+            content = json.dumps(value, **layout).encode()
+        temporary.write_bytes(content + b"\n")
 
 
 def read_json(path: str | Path) -> Any:
-    """Read what `write_json` wrote."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read what `write_json` wrote, sealed where it is an object.
+
+    Raises `BackfireError` when the file is missing or its content is not what was written.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    # A damaged text is no UTF-8, no JSON, or a number of too many digits.
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BackfireError(
+            f"{path}: not a readable JSON file ({reason}).", "it is missing, cut short or damaged; " + _AGAIN
+        ) from error
+    if isinstance(value, dict) and value.pop(_SEAL, None) != _checksum(value):
+        raise BackfireError(
+            f"{path}: its content is not what was written (its {_SEAL} differs or is missing).",
+            "it was damaged or edited; " + _AGAIN,
+        )
+    return value
+
+
+def _checksum(value: Any) -> str:
+    """CRC-32 of plain JSON data, whatever the order and the layout of a file."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def _remove(path: Path) -> None:

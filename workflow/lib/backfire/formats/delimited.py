@@ -6,11 +6,20 @@ from pathlib import Path
 
 from backfire.formats.atomic import replacing
 from backfire.formats.tables import SCHEMAS
+from backfire.formats.text import half_a_pair
 
 
 def write_csv(path: str | Path, kind: str, rows: Iterable[dict]) -> None:
     """Write rows of the table `kind` under a header, atomically; None becomes an empty field."""
+    names = SCHEMAS[kind].names
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, SCHEMAS[kind].names, lineterminator="\n")
+        writer = csv.DictWriter(stream, names, lineterminator="\n")
+        # Python quotes a carriage return only where lines end with one.
+        quoting = csv.DictWriter(stream, names, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            try:
+                (quoting if any("\r" in str(value) for value in row.values()) else writer).writerow(row)
+                stream.flush()
+            except UnicodeEncodeError as error:
+                raise half_a_pair(path, error) from error

@@ -7,29 +7,41 @@ import numpy as np
 
 from backfire.errors import BackfireError
 from backfire.formats.atomic import replacing
+from backfire.formats.seals import check_behind, seal_behind
 
 _POSITION = re.compile(r"^Error in .* at \S+\.(?:cpp|h):\d+: ")
 _CONDITION = re.compile(r"^Error: '.*' failed: (?=.)")
 
 
-def write_index(path: str | Path, index) -> None:
-    """Write a `faiss.Index`, atomically."""
+def write_index(path: str | Path, index, source: int | None = None) -> None:
+    """Write a `faiss.Index`, atomically, with a checksum behind it, which FAISS does not read.
+
+    `source` is the digest of the embeddings that it was built from (see `embeddings_digest`).
+    """
     import faiss
 
     with replacing(path) as temporary:
         faiss.write_index(index, str(temporary))
+        seal_behind(temporary, source)
 
 
-def read_index(path: str | Path):
+def read_index(path: str | Path, source: int | None = None):
     """Read the `faiss.Index` that `write_index` wrote, as its own class (`IndexFlat`, `IndexIVFFlat`, ...).
 
-    Raises `BackfireError` when the file is missing or is not a whole index.
+    Raises `BackfireError` when the file is missing, is not as it was written, or was built from other embeddings than
+    those with the digest `source`, where both are known.
     """
     import faiss
 
     try:
+        built_from = check_behind(path)
+        if None not in (source, built_from) and source != built_from:
+            raise BackfireError(
+                f"{path}: the index was built from other embeddings.",
+                "it was copied over another, or the embeddings were; delete both and run again.",
+            )
         return faiss.read_index(str(path))
-    except RuntimeError as error:
+    except (RuntimeError, OSError, MemoryError) as error:
         raise BackfireError(
             f"{path}: not a readable FAISS index ({faiss_reason(error)}).",
             "it is missing, cut short or damaged; delete it and run again.",
@@ -48,6 +60,8 @@ def flat_vectors(index) -> np.ndarray | None:
     return faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
 
 
-def faiss_reason(error: RuntimeError) -> str:
-    """What FAISS complains about, without the position in its sources."""
-    return _CONDITION.sub("", _POSITION.sub("", str(error).strip().splitlines()[0]))
+def faiss_reason(error: Exception) -> str:
+    """What FAISS complains about, without the position in its sources; or the operating system."""
+    if getattr(error, "strerror", None):
+        return error.strerror
+    return _CONDITION.sub("", _POSITION.sub("", next(iter(str(error).strip().splitlines()), type(error).__name__)))

@@ -1,7 +1,6 @@
 """The Parquet tables of a study: their columns, and how they are written and read."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backfire.errors import BackfireError
-from backfire.formats.atomic import replacing
+from backfire.formats.parquet import guarded, guarded_batches, opened, writing
+from backfire.formats.seals import parquet_digest
+from backfire.formats.text import half_a_pair
 
 _text, _whole, _real = pa.string(), pa.int32(), pa.float64()
 
@@ -223,34 +224,34 @@ def write_rows(path: str | Path, kind: str, rows: Iterable[dict] | pa.Table) -> 
             extra = sorted({name for row in rows for name in row} - set(schema.names))
             schema = pa.schema([*schema, *((name, _real) for name in extra)])
         table = _table(rows, schema)
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary)
+    with writing(path) as write:
+        write(table)
 
 
 def write_batches(path: str | Path, kind: str, batches: Iterable[list[dict] | pa.Table]) -> int:
     """Write lists of rows or tables one row group at a time, in memory bounded by one; gives the number of rows."""
     schema, count = SCHEMAS[kind], 0
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+    with writing(path) as write:
+        write(_table([], schema))
         for rows in batches:
-            writer.write_table(rows.cast(schema) if isinstance(rows, pa.Table) else _table(rows, schema))
+            write(rows.cast(schema) if isinstance(rows, pa.Table) else _table(rows, schema))
             count += len(rows)
     return count
 
 
 def read_rows(path: str | Path, kind: str, columns: list[str] | None = None) -> pa.Table:
     """Read the Parquet table `kind`, its columns checked against the schema; `columns` keeps only those."""
-    table = _guarded(path, lambda: pq.read_table(path, columns=columns))
-    expected = SCHEMAS[kind] if columns is None else pa.schema([SCHEMAS[kind].field(name) for name in columns])
-    head = table.schema if kind != "dynamics" else pa.schema(list(table.schema)[: len(expected)])
-    _check(path, kind, head, expected)
-    return table
+    file, expected = opened(path, columns), SCHEMAS[kind]
+    found = file.schema_arrow if kind != "dynamics" else pa.schema(list(file.schema_arrow)[: len(expected)])
+    _check(path, kind, found, expected)
+    return guarded(path, lambda: file.read(columns))
 
 
 def iterate_rows(path: str | Path, kind: str, rows: int = 65536) -> Iterator[pa.RecordBatch]:
     """Read the Parquet table `kind` in batches of at most `rows`, in bounded memory."""
-    file = _guarded(path, lambda: pq.ParquetFile(path, pre_buffer=False))
+    file = opened(path)
     _check(path, kind, file.schema_arrow, SCHEMAS[kind])
-    yield from _guarded_batches(path, file, rows)
+    yield from guarded_batches(path, file, rows)
 
 
 def write_embeddings(path: str | Path, id_column: str, ids: list[str], embeddings: np.ndarray) -> None:
@@ -268,16 +269,9 @@ def write_embedding_batches(path: str | Path, id_column: str, batches: Iterable[
     The bytes do not depend on where they are cut, as long as each but the last has a multiple of `EMBEDDING_ROWS`
     rows. Raises `ValueError` for no batch at all.
     """
-    with replacing(path) as temporary, ExitStack() as stack:
-        writer = None
+    with writing(path, compression="none", use_dictionary=False) as write:
         for ids, embeddings in batches:
-            table = _embeddings_table(path, id_column, ids, embeddings)
-            if writer is None:
-                writer = pq.ParquetWriter(temporary, table.schema, compression="none", use_dictionary=False)
-                stack.enter_context(writer)
-            writer.write_table(table, row_group_size=EMBEDDING_ROWS)
-        if writer is None:
-            raise ValueError(f"{path}: no batch of embeddings, so no number of dimensions")
+            write(_embeddings_table(path, id_column, ids, embeddings), EMBEDDING_ROWS)
 
 
 def read_embeddings(path: str | Path, id_column: str) -> tuple[list[str], np.ndarray]:
@@ -292,8 +286,13 @@ def read_embeddings(path: str | Path, id_column: str) -> tuple[list[str], np.nda
 
 def read_embedding_ids(path: str | Path, id_column: str) -> list[str]:
     """Read the ids alone of what `write_embeddings` wrote, in order."""
-    file = _embeddings_file(path, id_column)
-    return _guarded(path, lambda: file.read([id_column]))[id_column].to_pylist()
+    file = _embeddings_file(path, id_column, [id_column])
+    return guarded(path, lambda: file.read([id_column]))[id_column].to_pylist()
+
+
+def embeddings_digest(path: str | Path) -> int | None:
+    """32 bits by which an index knows the embeddings that it was built from; None where they carry no checksums."""
+    return guarded(path, lambda: parquet_digest(path))
 
 
 def iterate_embeddings(path: str | Path, id_column: str, rows: int) -> Iterator[tuple[list[str], np.ndarray]]:
@@ -311,11 +310,11 @@ def _embeddings_table(path, id_column: str, ids: list[str], embeddings: np.ndarr
             "encoding.precision to fp32.",
         )
     values = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.reshape(-1)), embeddings.shape[1])
-    return pa.table({id_column: pa.array(ids, _text), "embedding": values})
+    return pa.table({id_column: _column(id_column, ids).cast(_text), "embedding": values})
 
 
-def _embeddings_file(path, id_column: str) -> pq.ParquetFile:
-    file = _guarded(path, lambda: pq.ParquetFile(path, pre_buffer=False))
+def _embeddings_file(path, id_column: str, columns: list[str] | None = None) -> pq.ParquetFile:
+    file = opened(path, columns)
     schema = file.schema_arrow
     if schema.names != [id_column, "embedding"] or not pa.types.is_fixed_size_list(schema.types[1]):
         raise BackfireError(
@@ -328,7 +327,7 @@ def _embeddings_file(path, id_column: str) -> pq.ParquetFile:
 def _embedding_pieces(path, file: pq.ParquetFile, rows: int) -> Iterator[tuple[list[str], np.ndarray]]:
     left, dimensions = file.metadata.num_rows, file.schema_arrow.types[1].list_size
     ids, matrix = [], np.empty((min(rows, left), dimensions), dtype=np.float32)
-    for batch in _guarded_batches(path, file, EMBEDDING_ROWS):
+    for batch in guarded_batches(path, file, EMBEDDING_ROWS):
         while len(batch):
             part = batch.slice(0, len(matrix) - len(ids))
             batch = batch.slice(len(part))
@@ -343,24 +342,15 @@ def _embedding_pieces(path, file: pq.ParquetFile, rows: int) -> Iterator[tuple[l
 
 def _table(rows: list[dict], schema: pa.Schema) -> pa.Table:
     """Rows as a table; inferred first and then cast, since pyarrow truncates 0.5 silently where it is told int32."""
-    columns = [pa.array([row.get(field.name) for row in rows]).cast(field.type) for field in schema]
+    columns = [_column(field.name, [row.get(field.name) for row in rows]).cast(field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _guarded(path, read):
+def _column(name: str, values: list) -> pa.Array:
     try:
-        return read()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise BackfireError(
-            f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}).",
-            "it is missing, cut short or damaged; delete it and run again.",
-        ) from error
-
-
-def _guarded_batches(path, file: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
-    batches = file.iter_batches(batch_size=rows)
-    while (batch := _guarded(path, lambda: next(batches, None))) is not None:
-        yield batch
+        return pa.array(values)
+    except UnicodeEncodeError as error:
+        raise half_a_pair(name, error) from error
 
 
 def _check(path, kind: str, found: pa.Schema, expected: pa.Schema) -> None:

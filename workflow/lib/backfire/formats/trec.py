@@ -2,8 +2,12 @@
 
 Columns are separated by white space, which ids may hold all the same: there it is percent-encoded as in a URL (a space
 is `%20`), and a percent sign before two hexadecimal digits is `%25`. Other ids are written as they are.
+
+The format has no place for a checksum, so one lies beside the run, as `sha256sum` writes and checks it. A run without
+it, as one that was copied elsewhere or comes from another tool, is read all the same.
 """
 
+import hashlib
 import math
 import re
 from collections.abc import Iterable, Iterator
@@ -24,17 +28,41 @@ Ranking = list[tuple[str, float]]
 def write_run(path: str | Path, rankings: Iterable[tuple[str, Ranking]], tag: str) -> None:
     """Write (query_id, ranking) pairs; ranks count from 1. Scores keep every digit of a float32.
 
-    Raises `BackfireError` for an empty id, which the format cannot carry.
+    Raises `BackfireError` for an id that the format cannot carry: an empty one, or half of a surrogate pair.
     """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        for query_id, ranking in rankings:
-            for rank, (doc_id, score) in enumerate(ranking, start=1):
-                if not query_id or not doc_id:
-                    raise BackfireError(
-                        f"query id {query_id!r} or doc id {doc_id!r} is empty.",
-                        "a TREC run separates its columns by white space; use ids with at least one character.",
-                    )
-                stream.write(f"{escaped(query_id)} Q0 {escaped(doc_id)} {rank} {np.float32(score)!s} {tag}\n")
+    path, digest = Path(path), hashlib.sha256()
+    with replacing(path) as temporary:
+        with temporary.open("wb") as stream:
+            for query_id, ranking in rankings:
+                lines = _lines(query_id, ranking, tag)
+                stream.write(lines)
+                digest.update(lines)
+        # The old one goes first: a run that is without its checksum for a moment is better than one with another's.
+        checksum_file(path).unlink(missing_ok=True)
+    with replacing(checksum_file(path)) as temporary:
+        temporary.write_text(f"{digest.hexdigest()}  {path.name}\n", encoding="utf-8")
+
+
+def checksum_file(path: str | Path) -> Path:
+    """Where the checksum of a run lies."""
+    return Path(f"{path}.sha256")
+
+
+def _lines(query_id: str, ranking: Ranking, tag: str) -> bytes:
+    try:
+        if not query_id or not all(doc_id for doc_id, _ in ranking):
+            raise ValueError("an id is empty")
+        query = escaped(query_id)
+        return "".join(
+            f"{query} Q0 {escaped(doc_id)} {rank} {np.float32(score)!s} {tag}\n"
+            for rank, (doc_id, score) in enumerate(ranking, start=1)
+        ).encode()
+    except ValueError as error:
+        reason = "holds half of a surrogate pair" if isinstance(error, UnicodeError) else "is empty"
+        raise BackfireError(
+            f"query id {query_id!r} or an id of a passage ranked for it {reason}.",
+            "a TREC run is UTF-8 text with columns between white space; use ids of at least one whole character.",
+        ) from error
 
 
 def escaped(identifier: str) -> str:
@@ -55,16 +83,18 @@ def read_run(path: str | Path) -> dict[str, Ranking]:
 def iterate_run(path: str | Path) -> Iterator[tuple[str, Ranking]]:
     """Read a run query by query, as (query_id, ranking), in the order of the file.
 
-    Raises `BackfireError` when the file is missing, for a line without six columns or whose score is no finite
-    number, and when the lines of a query do not stand together.
+    Raises `BackfireError` when the file is missing or is not what its checksum beside it says, for a line without six
+    columns, whose rank is not its place or whose score is no finite number, and when the lines of a query do not stand
+    together.
     """
     path = Path(path)
     if not path.is_file():
         raise BackfireError(f"{path}: there is no such run.", "it is an output of the rule rank; run that first.")
+    _check(path)
     query_id, ranking, done = None, [], set()
-    with path.open(encoding="utf-8") as stream:
+    with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
-            current, doc_id, score = _columns(path, number, line)
+            current, doc_id, rank, score = _columns(path, number, line)
             if current != query_id:
                 if query_id is not None:
                     yield query_id, ranking
@@ -76,14 +106,33 @@ def iterate_run(path: str | Path) -> Iterator[tuple[str, Ranking]]:
                     )
                 query_id, ranking = current, []
             ranking.append((doc_id, score))
+            if rank != len(ranking):
+                raise BackfireError(
+                    f"{path}:{number}: rank {rank} stands in place {len(ranking)} of query '{current}'.",
+                    "ranks count from 1 without a gap; lines are lost or out of order: delete the file and run again.",
+                )
     if query_id is not None:
         yield query_id, ranking
 
 
-def _columns(path: str | Path, number: int, line: str) -> tuple[str, str, float]:
+def _check(path: Path) -> None:
     try:
-        query_id, _, doc_id, _, score, _ = line.split()
-        value = float(score)
+        expected = checksum_file(path).read_bytes()[:64].decode("ascii", "replace")
+    except FileNotFoundError:
+        return
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != expected:
+        raise BackfireError(
+            f"{path}: its bytes are not those it was written with ({checksum_file(path).name} beside it says so).",
+            "it was cut short, damaged or edited; delete it and run again. To use it as it is, delete the .sha256.",
+        )
+
+
+def _columns(path: str | Path, number: int, line: bytes) -> tuple[str, str, int, float]:
+    try:
+        query_id, _, doc_id, rank, score, _ = line.decode().split()
+        place, value = int(rank), float(score)
         if not math.isfinite(value):
             raise ValueError(score)
     except ValueError as error:
@@ -91,7 +140,7 @@ def _columns(path: str | Path, number: int, line: str) -> tuple[str, str, float]
             f"{path}:{number}: not a line of a TREC run: {line.rstrip()!r}.",
             "the file was cut short or edited; delete it and run again.",
         ) from error
-    return unescaped(query_id), unescaped(doc_id), value
+    return unescaped(query_id), unescaped(doc_id), place, value
 
 
 def _decoded(found: re.Match) -> str:

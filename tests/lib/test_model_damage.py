@@ -1,0 +1,188 @@
+"""The folder of a model that was damaged behind our back is told by name, or computes what it computed."""
+
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from backfire import lora
+from backfire.bert import Bert, load_bert
+from backfire.encoder import load_encoder
+from backfire.errors import BackfireError
+from backfire.formats.atomic import replacing
+from backfire.formats.sums import NAME, check_sums
+
+WORDS = ["[PAD]", "[UNK]", "a", "query", "about", "damage"]
+CONFIG = {
+    "model_type": "bert",
+    "vocab_size": len(WORDS),
+    "hidden_size": 8,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 16,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-12,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+ADAPTER = {"rank": 2, "alpha": 4, "dropout": 0.0, "target_modules": ["query"]}
+
+
+def write_model(path, static):
+    """A small model in sentence-transformers layout, as a job leaves it; a BERT has an adapter beside its weights."""
+    torch.manual_seed(0)
+    with replacing(path) as folder:
+        folder.mkdir()
+        tokenizer = Tokenizer(models.WordLevel({word: row for row, word in enumerate(WORDS)}, unk_token="[UNK]"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        tokenizer.save(str(folder / "tokenizer.json"))
+        kinds = ["StaticEmbedding"] if static else ["Transformer", "Pooling"]
+        modules = [
+            {"path": "" if row == 0 else "1_Pooling", "type": f"sentence_transformers.models.{kind}"}
+            for row, kind in enumerate(kinds)
+        ]
+        (folder / "modules.json").write_text(json.dumps(modules))
+        if static:
+            save_file({"embedding.weight": torch.randn(len(WORDS), 8)}, folder / "model.safetensors")
+            return
+        (folder / "1_Pooling").mkdir()
+        (folder / "1_Pooling/config.json").write_text(json.dumps({"pooling_mode_mean_tokens": True}))
+        (folder / "config.json").write_text(json.dumps(CONFIG))
+        model = Bert(CONFIG)
+        save_file(model.state_dict(), folder / "model.safetensors")
+        lora.attach(model, ADAPTER, 0)
+        lora.save_adapter(model, ADAPTER, "base", folder / "adapter")
+
+
+def vectors(folder):
+    encoder = load_encoder(folder, "fp32", torch.device("cpu"))
+    return encoder.embed(encoder.tokenize(["a query about damage", "damage"], "query", 8))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module", params=["static", "bert"])
+def model(request, tmp_path_factory):
+    """The folder of a model, its files, and the vectors that it computes."""
+    folder = tmp_path_factory.mktemp("models") / request.param
+    write_model(folder, request.param == "static")
+    files = {file: file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+    return folder, files, vectors(folder)
+
+
+def outcome(folder, expected):
+    """Whether the damage is told; if not, nothing may have changed."""
+    try:
+        np.testing.assert_array_equal(vectors(folder), expected)
+    except BackfireError as error:
+        assert str(folder) in error.message
+        assert "delete" in error.hint
+        return True
+    return False
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_any_damage_to_any_file_is_told(model, data):
+    folder, files, expected = model
+    file = data.draw(st.sampled_from(sorted(files)))
+    content = bytearray(files[file])
+    place = data.draw(st.integers(0, len(content) - 1))
+    kind = data.draw(st.sampled_from(["change", "cut", "zeros", "another"]))
+    if kind == "change":
+        content[place] ^= data.draw(st.integers(1, 255))
+    elif kind == "cut":
+        del content[place:]
+    elif kind == "zeros":
+        content[place : place + 512] = bytes(len(content[place : place + 512]))
+    else:
+        content = files[data.draw(st.sampled_from(sorted(files)))]
+    try:
+        file.write_bytes(content)
+        told = outcome(folder, expected)
+    finally:
+        file.write_bytes(files[file])
+    # Of the checksums a line break or the line of a file that no model is loaded from may change.
+    assert told or content == files[file] or file.name == NAME
+
+
+def test_a_lost_file_is_told(model):
+    folder, files, expected = model
+    for file, content in files.items():
+        file.unlink()
+        # A folder without checksums is one that Backfire did not write.
+        assert outcome(folder, expected) == (file.name != NAME)
+        file.write_bytes(content)
+
+
+def test_a_folder_without_checksums_is_read_and_what_is_cut_short_there_is_named(model, tmp_path):
+    folder, files, expected = model
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / NAME).unlink()
+    np.testing.assert_array_equal(vectors(copy), expected)
+    for file, content in files.items():
+        mine = copy / file.relative_to(folder)
+        if file.name == NAME or "adapter" in file.parts:
+            continue
+        for length in range(0, len(content), 1 + len(content) // 20):
+            mine.write_bytes(content[:length])
+            with pytest.raises(BackfireError) as caught:
+                vectors(copy)
+            assert str(mine) in caught.value.message
+        mine.write_bytes(content)
+
+
+def test_a_damaged_adapter_is_named(tmp_path):
+    write_model(tmp_path / "model", static=False)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        file = tmp_path / "model/adapter" / name
+        content = file.read_bytes()
+        file.write_bytes(content[:-9])
+        with pytest.raises(BackfireError, match=f"{name}: not a readable"):
+            lora.apply_adapter(load_bert(tmp_path / "model"), tmp_path / "model/adapter")
+        with pytest.raises(BackfireError, match=f"{name}: it is not the file that"):
+            load_encoder(tmp_path / "model", "fp32")
+        file.write_bytes(content)
+
+
+def test_weights_of_another_shape_are_named(tmp_path):
+    write_model(tmp_path / "model", static=False)
+    (tmp_path / "model" / NAME).unlink()
+    save_file({"embedding.weight": torch.ones(3, 3)}, tmp_path / "model/model.safetensors")
+    with pytest.raises(BackfireError, match=r"model\.safetensors: holds no embeddings\.LayerNorm\.bias"):
+        vectors(tmp_path / "model")
+
+
+def test_the_checksums_are_those_of_sha256sum_whatever_the_names(tmp_path):
+    with replacing(tmp_path / "model") as folder:
+        folder.mkdir()
+        save_file({"a": torch.ones(1)}, folder / "model.safetensors")
+        for name in ("two words.txt", "a\nline.txt", "back\\slash.json", "$(touch x).json", "zażółć.txt"):
+            (folder / name).write_text("content")
+    check_sums(tmp_path / "model")
+    if shutil.which("sha256sum"):
+        subprocess.run(["sha256sum", "--check", "--strict", "--quiet", NAME], cwd=tmp_path / "model", check=True)
+    (tmp_path / "model/a\nline.txt").write_text("changed")
+    with pytest.raises(BackfireError, match="a\nline.txt: it is not the file that"):
+        check_sums(tmp_path / "model")
+
+
+def test_a_file_that_no_model_is_loaded_from_may_come_and_go(tmp_path):
+    write_model(tmp_path / "model", static=True)
+    (tmp_path / "model/README.md").write_text("A card.")
+    check_sums(tmp_path / "model")
