@@ -16,6 +16,7 @@ from backfire.errors import BackfireError
 from backfire.logs import usable_threads
 from backfire.model import check_base
 from backfire.plan.jobs import count_jobs, planned
+from backfire.plan.requests import Requests
 from backfire.provenance import code_digest, plain
 from backfire.resources import count_gpus
 from backfire.settings import checked
@@ -42,11 +43,23 @@ if workflow.local_exec and workflow.is_main_process:
 THREADS = min(8, max(1, LOCAL_CORES // 2)) if LOCAL_CORES else 8
 # What must run alone.
 ALL_THREADS = LOCAL_CORES or THREADS
-# A local run shares the GPUs of this machine; a cluster gives each job its own.
-LOCAL_GPUS = count_gpus() if workflow.local_exec else None
-if LOCAL_GPUS:
-    workflow.global_resources.setdefault("gpu", LOCAL_GPUS)
-GPU = 0 if LOCAL_GPUS == 0 else 1
+# A local run shares the GPUs of this machine. A cluster has those that its profile tells (resources: [gpu=...]), and a
+# job that Slurm has started those it was given, for the engine does not hand limits on.
+if workflow.local_exec:
+    GPUS = count_gpus()
+    if GPUS:
+        workflow.global_resources.setdefault("gpu", GPUS)
+elif workflow.is_main_process:
+    GPUS = workflow.global_resources.get("gpu").value or 0
+else:
+    GPUS = int("SLURM_GPUS" in os.environ)
+GPU = min(1, GPUS)
+REQUESTS = Requests(STUDY, GPU > 0, THREADS)
+
+
+def asked(rule: str, what: str):
+    """Memory (mem_mb) or time (runtime) that a job of the rule asks a cluster for; a retry asks for more."""
+    return lambda w, attempt: getattr(REQUESTS.of(rule, w, attempt), what)
 
 
 def verify_base():
