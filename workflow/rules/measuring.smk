@@ -23,8 +23,8 @@ rule measure_run:
         "../../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=asked("measure_run", "mem_mb"),
-        runtime=asked("measure_run", "runtime"),
+        mem_mb=1000,
+        runtime=60,
     params:
         cfg=lambda w: {
             "depth": STUDY.config["ranking"]["depth"],

@@ -1,6 +1,7 @@
 """What jobs ask a cluster for, against what single jobs of that size took, and where counts come from."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -19,7 +20,6 @@ MEASURED = {
     "sample_triples": (1540, {"triples": "hard"}),
     "index_shard": (649, {"collection": "msmarco"}),
     "encode_corpus": (714, {"collection": "msmarco"}),
-    "measure_run": (346, {}),
     # Computed there from the texts of a million triples.
     "train_variant": (4400e6 / 2**20, {"variant": "full_bm25"}),
 }
@@ -154,3 +154,37 @@ def test_published_counts_are_those_that_the_library_itself_tells():
 
     for source in ("msmarco-passage", "beir/fiqa", "vaswani"):
         assert counts._published(source, "docs") == ir_datasets.load(source).metadata()["docs"]["count"]
+
+
+def test_the_table_of_the_documentation_is_what_is_computed(study_of, root, tmp_path):
+    study = study_of("studies/msmarco.yaml")
+    wildcards = MSMARCO | {"variant": "full_bm25", "triples": "hard", "depth": "200"}
+    special = {name: {"split": "train"} for name in ("export_queries", "encode_queries")}
+    special["sample_published"] = {"triples": "bm25"}
+    both = [Requests(study, gpu, 8, tmp_path) for gpu in (True, False)]
+    rows = []
+    for rule in both[0].rules:
+        # Not part of this study.
+        if rule in ("count_terms", "mine_bm25"):
+            continue
+        there = SimpleNamespace(**wildcards | special.get(rule, {}))
+        cells = [f"{value:,}" for each in both for value in each.of(rule, there)]
+        cores = re.search(rf"^rule {rule}:.*?^    threads: (\w+)$", rules_text(root), re.MULTILINE | re.DOTALL)[1]
+        rows.append(f"| `{rule}` | {'1' if cores == '1' else '8'} | {' | '.join(cells)} |")
+    text = (root / "docs/cluster.md").read_text()
+    table = text.split("|---|---:|---:|---:|---:|---:|\n")[1].split("\n\n")[0]
+    assert table == "\n".join(rows)
+
+
+def test_every_submitted_rule_asks_for_what_is_computed_and_names_itself(root):
+    text = rules_text(root)
+    local = set(
+        re.findall(r"^    (\w+),$", "\n".join(re.findall(r"^localrules:\n((?:    \w+,\n)+)", text, re.M)), re.M)
+    )
+    for rule, body in re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL):
+        found = re.findall(r'=asked\("(\w+)", "(\w+)"\)', body)
+        assert found == [(rule, "mem_mb"), (rule, "runtime")] or (rule in local and not found), rule
+
+
+def rules_text(root):
+    return "\n".join(path.read_text() for path in sorted((root / "workflow/rules").glob("*.smk")))

@@ -21,8 +21,8 @@ from backfire.study import Study
 MIB = 2**20
 # What is asked for over what is computed: memory; time, since nodes, file systems and neighbours differ.
 MARGIN, SLACK = 1.25, 4.0
-# The two engine processes that Slurm counts to a job beside the job itself: measured, docs/cluster.md.
-ENGINE = 300
+# The two engine processes of 166 MiB, and srun, that Slurm counts to a job beside the job itself: measured.
+ENGINE = 350
 # A CUDA context and its libraries in the host's memory: assumed.
 CUDA_HOST = 3000
 # MiB that a job takes before it holds anything, from the logs of the default study: Python with pyarrow; with torch.
@@ -40,8 +40,9 @@ TRIPLE_TEXTS = 1400
 # Activations of a training step, bytes for each token, layer and hidden unit: the default study's peaks less its
 # weights come to 52 with no dropout; masks of dropout add to it.
 ACTIVATION = 80
-# A query whose run is measured: 325 MiB in the default study, 346 MiB for a run of 6,980 x 1,000 (16 s).
-MEASURED_MIB, MEASURED_QUERY = 330, 5000
+# Reading a run a query at a time and scoring it: 325 MiB in the default study, 346 MiB for 6,980 queries of 1,000 hits
+# (16 s). Statistics beside it take some more: compare_variants 291 MiB, most of it libraries.
+MEASURED_MIB, MEASURED_QUERY = 600, 5000
 # Processor seconds (docs/scale.md, "Work"): a query against a passage, mined and ranked; a million passages of tables.
 MINED, RANKED, TABLES = 28.6e-9, 57e-9, 25.0
 # Tokens a second of MiniLM's 22 M parameters: encoding and training, one core (default study), one GPU (A1, A2).
@@ -96,7 +97,6 @@ class Requests:
             "sample_triples": self._sampled,
             "sample_published": self._sampled,
             "train_variant": self._training,
-            "measure_run": lambda w: self._measured(1),
             "explain_queries": lambda w: self._measured(len(study.variants)),
             "compare_protocols": lambda w: self._measured(4 + len(study.choices)),
             "compare_variants": lambda w: (1500, 120 * len(study.runs) * len(study.evaluations)),
