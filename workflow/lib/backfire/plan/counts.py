@@ -36,6 +36,10 @@ class Counts:
         whole = _whole(collection)
         return min(whole, collection.size) if collection.size and whole else whole or collection.size or ASSUMED
 
+    def source(self, name: str) -> int:
+        """Passages that are read for a collection, before it is cut to `size`."""
+        return _whole(self.study.collections[name]) or self.passages(name)
+
     def shard(self, name: str) -> int:
         """Passages of the largest shard of a collection."""
         return -(-self.passages(name) // self.study.shards_of(name))

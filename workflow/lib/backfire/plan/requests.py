@@ -148,7 +148,7 @@ class Requests:
 
     def _corpus(self, w: Any) -> tuple[float, float]:
         # Twice 8 bytes a passage for keys of ids; ir_datasets' readers.
-        passages = self.counts.passages(w.collection)
+        passages = self.counts.source(w.collection)
         return 500 + 16 * passages / MIB, TABLES * passages / 1e6
 
     def _queries(self, w: Any) -> tuple[float, float]:
