@@ -77,7 +77,7 @@ def given(fields):
         "threads": int(tres["cpu"]),
         "mem_mb": round(float(memory[:-1]) * {"M": 1, "G": 1024}[memory[-1]]),
         "runtime": int(days or 0) * 1440 + hours * 60 + minutes,
-        "gpu": int(tres.get("gres/gpu", 0)),
+        "gpu": int(fields.get("TresPerJob", "gres:gpu:0").removeprefix("gres:gpu:")),
     }
 
 
