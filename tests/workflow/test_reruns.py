@@ -226,3 +226,10 @@ def test_touching_every_source_runs_nothing(tiny):
     finally:
         for path, stat in times.items():
             os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def test_what_a_job_asks_a_cluster_for_runs_nothing_again(tiny):
+    """Other memory, time, threads and GPUs, as a profile for a cluster gives them to results of a local run."""
+    more = ("--set-resources", "rank:mem_mb=9000", "train_variant:runtime=900", "encode_corpus:gpu=1")
+    assert tiny.planned(*more, "--set-threads", "rank=3") == []
+    assert tiny.planned("--profile", str(tiny.source / "slurm")) == []

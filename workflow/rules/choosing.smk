@@ -1,5 +1,11 @@
 """Choosing: where a study picks one variant among several, it picks on the watched split and on nothing else."""
 
+
+localrules:
+    measure_candidate,
+    choose_variants,
+
+
 # Lists of one, as `expand` takes them; empty where nothing is trained, and so nothing chosen.
 WATCHED = dict(zip(("collection", "split"), ([part] for part in STUDY.watched or ("none", "none"))))
 

@@ -16,6 +16,7 @@ from backfire.errors import BackfireError
 from backfire.logs import usable_threads
 from backfire.model import check_base
 from backfire.plan.jobs import count_jobs, planned
+from backfire.plan.requests import Requests
 from backfire.provenance import code_digest, plain
 from backfire.resources import count_gpus
 from backfire.settings import checked
@@ -33,20 +34,32 @@ def _study() -> Study:
 
 
 STUDY = _study()
+# The executor is not known while rules are read, but a cluster demands --jobs, which a local run does not keep.
+CLUSTER = workflow.is_main_process and workflow.resource_settings.nodes is not None
+LOCAL = workflow.is_main_process and not CLUSTER
 # Local jobs share the processors that there are, whatever --cores says, so that they do not press on one another.
 LOCAL_CORES = None
-if workflow.local_exec and workflow.is_main_process:
+if LOCAL:
     LOCAL_CORES = usable_threads(workflow.global_resources["_cores"].value or 1)
     workflow.register_resource("_cores", LOCAL_CORES)
 # A job of a model takes up to this many cores; locally two run at once, since much of a small one is not parallel.
 THREADS = min(8, max(1, LOCAL_CORES // 2)) if LOCAL_CORES else 8
 # What must run alone.
 ALL_THREADS = LOCAL_CORES or THREADS
-# A local run shares the GPUs of this machine; a cluster gives each job its own.
-LOCAL_GPUS = count_gpus() if workflow.local_exec else None
-if LOCAL_GPUS:
-    workflow.global_resources.setdefault("gpu", LOCAL_GPUS)
-GPU = 0 if LOCAL_GPUS == 0 else 1
+# A cluster has the GPUs that its profile tells (resources: [gpu=...]). That limit is not handed on to the jobs.
+if CLUSTER:
+    GPUS = workflow.global_resources.get("gpu").value or 0
+else:
+    GPUS = count_gpus() if LOCAL else int("SLURM_GPUS" in os.environ)
+    if GPUS:
+        workflow.global_resources.setdefault("gpu", GPUS)
+GPU = min(1, GPUS)
+REQUESTS = Requests(STUDY, GPU > 0, THREADS)
+
+
+def asked(rule: str, what: str):
+    """Memory (mem_mb) or time (runtime) that a job of the rule asks a cluster for; a retry asks for more."""
+    return lambda w, attempt: getattr(REQUESTS.of(rule, w, attempt), what)
 
 
 def verify_base():

@@ -6,6 +6,7 @@ from backfire.datasets.sources import input_files, is_pydocs, needed_parts
 
 localrules:
     download_collection,
+    describe_collection,
 
 
 # pydocs is made of installed packages: another version of one is another corpus.
@@ -79,8 +80,8 @@ rule export_corpus:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=asked("export_corpus", "mem_mb"),
+        runtime=asked("export_corpus", "runtime"),
     params:
         cfg=lambda w: plain(
             CORPORA[w.collection]
@@ -148,8 +149,8 @@ rule export_queries:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=asked("export_queries", "mem_mb"),
+        runtime=asked("export_queries", "runtime"),
     params:
         cfg=lambda w: plain(CORPORA[w.collection] | {"split": STUDY.collections[w.collection].source(w.split)}),
         code=code("export_queries"),

@@ -19,8 +19,8 @@ rule tokenize_corpus:
         "../../envs/encode.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=asked("tokenize_corpus", "mem_mb"),
+        runtime=asked("tokenize_corpus", "runtime"),
     params:
         cfg=lambda w: {"max_length": int(w.max_length)},
         code=code("tokenize_corpus"),
@@ -44,8 +44,8 @@ rule encode_corpus:
         "../../envs/encode.yaml"
     threads: THREADS
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=asked("encode_corpus", "mem_mb"),
+        runtime=asked("encode_corpus", "runtime"),
         gpu=GPU,
     params:
         cfg=lambda w: ENCODING | {"label": f"encode {w.variant} seed {w.seed} {w.collection} {w.shard}/{w.shards}"},
@@ -69,8 +69,8 @@ rule encode_queries:
         "../../envs/encode.yaml"
     threads: THREADS
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=asked("encode_queries", "mem_mb"),
+        runtime=asked("encode_queries", "runtime"),
         gpu=GPU,
     params:
         cfg=lambda w: ENCODING

@@ -1,6 +1,11 @@
 """Explaining: which queries move, the shape of each model's embedding space, one map for all, and what each costs."""
 
 
+localrules:
+    collect_geometry,
+    collect_cost,
+
+
 rule explain_queries:
     """For each variant the queries that moved most are listed with the passages that changed places with the answer; effects by query length, lexical overlap with the answer and base's rank get BCa bootstrap intervals and permutation tests of dependence (Oldham's by base's rank), corrected by Benjamini-Hochberg."""
     input:
@@ -28,8 +33,8 @@ rule explain_queries:
         "../../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=asked("explain_queries", "mem_mb"),
+        runtime=asked("explain_queries", "runtime"),
     params:
         cfg=plain(
             {
@@ -71,8 +76,8 @@ rule measure_geometry:
         "../../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=asked("measure_geometry", "mem_mb"),
+        runtime=asked("measure_geometry", "runtime"),
     params:
         cfg=lambda w: {
             "collection": w.collection,
@@ -143,8 +148,8 @@ rule project_embeddings:
         "../../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=asked("project_embeddings", "mem_mb"),
+        runtime=asked("project_embeddings", "runtime"),
     params:
         cfg={
             "min_dist": STUDY.config["projection"]["min_dist"],
@@ -175,8 +180,8 @@ rule measure_latency:
         "../../envs/encode.yaml"
     threads: ALL_THREADS
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=asked("measure_latency", "mem_mb"),
+        runtime=asked("measure_latency", "runtime"),
         gpu=GPU,
     params:
         cfg={

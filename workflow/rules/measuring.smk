@@ -1,6 +1,12 @@
 """Measuring: how good each ranking is, query by query, and how sure a difference from base is."""
 
 
+localrules:
+    measure_run,
+    collect_measures,
+    tabulate,
+
+
 rule measure_run:
     """Every query of every split is scored with each of `measures` by ir_measures, in the order of the run; measures without grades count passages from the grade in `relevance`, by default 1; a query without results scores 0. Where passages of equal score differ in grade, it is scored in their worst and their best order too, as if a tie at the end of the run had been cut by its depth."""
     input:
@@ -17,7 +23,7 @@ rule measure_run:
         "../../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=1000,
         runtime=60,
     params:
         cfg=lambda w: {
@@ -77,8 +83,8 @@ rule compare_variants:
         "../../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=asked("compare_variants", "mem_mb"),
+        runtime=asked("compare_variants", "runtime"),
     params:
         cfg=lambda w: {
             "design": plain(

@@ -15,8 +15,8 @@ rule count_terms:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=asked("count_terms", "mem_mb"),
+        runtime=asked("count_terms", "runtime"),
     params:
         code=code("count_terms"),
     script:
@@ -42,8 +42,8 @@ rule mine_bm25:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=480,
+        mem_mb=asked("mine_bm25", "mem_mb"),
+        runtime=asked("mine_bm25", "runtime"),
     params:
         cfg=lambda w: {"depth": int(w.depth), "label": f"BM25 candidates, depth {w.depth}, part {w.part}/{w.parts}"},
         code=code("mine_bm25"),
@@ -72,8 +72,8 @@ rule mine_hard:
         "../../envs/train.yaml"
     threads: THREADS
     resources:
-        mem_mb=4000,
-        runtime=480,
+        mem_mb=asked("mine_hard", "mem_mb"),
+        runtime=asked("mine_hard", "runtime"),
     params:
         cfg=lambda w: {"depth": int(w.depth), "label": f"hard candidates, depth {w.depth}, part {w.part}/{w.parts}"},
         code=code("mine_hard"),
@@ -103,8 +103,8 @@ rule merge_candidates:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=asked("merge_candidates", "mem_mb"),
+        runtime=asked("merge_candidates", "runtime"),
     params:
         cfg=lambda w: {
             "depth": int(w.depth),
@@ -144,8 +144,8 @@ rule sample_triples:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=asked("sample_triples", "mem_mb"),
+        runtime=asked("sample_triples", "runtime"),
     params:
         cfg=lambda w: {
             "source": STUDY.triples[w.triples].negatives,
@@ -180,8 +180,8 @@ rule sample_published:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=asked("sample_published", "mem_mb"),
+        runtime=asked("sample_published", "runtime"),
     params:
         cfg=lambda w: {
             "corpus": STUDY.collections[STUDY.train_on].corpus,

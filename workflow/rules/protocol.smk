@@ -36,8 +36,8 @@ rule compare_protocols:
         "../../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=asked("compare_protocols", "mem_mb"),
+        runtime=asked("compare_protocols", "runtime"),
     params:
         cfg=lambda w: plain(
             {

@@ -15,8 +15,8 @@ rule index_shard:
         "../../envs/encode.yaml"
     threads: THREADS
     resources:
-        mem_mb=lambda w, attempt: 4000 * attempt,
-        runtime=60,
+        mem_mb=asked("index_shard", "mem_mb"),
+        runtime=asked("index_shard", "runtime"),
     params:
         cfg=lambda w: {"index": STUDY.config["encoding"]["index"]},
         code=code("index_shard"),
@@ -42,8 +42,8 @@ rule rank:
         "../../envs/encode.yaml"
     threads: THREADS
     resources:
-        mem_mb=lambda w, attempt: 6000 * attempt,
-        runtime=120,
+        mem_mb=asked("rank", "mem_mb"),
+        runtime=asked("rank", "runtime"),
     params:
         cfg=lambda w: {"depth": STUDY.config["ranking"]["depth"]},
         code=code("rank"),

@@ -1,5 +1,15 @@
 """Reporting: figures, and one page that says what to do."""
 
+
+localrules:
+    plot_dynamics,
+    plot_projection,
+    plot_effects,
+    plot_queries,
+    plot_cost,
+    write_report,
+
+
 from backfire.provenance import installed_versions
 
 FIGURES = ["dynamics", "projection", "effects", "queries", "cost"]

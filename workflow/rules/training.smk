@@ -49,8 +49,8 @@ rule train_variant:
         "../../envs/train.yaml"
     threads: THREADS
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=asked("train_variant", "mem_mb"),
+        runtime=asked("train_variant", "runtime"),
         gpu=GPU,
     params:
         cfg=lambda w: plain(
