@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from backfire.datasets.load import load_corpus
+from backfire.formats.atomic import write_json
 from backfire.negatives import candidates
 from backfire.plan import counts, requests
 from backfire.plan.counts import ASSUMED, Counts
@@ -112,8 +113,8 @@ def test_what_was_counted_goes_before_what_is_expected(study_of, tmp_path):
     folder = tmp_path / "data/msmarco"
     (folder / "corpus").mkdir(parents=True)
     (folder / "queries").mkdir()
-    (folder / "corpus/manifest.json").write_text(json.dumps({"kept": 999_998}))
-    (folder / "queries/train.json").write_text(json.dumps({"queries": {"kept": 55_001}}))
+    write_json(folder / "corpus/manifest.json", {"kept": 999_998})
+    write_json(folder / "queries/train.json", {"queries": {"kept": 55_001}})
     assert (found.passages("msmarco"), found.queries("msmarco")) == (999_998, 55_001)
 
 
@@ -123,7 +124,7 @@ def test_a_plan_counts_what_its_source_does_not_tell(study_of, tmp_path):
     assert found.passages("pydocs") == ASSUMED
     (tmp_path / "results/quickstart").mkdir(parents=True)
     plan = {"collections": {"pydocs": {"passages": 27_003, "queries": {"train": 14_000}}}}
-    (tmp_path / "results/quickstart/plan.json").write_text(json.dumps(plan))
+    write_json(tmp_path / "results/quickstart/plan.json", plan)
     assert (found.passages("pydocs"), found.queries("pydocs")) == (27_003, 14_000)
 
 
