@@ -12,7 +12,7 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "munge", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
 FOLDER = Path("/etc/slurm")
-SOCKET = Path("/run/munge/munge.socket.2")
+SOCKETS = Path("/run/munge")
 # More processors and memory than there may be: what is tested is what is asked for and given. Memory is enforced by
 # sampling, as on clusters without cgroups. Two device files stand for GPUs, which Slurm counts and never opens.
 CONFIGURATION = """
@@ -109,18 +109,22 @@ def _daemon(command: list[str], folder: Path) -> subprocess.Popen:
 @contextmanager
 def _munge() -> Iterator[None]:
     """Munge, unless it runs already."""
-    if subprocess.run(["munge", "-n"], capture_output=True, timeout=30, check=False).returncode == 0:
+    if _munge_answers():
         yield
         return
-    SOCKET.parent.mkdir(exist_ok=True)
-    shutil.chown(SOCKET.parent, "munge", "munge")
+    SOCKETS.mkdir(exist_ok=True)
+    shutil.chown(SOCKETS, "munge", "munge")
     process = subprocess.Popen(["runuser", "-u", "munge", "--", shutil.which("munged"), "--foreground"])
     try:
-        _wait(SOCKET.exists, "munge", SOCKET.parent)
+        _wait(_munge_answers, "munge", SOCKETS)
         yield
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+def _munge_answers() -> bool:
+    return subprocess.run(["munge", "-n"], capture_output=True, timeout=30, check=False).returncode == 0
 
 
 @contextmanager
