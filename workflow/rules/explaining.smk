@@ -38,7 +38,7 @@ rule explain_queries:
     params:
         cfg=plain(
             {
-                **STUDY.config["comparison"],
+                **STUDY.resampling,
                 "depth": STUDY.config["ranking"]["depth"],
                 "models": STUDY.first_runs,
                 "primary": STUDY.primary,

@@ -41,7 +41,7 @@ rule compare_protocols:
     params:
         cfg=lambda w: plain(
             {
-                **{key: STUDY.config["comparison"][key] for key in ("alpha", "resamples", "seed")},
+                **STUDY.resampling,
                 "depth": STUDY.config["ranking"]["depth"],
                 "choices": [(choice.factor, choice.value) for choice in CHOICES.values()],
                 "measures": STUDY.config["measures"],

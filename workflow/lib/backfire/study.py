@@ -61,6 +61,11 @@ class Triples:
     size: int | None
 
     @property
+    def resampling(self) -> dict[str, Any]:
+        """What an interval takes of the comparison's settings."""
+        return {key: self.config["comparison"][key] for key in ("alpha", "resamples", "seed")}
+
+    @property
     def candidates(self) -> list[str]:
         """Name of the candidate list that negatives are drawn from, as hard-200; empty where none is searched."""
         return [f"{self.negatives}-{self.depth}"] if self.negatives in SEARCHED else []
