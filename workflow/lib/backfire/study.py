@@ -61,11 +61,6 @@ class Triples:
     size: int | None
 
     @property
-    def resampling(self) -> dict[str, Any]:
-        """What an interval takes of the comparison's settings."""
-        return {key: self.config["comparison"][key] for key in ("alpha", "resamples", "seed")}
-
-    @property
     def candidates(self) -> list[str]:
         """Name of the candidate list that negatives are drawn from, as hard-200; empty where none is searched."""
         return [f"{self.negatives}-{self.depth}"] if self.negatives in SEARCHED else []
@@ -194,6 +189,11 @@ class Study:
     def elsewhere(self) -> list[tuple[str, str]]:
         """The (collection, split) of text that is not trained on: other collections, and splits named unseen."""
         return [(name, split) for name, split in self.evaluations if name != self.train_on or split == UNSEEN]
+
+    @property
+    def resampling(self) -> dict[str, Any]:
+        """What an interval takes of the comparison's settings."""
+        return {key: self.config["comparison"][key] for key in ("alpha", "resamples", "seed")}
 
     @property
     def candidates(self) -> list[tuple[str, int]]:
