@@ -10,6 +10,7 @@ from backfire import lora
 from backfire.encoder import pick_device
 from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.formats.tables import write_rows
+from backfire.provenance import installed_versions
 from backfire.training.checkpoints import PACE, Checkpoints, Pace, alone, discard, training_digest
 from backfire.training.data import load_triples
 from backfire.training.development import development_set
@@ -19,6 +20,8 @@ from backfire.training.steps import Stepper
 from backfire.training.trainable import Trainable, load_start
 
 NOTES = "training.json"
+# What computes beside Backfire's own code.
+PACKAGES = ["numpy", "sentence-transformers", "tokenizers", "torch", "transformers"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +52,9 @@ def train_variant(
     is that of all attempts (see `Spent`).
 
     A killed training goes on from its last state under the folder `checkpoints`, which belongs to this model alone. A
-    state is used only where settings, data, start, torch and `code`, a fingerprint, are those it was written with. Of
-    two processes the second waits, and does nothing when the first has written what it would. The states are removed
-    at the end.
+    state is used only where settings, data, start, packages and `code`, a fingerprint, are those it was written with.
+    Of two processes the second waits, and does nothing when the first has written what it would. The states are
+    removed at the end.
     """
     # Gradients of satisfied triplets leave subnormal numbers in AdamW's state, which slow a CPU down many times.
     torch.set_flush_denormal(True)
@@ -64,7 +67,7 @@ def train_variant(
                 "seed": seed,
                 "base_name": base_name,
                 "code": code,
-                "arithmetic": [str(torch.__version__), model.device.type, model.bf16],
+                "arithmetic": [installed_versions(PACKAGES), model.device.type, model.bf16],
             },
             [start, triples, queries, *corpus, development_queries, development_qrels],
         )
