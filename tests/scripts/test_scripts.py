@@ -57,7 +57,7 @@ def run(root, tmp_path_factory):
         engine = Snakemake(
             container(InputFiles, inputs),
             container(OutputFiles, outputs),
-            Params(fromdict={"cfg": cfg, "code": "test"}),
+            Params(fromdict={"cfg": cfg, "code": "test", "checkpoints": str(folder / "checkpoints")}),
             Wildcards(fromdict=wildcards),
             2,
             ResourceList(fromdict={}),

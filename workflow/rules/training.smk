@@ -63,5 +63,7 @@ rule train_variant:
             }
         ),
         code=code("train_variant"),
+        # No output: the engine removes those before each start, and a killed training goes on from what is here.
+        checkpoints="results/{study}/checkpoints/{variant}/seed-{seed}",
     script:
         "../scripts/train_variant.py"

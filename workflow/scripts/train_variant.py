@@ -15,5 +15,7 @@ with job(snakemake.log[0], snakemake.threads):
         output=snakemake.output.model,
         dynamics_table=snakemake.output.dynamics,
         cost=snakemake.output.cost,
+        checkpoints=snakemake.params.checkpoints,
+        code=snakemake.params.code,
         **snakemake.params.cfg,
     )

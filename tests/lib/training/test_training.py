@@ -90,6 +90,8 @@ def train(files, base_model, tmp_path):
             dynamics_table=str(tmp_path / f"{name}.parquet"),
             cost=str(tmp_path / f"{name}.json"),
             label="test",
+            checkpoints=str(tmp_path / "checkpoints" / name),
+            code="code",
         )
         rows = read_rows(tmp_path / f"{name}.parquet", "dynamics").to_pylist()
         return tmp_path / name, rows, json.loads((tmp_path / f"{name}.json").read_text())

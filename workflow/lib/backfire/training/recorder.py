@@ -20,7 +20,10 @@ class Recorder:
     """
 
     def __init__(self, model: Trainable, measure: Callable[[], dict[str, float]], interval: int, steps: int):
-        """`measure` gives development measures of the model as it is now. Row 0 says where the model starts."""
+        """`measure` gives development measures of the model as it is now, which is where it starts.
+
+        Then `begin` comes, or `rows` are those of an earlier attempt.
+        """
         self._model, self._measure, self._interval, self._steps = model, measure, interval, steps
         self.development_seconds = 0.0
         names = dict(model.network.named_parameters())
@@ -30,7 +33,11 @@ class Recorder:
             self._start = [weight.detach().clone() for weight in self._weights]
         with torch.no_grad():
             self._norm = math.sqrt(sum(weight.pow(2).sum().item() for weight in self._weights))
-        self.rows: list[dict] = [{"step": 0, "weight_drift": 0.0, **self._development()}]
+        self.rows: list[dict] = []
+
+    def begin(self) -> None:
+        """Row 0, which says where the model starts."""
+        self.rows = [{"step": 0, "weight_drift": 0.0, **self._development()}]
 
     def add(self, step: Step) -> None:
         """The row of the next step."""

@@ -1,21 +1,29 @@
 """Fine-tuning one variant on triples, with its dynamics and cost recorded."""
 
+import logging
 import math
-import time
+from pathlib import Path
 
 import torch
 
 from backfire import lora
 from backfire.encoder import pick_device
-from backfire.formats.atomic import replacing, write_json
+from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.formats.tables import write_rows
-from backfire.logs import progress
-from backfire.resources import peak_memory
-from backfire.training.data import batches, load_triples
+from backfire.provenance import installed_versions
+from backfire.training.checkpoints import PACE, Checkpoints, Pace, alone, discard, training_digest
+from backfire.training.data import load_triples
 from backfire.training.development import development_set
+from backfire.training.loop import take_steps
 from backfire.training.recorder import Recorder
 from backfire.training.steps import Stepper
-from backfire.training.trainable import load_start
+from backfire.training.trainable import Trainable, load_start
+
+NOTES = "training.json"
+# What computes beside Backfire's own code.
+PACKAGES = ["numpy", "sentence-transformers", "tokenizers", "torch", "transformers"]
+
+logger = logging.getLogger(__name__)
 
 
 def train_variant(
@@ -33,44 +41,85 @@ def train_variant(
     dynamics_table: str,
     cost: str,
     label: str,
+    checkpoints: str,
+    code: str,
+    pace: Pace = PACE,
 ) -> None:
     """Train from the model folder `start` and write the model folder, its dynamics table and its cost.
 
     `settings` is the variant's block of the configuration, `dynamics` the block of that name. The model folder loads
     with `SentenceTransformer(output)`; for LoRA it holds the merged weights, and the adapter in `adapter/`. The cost
-    leaves out what development measures take.
+    is that of all attempts (see `Spent`).
+
+    A killed training goes on from its last state under the folder `checkpoints`, which belongs to this model alone. A
+    state is used only where settings, data, start, packages and `code`, a fingerprint, are those it was written with.
+    Of two processes the second waits, and does nothing when the first has written what it would. The states are
+    removed at the end.
     """
     # Gradients of satisfied triplets leave subnormal numbers in AdamW's state, which slow a CPU down many times.
     torch.set_flush_denormal(True)
-    model = load_start(start, settings, base_name, seed, pick_device())
-    length = settings["max_length"]
-    data = load_triples(triples, queries, corpus, model.tokenizer, length)
-    development = development_set(
-        development_queries, development_qrels, corpus, dynamics["queries"], dynamics["pool"], model.tokenizer, length
-    )
-    steps = math.ceil(math.ceil(len(data) / settings["batch_size"]) * settings["epochs"])
-    stepper = Stepper(model, settings, steps, seed)
-    recorder = Recorder(
-        model, lambda: development.measure(model.encoder(), dynamics["measures"]), dynamics["interval"], steps
-    )
-    begun, before = time.perf_counter(), recorder.development_seconds
-    with progress(label, steps, "step") as bar:
-        for chosen in batches(len(data), settings["batch_size"], range(steps), seed):
-            step = stepper.step(data.tokens, data.rows[chosen])
-            recorder.add(step)
-            bar.set_postfix(loss=f"{step.loss:.4f}", refresh=False)
-            bar.update(1)
-    seconds = time.perf_counter() - begun - (recorder.development_seconds - before)
+    with alone(checkpoints):
+        model = load_start(start, settings, base_name, seed, pick_device())
+        digest = training_digest(
+            {
+                "settings": settings,
+                "dynamics": dynamics,
+                "seed": seed,
+                "base_name": base_name,
+                "code": code,
+                "arithmetic": [installed_versions(PACKAGES), model.device.type, model.bf16],
+            },
+            [start, triples, queries, *corpus, development_queries, development_qrels],
+        )
+        if _finished(digest, output, dynamics_table, cost):
+            logger.warning("another process has written this very model; nothing is left to do")
+            return
+        length = settings["max_length"]
+        data = load_triples(triples, queries, corpus, model.tokenizer, length)
+        development = development_set(
+            development_queries,
+            development_qrels,
+            corpus,
+            dynamics["queries"],
+            dynamics["pool"],
+            model.tokenizer,
+            length,
+        )
+        steps = math.ceil(math.ceil(len(data) / settings["batch_size"]) * settings["epochs"])
+        stepper = Stepper(model, settings, steps, seed)
+        recorder = Recorder(
+            model, lambda: development.measure(model.encoder(), dynamics["measures"]), dynamics["interval"], steps
+        )
+        states = Checkpoints(Path(checkpoints) / digest[:16], pace)
+        spent = take_steps(stepper, recorder, data, settings["batch_size"], states, label)
 
+        notes = {"settings": settings, "seed": seed, "start": start, "bf16": model.bf16, "digest": digest}
+        _save(model, notes, base_name, output)
+        write_rows(dynamics_table, "dynamics", recorder.rows)
+        write_json(
+            cost,
+            {
+                "training_time": spent.seconds,
+                "training_peak_memory": spent.peak_memory,
+                "trainable_parameters": sum(weight.numel() for weight in stepper.weights),
+            },
+        )
+        discard(checkpoints)
+
+
+def _save(model: Trainable, notes: dict, base_name: str, output: str) -> None:
+    """Write the model folder; adapters are merged into the model."""
+    settings = notes["settings"]
     with replacing(output) as folder:
         if settings["method"] == "lora":
             lora.save_adapter(model.transformer, settings["lora"], base_name, folder / "adapter")
             lora.merge(model.transformer)
         model.save(folder)
-        write_json(folder / "training.json", {"settings": settings, "seed": seed, "start": start, "bf16": model.bf16})
-    write_rows(dynamics_table, "dynamics", recorder.rows)
-    trainable = sum(weight.numel() for weight in stepper.weights)
-    write_json(
-        cost,
-        {"training_time": seconds, "training_peak_memory": peak_memory(), "trainable_parameters": trainable},
-    )
+        write_json(folder / NOTES, notes)
+
+
+def _finished(digest: str, output: str, dynamics_table: str, cost: str) -> bool:
+    """Whether everything has been written by a training of the same digest; the engine removes it before each start."""
+    notes = Path(output) / NOTES
+    written = all(Path(path).is_file() for path in (notes, dynamics_table, cost))
+    return written and read_json(notes).get("digest") == digest

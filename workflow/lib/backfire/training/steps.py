@@ -12,6 +12,7 @@ from backfire.encoding import token_batches
 from backfire.errors import BackfireError
 from backfire.keyed import key
 from backfire.tokens import Tokens, padded
+from backfire.training.checkpoints import State
 from backfire.training.loss import violations
 from backfire.training.trainable import Trainable
 
@@ -19,6 +20,7 @@ from backfire.training.trainable import Trainable
 BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}
 # A forward pass alone takes a third of the time of one with gradients, so looking first pays below this share.
 LOOK_FIRST = 0.6
+_OPTIMISER = "optimiser/"
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,37 @@ class Stepper:
         if step < self.warm_up:
             return self.peak * step / self.warm_up
         return self.peak * (self.steps - step) / max(1, self.steps - self.warm_up)
+
+    def state(self) -> State:
+        """All that the next step depends on, beside the model's start, the settings and the seed; no copies.
+
+        The learning rate and random numbers follow from the number of steps taken, and nothing is drawn between steps.
+        """
+        tensors = dict(self._tensors())
+        for index, values in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"{_OPTIMISER}{index}/{name}": value for name, value in values.items()}
+        return State(tensors, {"taken": self.taken, "active": self._active})
+
+    @torch.no_grad()
+    def restore(self, state: State) -> None:
+        """Go on from what `state` gave for the same model, settings and seed."""
+        for name, tensor in self._tensors():
+            tensor.copy_(state.tensors[name])
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in state.tensors.items():
+            if name.startswith(_OPTIMISER):
+                index, part = name.removeprefix(_OPTIMISER).split("/")
+                moments.setdefault(int(index), {})[part] = tensor
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        self.taken, self._active = state.notes["taken"], state.notes["active"]
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """What steps change in the network, by name."""
+        for name, weight in self.model.network.named_parameters():
+            if weight.requires_grad:
+                yield f"weights/{name}", weight.detach()
+        yield from ((f"buffers/{name}", buffer) for name, buffer in self.model.network.named_buffers())
 
     def _gradients(self, tokens: Tokens, rows: np.ndarray) -> tuple[float, float]:
         """Add the gradient of the mean loss of a batch to the weights; gives that loss and the share violated."""

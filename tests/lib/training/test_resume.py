@@ -1,0 +1,400 @@
+"""A training that is killed and started again ends where an unbroken one does, byte for byte."""
+
+import json
+import logging
+import multiprocessing
+import os
+import random
+import re
+import signal
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backfire.formats.tables import read_rows, write_rows
+from backfire.training import loop, run
+from backfire.training.checkpoints import Checkpoints, Pace, State, alone, noting_signals
+from backfire.training.recorder import Recorder
+from backfire.training.trainable import load_start
+
+SETTINGS = {
+    "method": "full",
+    "loss": {"name": "triplet", "margin": 0.5},
+    "learning_rate": 1.0e-3,
+    "epochs": 2,
+    "batch_size": 2,
+    "warmup_ratio": 0.2,
+    "weight_decay": 0.1,
+    "max_grad_norm": 1.0,
+    "max_length": 16,
+    "dropout": 0.1,
+    "precision": "auto",
+}
+STEPS = 8
+LORA = {"rank": 2, "alpha": 4, "dropout": 0.1, "target_modules": ["query"]}
+METHODS = {
+    "full": {"dropout": 0.0},
+    "full with dropout": {},
+    "lora": {"method": "lora", "lora": LORA | {"dropout": 0.0}, "dropout": 0.0},
+    "lora with dropout": {"method": "lora", "lora": LORA},
+}
+EVERY_STEP = Pace(0.0, float("inf"))
+
+
+@pytest.fixture(scope="module")
+def inputs(base_model, tmp_path_factory):
+    """Eight triples, three development queries, and the real model."""
+    from backfire.plan.probe import words
+
+    folder = tmp_path_factory.mktemp("inputs")
+
+    def table(name, kind, rows):
+        write_rows(folder / name, kind, rows)
+        return str(folder / name)
+
+    triples = [{"query_id": f"q{i}", "positive_id": f"d{i}", "negative_id": f"d{i + 5}"} for i in range(8)]
+    return {
+        "start": str(base_model),
+        "triples": table("triples", "triples", [{**row, "source": "random"} for row in triples]),
+        "queries": table("queries", "queries", [{"query_id": f"q{i}", "text": words(5, i)} for i in range(10)]),
+        "corpus": [table("corpus", "corpus", [{"doc_id": f"d{i}", "text": words(9 + i, 31 + i)} for i in range(15)])],
+        "development_queries": table("dev", "queries", [{"query_id": f"q{i}", "text": words(4, i)} for i in range(3)]),
+        "development_qrels": table(
+            "qrels", "qrels", [{"query_id": f"q{i}", "doc_id": f"d{i}", "relevance": 1} for i in range(3)]
+        ),
+    }
+
+
+def train(inputs, folder, settings=None, pace=EVERY_STEP, code="code", seed=3):
+    """Train in `folder`, with a checkpoint after every step; the log is in it too.
+
+    By one thread: on a busy machine several wait for each other, in every one of some hundred steps.
+    """
+    folder.mkdir(exist_ok=True)
+    handler = logging.FileHandler(folder / "log")
+    logging.getLogger("backfire").addHandler(handler)
+    logging.getLogger("backfire").setLevel(logging.INFO)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        _train(inputs, folder, settings, pace, code, seed)
+    finally:
+        torch.set_num_threads(threads)
+        logging.getLogger("backfire").removeHandler(handler)
+        handler.close()
+
+
+def _train(inputs, folder, settings, pace, code, seed):
+    run.train_variant(
+        **inputs,
+        settings=SETTINGS | (settings or {}),
+        dynamics={"measures": ["RR@10"], "interval": 4, "queries": 3, "pool": 8},
+        seed=seed,
+        base_name="base",
+        output=str(folder / "model"),
+        dynamics_table=str(folder / "dynamics.parquet"),
+        cost=str(folder / "cost.json"),
+        label=None,
+        checkpoints=str(folder / "checkpoints"),
+        code=code,
+        pace=pace,
+    )
+
+
+def outcome(folder):
+    """Every byte of the model, and the dynamics."""
+    model = {p.relative_to(folder): p.read_bytes() for p in sorted((folder / "model").rglob("*")) if p.is_file()}
+    assert model
+    return model, read_rows(folder / "dynamics.parquet", "dynamics").to_pylist()
+
+
+def states(folder):
+    return sorted((folder / "checkpoints").glob("*/step-*"))
+
+
+def log(folder):
+    return (folder / "log").read_text()
+
+
+@pytest.fixture(scope="module")
+def unbroken(inputs, tmp_path_factory):
+    """A function that gives the outcome of an unbroken training by a method, made once; its pace is the default."""
+    known = {}
+
+    def outcome_of(method):
+        if method not in known:
+            folder = tmp_path_factory.mktemp("unbroken")
+            train(inputs, folder, METHODS[method], pace=Pace())
+            assert "checkpoint" not in log(folder)
+            known[method] = outcome(folder)
+        return known[method]
+
+    return outcome_of
+
+
+class Stop(Exception):
+    """A kill that a test can catch: nothing that the library does on the way out helps it."""
+
+
+def broken(monkeypatch, inputs, folder, after, **arguments):
+    """Train until step `after` has been recorded, and stop before its checkpoint."""
+    plain = Recorder.add
+
+    def add(recorder, step):
+        plain(recorder, step)
+        if len(recorder.rows) == after + 1:
+            raise Stop
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(Recorder, "add", add)
+        train(inputs, folder, **arguments)
+
+
+@pytest.fixture(scope="module")
+def start():
+    """A function that starts `train` in a process of its own, which need not import anything again."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["backfire.training.run", "test_resume"])
+
+    def begin(*arguments):
+        process = context.Process(target=train, args=arguments)
+        process.start()
+        return process
+
+    return begin
+
+
+@pytest.mark.parametrize("method", ["full with dropout", "lora with dropout"])
+def test_a_training_killed_at_random_ends_as_an_unbroken_one(start, inputs, unbroken, tmp_path, method):
+    """Killed with checkpoints at every step, so that many kills fall into the writing of one."""
+    chance, kills, reached = random.Random(method), 0, 0
+    while True:
+        process = start(inputs, tmp_path, METHODS[method])
+        target = reached + chance.randint(1, 2)
+        while process.is_alive() and not any(int(path.stem[5:]) >= target for path in states(tmp_path)):
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.3 if method == "full with dropout" else 0.03))
+        if kills < 3 and process.is_alive():
+            process.kill()
+            process.join()
+            kills += process.exitcode == -signal.SIGKILL
+            reached = max((int(path.stem[5:]) for path in states(tmp_path)), default=0)
+            assert len(states(tmp_path)) <= 3
+            continue
+        process.join()
+        assert process.exitcode == 0
+        break
+    # On a busy machine a process may end before it is killed.
+    assert kills
+    assert outcome(tmp_path) == unbroken(method)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [".lock"]
+    assert f"goes on after step {reached} of {STEPS}" in log(tmp_path)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_every_method_goes_on_where_it_was(monkeypatch, inputs, unbroken, tmp_path, method):
+    broken(monkeypatch, inputs, tmp_path, after=3, settings=METHODS[method])
+    broken(monkeypatch, inputs, tmp_path, after=6, settings=METHODS[method])
+    assert [path.stem for path in states(tmp_path)] == ["step-000000004", "step-000000005"]
+    train(inputs, tmp_path, METHODS[method])
+    assert re.findall("goes on after step (.) of 8", log(tmp_path)) == ["2", "5"]
+    assert outcome(tmp_path) == unbroken(method)
+
+
+def test_what_is_restored_is_what_was_kept(base_model):
+    """Also the share of violated triplets, which decides how the next step is computed, not what it computes."""
+
+    def stepper():
+        return loop.Stepper(load_start(str(base_model), SETTINGS, "base", 0, torch.device("cpu")), SETTINGS, 9, 0)
+
+    one, other = stepper(), stepper()
+    tokens = one.model.tokenizer.tokenize(["a river", "a sea", "a market"], "query", 16)
+    one.step(tokens, np.array([[0, 1, 2]]))
+    kept = one.state()
+    assert kept.notes == {"taken": 1, "active": 1.0}
+    assert {name.split("/")[-1] for name in kept.tensors if "optimiser" in name} == {"step", "exp_avg", "exp_avg_sq"}
+    other.restore(State({name: tensor.clone() for name, tensor in kept.tensors.items()}, kept.notes))
+    assert other.state().notes == kept.notes
+    assert other.state().tensors.keys() == kept.tensors.keys()
+    assert all(torch.equal(tensor, kept.tensors[name]) for name, tensor in other.state().tensors.items())
+
+
+def truncated(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flipped(path):
+    with path.open("r+b") as stream:
+        stream.seek(-1000, os.SEEK_END)
+        byte = stream.read(1)
+        stream.seek(-1000, os.SEEK_END)
+        stream.write(bytes([byte[0] ^ 4]))
+
+
+def emptied(path):
+    os.truncate(path, 0)
+
+
+@pytest.mark.parametrize(("damage", "count", "after"), [(truncated, 1, 3), (flipped, 1, 3), (emptied, 2, None)])
+def test_a_damaged_checkpoint_is_not_used(monkeypatch, inputs, unbroken, tmp_path, damage, count, after):
+    broken(monkeypatch, inputs, tmp_path, after=5, settings=METHODS["lora"])
+    for path in states(tmp_path)[-count:]:
+        damage(path)
+    train(inputs, tmp_path, METHODS["lora"])
+    assert log(tmp_path).count("is damaged and is not used") == count
+    assert ("goes on after step 3" in log(tmp_path)) == (after == 3)
+    assert outcome(tmp_path) == unbroken("lora")
+
+
+def test_a_checkpoint_of_another_training_is_not_used(monkeypatch, inputs, tmp_path):
+    settings = METHODS["lora"]
+    changed = tmp_path / "changed.parquet"
+    rows = read_rows(inputs["triples"], "triples").to_pylist()
+    write_rows(changed, "triples", rows[::-1])
+    moved = tmp_path / "moved.parquet"
+    moved.write_bytes(Path(inputs["triples"]).read_bytes())
+    broken(monkeypatch, inputs, tmp_path, after=3, settings=settings)
+    for other in (
+        {"settings": settings | {"learning_rate": 2e-3}},
+        {"code": "other code"},
+        {"seed": 4},
+        {"inputs": inputs | {"triples": str(changed)}},
+    ):
+        broken(monkeypatch, **({"inputs": inputs, "folder": tmp_path, "after": 1, "settings": settings} | other))
+        assert "goes on" not in log(tmp_path), other
+    # The same bytes elsewhere are the same training.
+    broken(monkeypatch, inputs | {"triples": str(moved)}, tmp_path, after=4, settings=settings)
+    assert "goes on after step 2" in log(tmp_path)
+
+
+def test_of_two_processes_the_second_finds_the_work_of_the_first(start, inputs, unbroken, tmp_path):
+    with alone(tmp_path / "checkpoints"):
+        processes = [start(inputs, tmp_path, METHODS["lora"]) for _ in range(2)]
+        while not (tmp_path / "log").exists() or log(tmp_path).count("another process trains this model") < 2:
+            time.sleep(0.01)
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert log(tmp_path).count("after step 8 a checkpoint") == 1
+    assert log(tmp_path).count("another process has written this very model") == 1
+    assert outcome(tmp_path) == unbroken("lora")
+
+
+def test_a_second_process_goes_on_when_the_first_is_killed(start, inputs, unbroken, tmp_path):
+    first = start(inputs, tmp_path, METHODS["lora"])
+    while not states(tmp_path):
+        time.sleep(0.005)
+    os.kill(first.pid, signal.SIGSTOP)
+    second = start(inputs, tmp_path, METHODS["lora"])
+    while "another process trains this model" not in log(tmp_path):
+        time.sleep(0.01)
+    first.kill()
+    second.join()
+    assert second.exitcode == 0
+    assert "goes on after step" in log(tmp_path)
+    assert outcome(tmp_path) == unbroken("lora")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_a_checkpoint_of_the_step_it_came_in(monkeypatch, inputs, unbroken, tmp_path, number):
+    plain = Recorder.add
+
+    def add(recorder, step):
+        plain(recorder, step)
+        if len(recorder.rows) == 6:
+            os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as caught:
+        patch.setattr(Recorder, "add", add)
+        train(inputs, tmp_path, METHODS["lora"], pace=Pace())
+    assert caught.value.code == 128 + number
+    assert [path.stem for path in states(tmp_path)] == ["step-000000005"]
+    assert not (tmp_path / "model").exists()
+    train(inputs, tmp_path, METHODS["lora"], pace=Pace())
+    assert "goes on after step 5 of 8" in log(tmp_path)
+    assert outcome(tmp_path) == unbroken("lora")
+
+
+def test_a_second_signal_acts_as_before():
+    with pytest.raises(KeyboardInterrupt), noting_signals() as noted:
+        signal.raise_signal(signal.SIGINT)
+        assert noted() == signal.SIGINT
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_the_cost_is_that_of_all_attempts(monkeypatch, inputs, tmp_path):
+    """Eight steps of a second each, by a clock that stands still otherwise; what was lost is not counted."""
+    now, memory = [0.0], [300.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(loop, "peak_memory", lambda: memory[0])
+    plain_step, plain_write = loop.Stepper.step, Checkpoints.write
+
+    def step(stepper, *arguments):
+        now[0] += 1.0
+        return plain_step(stepper, *arguments)
+
+    def write(checkpoints, *arguments):
+        now[0] += 50.0
+        checkpoints.seconds += 50.0
+        plain_write(checkpoints, *arguments)
+
+    monkeypatch.setattr(loop.Stepper, "step", step)
+    monkeypatch.setattr(Checkpoints, "write", write)
+    broken(monkeypatch, inputs, tmp_path, after=4, settings=METHODS["lora"])
+    memory[0] = 200.0
+    train(inputs, tmp_path, METHODS["lora"])
+    cost = json.loads((tmp_path / "cost.json").read_text())
+    assert cost["training_time"] == pytest.approx(8.0)
+    assert cost["training_peak_memory"] == 300.0
+    assert cost["trainable_parameters"] == 6 * 2 * 384 * 2
+
+
+def test_writing_takes_a_small_share_of_the_time(monkeypatch, tmp_path):
+    """A write of 0.3 s is due after two minutes, one of 6 s after ten."""
+    from backfire.training import checkpoints
+
+    now, took = [0.0], [0.3]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(checkpoints, "_write", lambda *_: now.__setitem__(0, now[0] + took[0]))
+    kept, written = Checkpoints(tmp_path, Pace()), []
+    for second in range(3600):
+        now[0] += 1.0
+        took[0] = 0.3 if second < 1000 else 6.0
+        if kept.due():
+            kept.write(second, State({}, {}))
+            written.append(second)
+    gaps = [later - earlier for earlier, later in pairwise(written)]
+    assert min(gaps) == 120 and 600 <= max(gaps) <= 601
+    assert 0 < kept.seconds < 0.01 * now[0]
+
+
+def test_a_full_disk_stops_no_training(monkeypatch, inputs, unbroken, tmp_path):
+    from backfire.training import checkpoints
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "_write", full)
+    train(inputs, tmp_path, METHODS["lora"])
+    assert log(tmp_path).count("No space left on device") == STEPS
+    assert outcome(tmp_path) == unbroken("lora")
+
+
+def test_a_lock_is_free_again_after_an_error(tmp_path):
+    for _ in range(2):
+        with pytest.raises(Stop), alone(tmp_path):
+            raise Stop
+
+
+@pytest.fixture(scope="module", autouse=True)
+def importable():
+    """A process that is started has to find this file."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    yield
+    sys.path.remove(str(Path(__file__).parent))

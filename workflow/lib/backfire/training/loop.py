@@ -1,0 +1,86 @@
+"""From the first step, or the last checkpoint, to the last step."""
+
+import logging
+import time
+from dataclasses import dataclass
+
+import torch
+
+from backfire.logs import progress
+from backfire.resources import peak_memory
+from backfire.training.checkpoints import Checkpoints, State, noting_signals
+from backfire.training.data import Triples, batches
+from backfire.training.recorder import Recorder
+from backfire.training.steps import Stepper
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Spent:
+    """What a training took, over all attempts.
+
+    `seconds` are those of the steps that led to the model and of recording them. Loading, development measures and
+    writing checkpoints are left out, and so is what a killed attempt did after its last checkpoint: it is what an
+    unbroken run would have taken. `peak_memory` is in MiB, the largest of the attempts as far as a checkpoint or the
+    end saw it.
+    """
+
+    seconds: float = 0.0
+    peak_memory: float = 0.0
+
+
+def take_steps(
+    stepper: Stepper, recorder: Recorder, data: Triples, batch_size: int, states: Checkpoints, label: str
+) -> Spent:
+    """Train to the last step, from the newest of `states` where there is one.
+
+    SIGTERM and SIGINT end the process after the step that it is at, with a checkpoint.
+    """
+    spent = _resume(stepper, recorder, states)
+    steps, earlier, measured = stepper.steps, spent.seconds, recorder.development_seconds
+    begun = time.perf_counter()
+    with progress(label, steps, "step") as bar, noting_signals() as signalled:
+        bar.initial = bar.n = stepper.taken
+        for chosen in batches(len(data), batch_size, range(stepper.taken, steps), stepper.seed):
+            step = stepper.step(data.tokens, data.rows[chosen])
+            recorder.add(step)
+            bar.set_postfix(loss=f"{step.loss:.4f}", refresh=False)
+            bar.update(1)
+            aside = states.seconds + recorder.development_seconds - measured
+            spent.seconds = earlier + time.perf_counter() - begun - aside
+            number = signalled()
+            if number or states.due():
+                spent.peak_memory = max(spent.peak_memory, peak_memory())
+                states.write(stepper.taken, _state(stepper, recorder, spent))
+            if number:
+                logger.warning("signal %d: ends after step %d of %d", number, stepper.taken, steps)
+                raise SystemExit(128 + number)
+    spent.peak_memory = max(spent.peak_memory, peak_memory())
+    return spent
+
+
+def _state(stepper: Stepper, recorder: Recorder, spent: Spent) -> State:
+    tensors, notes = stepper.state()
+    return State(tensors, notes | {"rows": recorder.rows, "spent": vars(spent), "hardware": _hardware(stepper)})
+
+
+def _resume(stepper: Stepper, recorder: Recorder, states: Checkpoints) -> Spent:
+    state = states.load()
+    if state is None:
+        recorder.begin()
+        return Spent()
+    stepper.restore(state)
+    recorder.rows = state.notes["rows"]
+    logger.warning("goes on after step %d of %d, from a checkpoint", stepper.taken, stepper.steps)
+    here, there = _hardware(stepper), state.notes["hardware"]
+    if here != there:
+        logger.warning("begun on %s, goes on on %s: an unbroken run may differ in the last digits", there, here)
+    return Spent(**state.notes["spent"])
+
+
+def _hardware(stepper: Stepper) -> str:
+    """What the bits of a sum depend on."""
+    if stepper.model.device.type == "cuda":
+        return torch.cuda.get_device_name()
+    return f"a CPU ({torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads)"
