@@ -114,7 +114,8 @@ def _munge() -> Iterator[None]:
         return
     SOCKETS.mkdir(exist_ok=True)
     shutil.chown(SOCKETS, "munge", "munge")
-    process = subprocess.Popen(["runuser", "-u", "munge", "--", shutil.which("munged"), "--foreground"])
+    command = ["runuser", "-u", "munge", "--", shutil.which("munged"), "--foreground"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait(_munge_answers, "munge", SOCKETS)
         yield
