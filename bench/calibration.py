@@ -1,6 +1,6 @@
 """How often verdicts and intervals are wrong where the truth is known: simulated studies through the real comparison.
 
-    python -m bench.calibration                 # every row of docs/statistics.md, some 15 minutes on two cores
+    python -m bench.calibration                 # every row of docs/statistics.md, an hour or more on two cores
     python -m bench.calibration --studies 200   # a look
 
 Each study draws new queries (and training seeds) for base and variants, hands the values to `comparison.compare` and
