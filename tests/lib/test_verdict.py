@@ -101,12 +101,15 @@ def test_an_inconclusive_sentence_says_what_it_would_take():
     unsure = {**ROW, "ci_low": None, "ci_high": None, "p_adjusted": 1.0, "verdict": "INCONCLUSIVE", "queries": 1}
     assert sentence(unsure) == (
         "full_hard cannot be told apart from base: RR@10 0.612 against 0.580 for base (+0.032, no interval, adjusted p "
-        "1; 1 query, one training seed: query sampling only). It would take about 9,000 queries to settle."
+        "1; 1 query, one training seed: query sampling only). About 9,000 queries would tell no difference from twice "
+        "the margin."
     )
     seeds = {**unsure, "seeds": 3, "seeds_needed": 7}
-    assert sentence(seeds).endswith("It would take about 9,000 queries and 7 seeds to settle.")
-    assert sentence({**seeds, "queries": 10000}).endswith("It would take about 7 seeds to settle.")
-    assert "the effect lies near the margin" in sentence({**unsure, "queries": 10000})
+    assert sentence(seeds).endswith("About 9,000 queries and 7 seeds would tell no difference from twice the margin.")
+    assert sentence({**seeds, "queries": 10000}).endswith(
+        "About 7 seeds would tell no difference from twice the margin."
+    )
+    assert "this one lies in between" in sentence({**unsure, "queries": 10000})
     assert "No number of queries" in sentence({**unsure, "queries_needed": None})
     assert "perhaps by less than the 0.005 that would matter" in sentence({**unsure, "p_adjusted": 0.001})
 

@@ -90,15 +90,13 @@ def _takes(row: Mapping[str, Any]) -> str:
         return ""
     queries, seeds = row["queries_needed"], row["seeds_needed"]
     if queries is None:
-        return " No number of queries that one could gather settles it at this margin."
+        return " No number of queries that one could gather tells no difference from twice the margin."
     more = [f"{queries:,} queries"] if queries > row["queries"] else []
     if seeds is not None and seeds > row["seeds"]:
         more.append(f"{seeds} seeds")
     if not more:
-        return (
-            " As many queries and seeds would usually settle it; the effect lies near the margin, where no number does."
-        )
-    return f" It would take about {' and '.join(more)} to settle."
+        return " The queries and seeds tell no difference from twice the margin; this one lies in between."
+    return f" About {' and '.join(more)} would tell no difference from twice the margin."
 
 
 def p_value(p: float) -> str:

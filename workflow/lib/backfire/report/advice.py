@@ -162,8 +162,8 @@ def more_queries(findings: Findings) -> Advice | None:
     return Advice(
         "Inconclusive is not equal.",
         f"On {count(_queries(findings), 'query', 'queries')} a true change anywhere in the interval remains possible: "
-        f"{names(_span(findings, open_ones))}. To settle it whatever the truth, by the spread that was measured: "
-        f"{takes}.",
+        f"{names(_span(findings, open_ones))}. To tell no difference from one of twice the margin, by the spread that "
+        f"was measured: {takes}.",
     )
 
 

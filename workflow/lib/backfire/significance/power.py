@@ -31,7 +31,7 @@ def minimum_detectable_effect(error: float, alpha: float, margin: float, wanted:
 
 
 def largest_error(alpha: float, claims: int, margin: float, wanted: float) -> float:
-    """The standard error that settles a comparison whatever the truth: see `needed`."""
+    """The standard error that tells no difference from one of twice the margin: see `needed`."""
     from scipy.stats import norm
 
     quantile = norm.ppf(wanted)
@@ -49,13 +49,14 @@ def largest_error(alpha: float, claims: int, margin: float, wanted: float) -> fl
 def needed(
     spread: Components, alpha: float, claims: int, margin: float, wanted: float
 ) -> tuple[int | None, int | None]:
-    """Queries and seeds that settle a comparison of this spread, whatever the truth.
+    """Queries and seeds that tell no difference from one of twice the margin, in a comparison of this spread.
 
-    With so many, no difference at all would be called EQUIVALENT, and one of twice the margin HELPS or HARMS, each
-    with probability `wanted`. It rests on the measured variances and not on the difference found, which would only
-    restate its p-value (Hoenig and Heisey, The American Statistician 2001). Seeds are the fewest, at least as many as
-    there were, whose variance leaves half of the room to the queries; None with one seed, where their variance is
-    unknown and the queries count alone. None for queries or seeds beyond `MOST_QUERIES` or `MOST_SEEDS`.
+    With so many, the one would be called EQUIVALENT and the other HELPS or HARMS, each with probability `wanted`; what
+    lies between may stay open, at the margin itself with any number. It rests on the measured variances and not on the
+    difference found, which would only restate its p-value (Hoenig and Heisey, The American Statistician 2001). Seeds
+    are the fewest, at least as many as there were, whose variance leaves half of the room to the queries; None with
+    one seed, where their variance is unknown and the queries count alone. None for queries or seeds beyond
+    `MOST_QUERIES` or `MOST_SEEDS`.
     """
     room = largest_error(alpha, claims, margin, wanted) ** 2
     seeds = spread.seeds
