@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import realslurm
+from backfire.logs import usable_threads
 from conftest import copy_of_the_workflow
 
 pytestmark = pytest.mark.workflow
@@ -96,7 +97,9 @@ def slurm(tmp_path_factory):
 def finished(slurm, tmp_path_factory):
     """The tiny study up to its measures, and all that the engine said."""
     there = OnSlurm(copy_of_the_workflow(tmp_path_factory.mktemp("clone")))
-    return there, there.succeed(MEASURES)
+    # Products are summed in an order that depends on the number of threads, and trained weights keep that in their last
+    # digits; a local run of two cores trains with one thread.
+    return there, there.succeed(MEASURES, "--set-threads", f"train_variant={max(1, usable_threads(8) // 2)}")
 
 
 def test_a_study_on_slurm_gives_the_measures_of_a_local_run(finished, tiny):
@@ -121,7 +124,8 @@ def test_each_job_has_what_was_asked_for(finished):
         assert fields["Comment"].startswith(f"rule_{rule}")
         assert given(fields) == request, rule
         assert request["gpu"] == (rule in ("encode_corpus", "encode_queries", "train_variant"))
-        assert request["mem_mb"] and request["runtime"] and request["threads"] in (1, 8)
+        assert request["mem_mb"] and request["runtime"] and request["threads"] >= 1
+        assert request["threads"] == 8 or rule not in ("encode_corpus", "encode_queries", "index_shard", "rank")
 
 
 def test_a_job_that_takes_more_memory_than_it_has_is_tried_again_with_more(finished):
