@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from backfire.comparison import Rules
 from backfire.report.numbers import count, names, rate
 from backfire.report.words import relevance_note
 from backfire.study import Study
@@ -152,7 +153,7 @@ def _tests(config: dict[str, Any]) -> str:
         notes.setdefault(relevance_note(config["measures"], grade), []).append("/".join(place))
     graded = "".join(f" On {names(places)}, {note}" for note, places in notes.items() if note)
     level = f"{100 * (1 - comparison['alpha']):g} %"
-    margin = comparison["margins"].get(measure, comparison["margins"]["default"])
+    margin = Rules(**comparison).margin(measure)
     over = "over queries (BCa)" if len(config["seeds"]) == 1 else "over seeds and queries, both resampled"
     against = f" and with {names(comparison['against'])}" if comparison["against"] else ""
     return (

@@ -8,6 +8,7 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from backfire.comparison import Rules
 from backfire.formats.atomic import read_json, replacing
 from backfire.formats.tables import read_rows
 from backfire.report.advice import advise
@@ -83,7 +84,7 @@ def write_report(
         "cards": cards(findings),
         "advice": advise(findings),
         "paragraph": paragraph(main_rows(rows, primary), config["base_model"], primary, config["comparison"]),
-        "margin": f"{config['comparison']['margins'].get(primary[2], config['comparison']['margins']['default']):g}",
+        "margin": f"{Rules(**config['comparison']).margin(primary[2]):g}",
         "others": [{"sentence": sentence(row, alpha), "verdict": row["verdict"]} for row in findings.others],
         "tables": comparison_tables(findings, relevance(Study(config))),
         "ties": ties_summary(ties, variants),
