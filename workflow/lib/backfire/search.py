@@ -7,9 +7,8 @@ depends on the vectors alone: not on the number of shards, blocks or threads, or
 """
 
 import logging
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -26,13 +25,13 @@ from backfire.logs import progress
 
 log = logging.getLogger(__name__)
 
-# Queries and passages of a block of scores: 64 MiB for a thread, and a matrix product at full speed.
+# Queries for a thread, and passages, of a block of scores: 64 MiB for a thread, and a matrix product at full speed.
 QUERY_BLOCK = 256
 PASSAGE_BLOCK = 1 << 16
 # Candidates asked of an approximate index beyond k, whose own scores may be a little off.
 SLACK = 64
-# Passages that are converted to float64 together.
-CONVERT_ROWS = 4096
+# Passages that are converted to float64 together: few enough to stay in a core's cache.
+CONVERT_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -122,18 +121,12 @@ def search(
     _norms(queries, query_ids, "queries", "query")
     best = [_Best(np.empty(0, np.float32), np.empty(0, object))] * len(queries)
     passages = 0
-    # A thread for each block of queries, or, where blocks would be narrow, all threads for the product of one.
-    workers = threads if len(queries) >= threads * QUERY_BLOCK // 2 else 1
-    blocks = max(1, math.ceil(len(queries) / (QUERY_BLOCK * workers)) * workers)
-    some = np.array_split(np.arange(len(queries)), blocks)
-    with ThreadPoolExecutor(workers) as pool, threadpool_limits(threads // workers, "blas"):
+    with ThreadPoolExecutor(threads) as pool, threadpool_limits(threads, "blas"):
         for shard in shards:
-            search_block = _prepared(shard, queries, best, k)
-            # Each query is searched on its own, so the number of threads changes nothing.
-            list(pool.map(search_block, some))
+            _search_shard(shard, queries, best, k, pool, threads)
             passages += len(shard.doc_ids)
             # Else this shard would stay in memory while the next one loads.
-            del shard, search_block
+            del shard
     if k > passages and setting is not None:
         raise BackfireError(
             f"{setting}: {k} passages are asked for per query, but the corpus has {passages}.",
@@ -151,76 +144,106 @@ def search(
 def pair_scores(query: np.ndarray, passages: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Float32 inner products of a query (dimensions) with some rows of `passages` (passages x dimensions).
 
-    Products of float32 numbers are exact in float64, and each row is summed pairwise on its own, so a pair's score
-    does not depend on what else is scored with it. (`einsum` splits rows beyond 8,192 dimensions by position, and
-    BLAS by shape.) Memory is that of `CONVERT_ROWS` rows.
+    Products of float32 numbers are exact in float64, and each row is a dot product on its own, so a pair's score does
+    not depend on what else is scored with it. (`einsum` splits rows beyond 8,192 dimensions by position, BLAS a
+    matrix by its shape, and a vector beyond 10,000 dimensions by its threads.) Memory is that of `CONVERT_ROWS` rows.
     """
     scores = np.empty(len(rows), np.float32)
     query = query.astype(np.float64)
     for start in range(0, len(rows), CONVERT_ROWS):
-        products = passages[rows[start : start + CONVERT_ROWS]].astype(np.float64)
-        products *= query
-        scores[start : start + CONVERT_ROWS] = products.sum(axis=1)
+        some = passages[rows[start : start + CONVERT_ROWS]].astype(np.float64)
+        scores[start : start + CONVERT_ROWS] = np.vecdot(some, query)
     # A negative zero would be printed as such; adding zero turns it into a plain one.
     return scores + np.float32(0)
 
 
-def _prepared(shard: Shard, queries: np.ndarray, best: list[_Best], k: int) -> Callable[[np.ndarray], None]:
-    """A function that merges what the shard has for some queries, given by their rows, into `best`, in place."""
+def _search_shard(shard: Shard, queries: np.ndarray, best: list[_Best], k: int, pool: Executor, threads: int) -> None:
+    """Merge what the shard has for every query into `best`, in place.
+
+    A matrix product takes all threads; the rest is done query by query, so it does not matter by which thread.
+    """
     _check_shard(shard, queries.shape[1])
     if not len(shard.doc_ids):
-        return lambda some: None
+        return
     longest = _norms(shard.embeddings, shard.doc_ids, shard.source, "passage").max()
+    margins = _margins(queries, longest)
     doc_ids = np.array(shard.doc_ids, dtype=object)
-    blocks = _flat_blocks if flat_vectors(shard.index) is not None else _index_blocks
 
-    def search_block(some: np.ndarray) -> None:
-        floors = np.array([best[query].floor(k) for query in some])
-        for found in blocks(shard, queries[some], k, floors, longest):
-            for offset, (query, rows) in enumerate(zip(some, found, strict=True)):
+    for start in range(0, len(queries), threads * QUERY_BLOCK):
+        some = np.arange(start, min(start + threads * QUERY_BLOCK, len(queries)))
+        if flat_vectors(shard.index) is None:
+            _, found = shard.index.search(queries[some], min(len(shard.doc_ids), k + SLACK))
+            candidates = [rows[rows >= 0] for rows in found]
+        else:
+            floors = np.array([best[query].floor(k) for query in some])
+            candidates = _candidates(queries[some], shard.embeddings, k, floors, margins[some], pool, threads)
+
+        def merge(part: np.ndarray, some=some, candidates=candidates) -> None:
+            for query, rows in zip(some[part], candidates[part[0] : part[-1] + 1], strict=True):
                 if len(rows):
                     scores = pair_scores(queries[query], shard.embeddings, rows)
                     best[query] = _merge(best[query], scores, doc_ids[rows], k)
-                    floors[offset] = best[query].floor(k)
 
-    return search_block
-
-
-def _index_blocks(shard: Shard, queries: np.ndarray, k: int, floors: np.ndarray, longest: float):
-    """The rows that an index finds for each query, in one piece."""
-    _, found = shard.index.search(queries, min(len(shard.doc_ids), k + SLACK))
-    yield [rows[rows >= 0] for rows in found]
+        list(pool.map(merge, _parts(len(some), threads)))
 
 
-def _flat_blocks(
-    shard: Shard, queries: np.ndarray, k: int, floors: np.ndarray, longest: float
-) -> Iterator[list[np.ndarray]]:
-    """For each block of passages and each query the rows of all that can be among the `k` best, and few others.
+def _parts(queries: int, threads: int) -> list[np.ndarray]:
+    """Numbers of the queries in parts for threads: more of them than threads, so that none waits long for another."""
+    return np.array_split(np.arange(queries), min(queries, 4 * threads))
 
-    `floors` holds the k-th best score of each query so far, -inf while there are fewer; the caller raises it between
-    blocks. What scores lower than the k-th by more than the margin cannot enter the ranking.
+
+def _candidates(
+    queries: np.ndarray,
+    passages: np.ndarray,
+    k: int,
+    floors: np.ndarray,
+    margins: np.ndarray,
+    pool: Executor,
+    threads: int,
+) -> list[np.ndarray]:
+    """For each query the rows of all passages that can be among its `k` best, and few others.
+
+    `floors` holds the k-th best score of each query so far, -inf while there are fewer, and is raised in place. What
+    scores lower than the k-th by more than the margin cannot enter the ranking.
     """
-    margins = _margins(queries, longest)
-    for first in range(0, len(shard.doc_ids), PASSAGE_BLOCK):
-        scores = queries @ shard.embeddings[first : first + PASSAGE_BLOCK].T
-        size = scores.shape[1]
-        lowest = floors - margins
-        if size > k and np.isneginf(floors).any():
-            # The k-th best of a piece bounds the k-th best of all from below, at a fraction of the cost.
-            piece = max(2 * k, size // 8)
-            bound = np.partition(scores[:, :piece], -k, axis=1)[:, -k]
-            lowest = np.maximum(lowest, bound - margins)
-        # Rounded down, so that the comparison in float32 keeps what one in float64 would.
-        hits = np.flatnonzero(scores >= np.nextafter(lowest.astype(np.float32), -np.inf, dtype=np.float32)[:, None])
-        among = scores.ravel()[hits]
-        cuts = np.searchsorted(hits, np.arange(len(queries) + 1) * size)
-        found = []
-        for query, (start, stop) in enumerate(pairwise(cuts)):
-            rows, reached = hits[start:stop] - query * size, among[start:stop]
-            if len(rows) > k:
-                rows = rows[reached >= np.partition(reached, -k)[-k] - margins[query]]
-            found.append(first + rows)
-        yield found
+    found = [(np.empty(0, np.intp), np.empty(0, np.float32))] * len(queries)
+    # Fresh memory for each product would cost a tenth of its time.
+    memory = np.empty(len(queries) * min(PASSAGE_BLOCK, len(passages)), np.float32)
+    for first in range(0, len(passages), PASSAGE_BLOCK):
+        block = passages[first : first + PASSAGE_BLOCK]
+        scores = memory[: len(queries) * len(block)].reshape(len(queries), len(block))
+        np.matmul(queries, block.T, out=scores)
+
+        def add(part: np.ndarray, first=first, scores=scores) -> None:
+            few = slice(part[0], part[-1] + 1)
+            for query, (columns, reached) in zip(part, _high(scores[few], k, floors[few], margins[few]), strict=True):
+                rows = np.concatenate([found[query][0], first + columns])
+                reached = np.concatenate([found[query][1], reached])
+                if len(rows) > k:
+                    floors[query] = max(floors[query], np.partition(reached, -k)[-k])
+                    high = reached >= floors[query] - margins[query]
+                    rows, reached = rows[high], reached[high]
+                found[query] = rows, reached
+
+        list(pool.map(add, _parts(len(queries), threads)))
+    return [rows for rows, _ in found]
+
+
+def _high(
+    scores: np.ndarray, k: int, floors: np.ndarray, margins: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each query (a row of `scores`) the columns no further below its floor than the margin, and their scores."""
+    size = scores.shape[1]
+    if size > k and np.isneginf(floors).any():
+        # The k-th best of a piece bounds the k-th best of all from below, at a fraction of the cost.
+        floors = np.maximum(floors, np.partition(scores[:, : max(2 * k, size // 8)], -k, axis=1)[:, -k])
+    # Rounded down, so that the comparison in float32 keeps what one in float64 would.
+    lowest = np.nextafter((floors - margins).astype(np.float32), -np.inf, dtype=np.float32)
+    hits = np.flatnonzero(scores >= lowest[:, None])
+    reached = scores.ravel()[hits]
+    cuts = np.searchsorted(hits, np.arange(len(scores) + 1) * size)
+    for query, (start, stop) in enumerate(pairwise(cuts)):
+        yield hits[start:stop] - query * size, reached[start:stop]
 
 
 def _margins(queries: np.ndarray, longest: float) -> np.ndarray:
@@ -251,8 +274,8 @@ def _merge(best: _Best, scores: np.ndarray, doc_ids: np.ndarray, k: int) -> _Bes
 
 
 def _norms(vectors: np.ndarray, ids: Sequence[str], source: str, kind: str) -> np.ndarray:
-    """Euclidean norms of the rows, float64; raises `BackfireError` when one is not finite."""
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    """Euclidean norms of the rows, float32; raises `BackfireError` when one is not finite."""
+    norms = np.sqrt(np.vecdot(vectors, vectors))
     bad = np.flatnonzero(~np.isfinite(norms))
     if len(bad):
         raise BackfireError(
