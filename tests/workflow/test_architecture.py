@@ -10,7 +10,7 @@ import yaml
 
 # Lowest first. A module may import those before it, and those of its own group.
 LAYERS = [
-    ["errors", "keyed", "logs", "resources"],
+    ["errors", "gpus", "keyed", "locks", "logs", "resources"],
     ["formats"],
     ["provenance", "settings", "study", "texts", "sampling"],
     ["model", "tokens", "bert", "lora", "static", "encoder", "datasets"],
@@ -74,6 +74,12 @@ def test_every_rule_names_its_code_environment_and_method(root):
         assert re.match(r'    """[A-Z].{20,}?\."""\n', text), (
             f"{name}: its docstring is a sentence of a methods section"
         )
+
+
+def test_a_script_asks_for_a_gpu_where_its_rule_does(root):
+    for name, text in rule_texts(root).items():
+        script = (root / f"workflow/scripts/{name}.py").read_text()
+        assert ("gpu=GPU" in text) == ('snakemake.resources.get("gpu", 0)' in script), name
 
 
 def test_scripts_are_thin_and_never_read_the_configuration(root):

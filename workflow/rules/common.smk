@@ -13,19 +13,18 @@ sys.path.insert(0, LIBRARY)
 os.environ.update(PYTHONPATH=os.pathsep.join([LIBRARY, *filter(None, [os.environ.get("PYTHONPATH")])]))
 
 from backfire.errors import BackfireError
+from backfire.gpus import visible_gpus
 from backfire.logs import usable_threads
 from backfire.model import check_base
 from backfire.plan.jobs import count_jobs, planned
 from backfire.plan.requests import Requests
 from backfire.provenance import code_digest, plain
-from backfire.resources import count_gpus
 from backfire.settings import checked
 from backfire.study import TRAIN, Study
 
 
 def _study() -> Study:
-    # The parser in C takes a tenth of the time.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # The parser in C takes a tenth of the time.
     schema = yaml.load((ROOT / "workflow/schemas/config.yaml").read_text(encoding="utf-8"), loader)
     try:
         return Study(checked(config, schema))
@@ -42,18 +41,17 @@ LOCAL_CORES = None
 if LOCAL:
     LOCAL_CORES = usable_threads(workflow.global_resources["_cores"].value or 1)
     workflow.register_resource("_cores", LOCAL_CORES)
-# A job of a model takes up to this many cores; locally two run at once, since much of a small one is not parallel.
-THREADS = min(8, max(1, LOCAL_CORES // 2)) if LOCAL_CORES else 8
-# What must run alone.
-ALL_THREADS = LOCAL_CORES or THREADS
 # A cluster has the GPUs that its profile tells (resources: [gpu=...]). That limit is not handed on to the jobs.
 if CLUSTER:
     GPUS = workflow.global_resources.get("gpu").value or 0
 else:
-    GPUS = count_gpus() if LOCAL else int("SLURM_GPUS" in os.environ)
+    GPUS = len(visible_gpus()) if LOCAL else int("SLURM_GPUS" in os.environ)
     if GPUS:
         workflow.global_resources.setdefault("gpu", GPUS)
 GPU = min(1, GPUS)
+# A job of a model takes up to this many cores; locally two run at once, as much is not parallel, or one for each GPU.
+THREADS = min(8, max(1, LOCAL_CORES // max(2, GPUS))) if LOCAL_CORES else 8
+ALL_THREADS = LOCAL_CORES or THREADS  # What must run alone.
 REQUESTS = Requests(STUDY, GPU > 0, THREADS)
 
 

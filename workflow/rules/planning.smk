@@ -30,6 +30,7 @@ rule plan_study:
     resources:
         mem_mb=4000,
         runtime=30,
+        gpu=GPU,
     params:
         cfg=lambda w: plain(PLANNED | {"jobs": count_jobs(workflow.rules, "all")}),
         code=code("plan_study"),
@@ -54,6 +55,7 @@ rule plan_download:
     resources:
         mem_mb=4000,
         runtime=30,
+        gpu=GPU,
     params:
         cfg=lambda w, input: plain(PLANNED | PLAN | {"jobs": count_jobs(workflow.rules, "all")}),
         code=lambda w, input: code("plan_download"),

@@ -2,7 +2,7 @@
 
 from backfire.logs import job
 
-with job(snakemake.log[0], snakemake.threads):
+with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
     from backfire.encoding import encode_passages
 
     encode_passages(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backfire.errors import BackfireError
+from backfire.gpus import settle_gpu
 from backfire.resources import peak_resident
 
 logger = logging.getLogger(__name__)
@@ -43,14 +44,15 @@ class Usage(NamedTuple):
 
 
 @contextmanager
-def job(log: str, threads: int = 1) -> Iterator[int]:
+def job(log: str, threads: int = 1, gpu: int = 0) -> Iterator[int]:
     """Run the body of a script as a job; gives the threads that it may use.
 
     Everything logged, every warning and any traceback goes to the file `log`; a `BackfireError` is shown on the
     terminal as its message and hint alone. The last line, failed or not, tells peak memory and time (see
     `job_usage`); wall time starts with this call, so the start of the interpreter is left out. Numeric libraries
     imported inside the body use at most `threads` threads and never more than the processors this process may use,
-    so that `--cores 8` on two cores does not oversubscribe them.
+    so that `--cores 8` on two cores does not oversubscribe them. A job that asked for a GPU (`gpu`) has one for itself,
+    any other sees none (see `settle_gpu`).
     """
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,8 +62,6 @@ def job(log: str, threads: int = 1) -> Iterator[int]:
     # A thread that waits for another sleeps soon: by default it spins for a millisecond, and where something else runs
     # on the same processor that is several times slower. Alone it makes no difference.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    # A job takes one GPU: the first, unless the scheduler chose. With several in view the trainer would split batches.
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     # Tokenizers fork-warning and parallelism are governed by the threads above.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
@@ -72,6 +72,7 @@ def job(log: str, threads: int = 1) -> Iterator[int]:
     logging.captureWarnings(True)
     start = time.perf_counter()
     try:
+        settle_gpu(gpu)
         yield threads
     except BackfireError as error:
         handler.stream.write(traceback.format_exc())

@@ -1,13 +1,8 @@
-"""What the machine has, and what a job has used: measured from within, since the engine sees no GPU."""
+"""What a job has used: measured from within, since the engine sees no GPU."""
 
 import resource
 import sys
 from pathlib import Path
-
-
-def count_gpus() -> int:
-    """Number of NVIDIA devices of this machine, without loading a driver."""
-    return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
 def peak_memory() -> float:

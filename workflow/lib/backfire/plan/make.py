@@ -17,7 +17,6 @@ from backfire.plan.probe import measure
 from backfire.plan.room import Demand, check_room, disk_usage, file_systems
 from backfire.plan.sizes import Stage, stages
 from backfire.provenance import plain, value_digest
-from backfire.resources import count_gpus
 from backfire.study import Study
 
 
@@ -26,15 +25,16 @@ def plan_study(
     downloads: dict[str, dict[str, Any]],
     jobs: dict[str, int],
     base_sha256: str | None,
+    gpus: int,
     text: str,
     data: str,
 ) -> None:
     """Print the plan of a study, write it to `text` and, when there is room for the study, as JSON to `data`.
 
     `config` is the configuration, `downloads` says what each collection takes from ir_datasets, `jobs` how many jobs
-    each rule has, and `base_sha256` the digest that the base must have, None for the pinned one. Paths of the study
-    count from the working folder. Raises `BackfireError` for an id of another corpus, and when a file system has not
-    enough room for what is still to be written.
+    each rule has, `base_sha256` the digest that the base must have, None for the pinned one, and `gpus` the GPUs that
+    jobs share. Paths of the study count from the working folder. Raises `BackfireError` for an id of another corpus,
+    and when a file system has not enough room for what is still to be written.
     """
     study, root = Study(config), Path()
     for each in downloads.values():
@@ -70,7 +70,7 @@ def plan_study(
         rates=rates,
         durations=durations(study, facts, rates, sizes),
         model_bytes=model_bytes,
-        gpus=count_gpus(),
+        gpus=gpus,
     )
     written = page(plan)
     print("\n" + written, file=sys.stderr, flush=True)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from backfire.formats.atomic import replacing
+from backfire.locks import take
 from backfire.provenance import file_sha256, value_digest
 
 logger = logging.getLogger(__name__)
@@ -60,24 +61,18 @@ def alone(folder: str | Path) -> Iterator[None]:
 
     A killed engine leaves jobs that go on. Where the file system has no locks a warning is logged and nothing waits.
     """
-    from filelock import FileLock, Timeout
-
     path = Path(folder) / ".lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A lock that is a mere file would outlive a killed job.
-    lock = FileLock(path, fallback_to_soft=False)
+    lock = None
     try:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            logger.warning("another process trains this model and holds %s; waiting for it to end", path)
-            lock.acquire(poll_interval=1.0)
+        _, lock = take([path], f"another process trains this model and holds {path}; waiting for it to end")
     except OSError as error:
         logger.warning("%s cannot be locked (%s); two jobs that train this model would not notice", path, error)
     try:
         yield
     finally:
-        lock.release()
+        if lock:
+            lock.release()
 
 
 class Checkpoints:
