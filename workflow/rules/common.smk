@@ -15,7 +15,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join([LIBRARY, *filter(None, [os.environ
 from backfire.errors import BackfireError
 from backfire.logs import usable_threads
 from backfire.model import check_base
-from backfire.plan.jobs import count_jobs, planned
+from backfire.plan.jobs import batch_name, count_jobs, planned
 from backfire.plan.requests import Requests
 from backfire.provenance import code_digest, plain
 from backfire.resources import count_gpus
@@ -113,7 +113,7 @@ wildcard_constraints:
     variant="|".join(STUDY.variants),
     seed=r"\d+",
     shard=r"\d+",
-    shards="|".join(sorted({str(STUDY.shards_of(name)) for name in STUDY.collections})),
+    shards="1" if STUDY.batches else "|".join(sorted({str(STUDY.shards_of(name)) for name in STUDY.collections})),
     triples="|".join(STUDY.triples) or "none",
     depth=r"\d+",
     text="default|published|untitled",
