@@ -39,16 +39,19 @@ def table(text):
 
 
 @pytest.mark.parametrize(
-    "study", ["config.yaml", "studies/msmarco.yaml", "studies/vaswani.yaml", "tests/studies/tiny.yaml"]
+    ("study", "shards_per_job"),
+    [("config.yaml", 1), ("studies/msmarco.yaml", 5), ("studies/vaswani.yaml", 1), ("tests/studies/tiny.yaml", 1)],
 )
-def test_the_jobs_of_a_plan_are_those_of_a_dry_run(root, tmp_path, study):
-    """Counted inside the engine from its rules, beside the table that it prints; the paper's study takes batches."""
+def test_the_jobs_of_a_plan_are_those_of_a_dry_run(root, tmp_path, study, shards_per_job):
+    """Counted inside the engine from its rules, beside the table that it prints itself."""
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(f"encoding: {{shards_per_job: {shards_per_job}}}")
     snakefile = tmp_path / "Snakefile"
     snakefile.write_text(
         f"include: {str(root / 'Snakefile')!r}\nimport json\nPath('jobs.json').write_text(json.dumps(all_jobs()))\n"
     )
     command = [sys.executable, "-m", "snakemake", "-n", "all", "--quiet", "rules", "--directory", str(tmp_path)]
-    command += ["--snakefile", str(snakefile), "--configfile", str(root / study)]
+    command += ["--snakefile", str(snakefile), "--configfile", str(root / study), str(overlay)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     counted = json.loads((tmp_path / "jobs.json").read_text())
