@@ -114,8 +114,8 @@ def test_files_keep_ids_in_order_and_record_cost(base_model, table, tmp_path):
     queries = table("queries", "queries", [{"query_id": f"q{i}", "text": text or "-"} for i, text in enumerate(TEXTS)])
     settings = {"precision": "fp32", "batch_tokens": 512, "label": "test"}
     tokens = str(tmp_path / "t.parquet")
-    tokenize_passages(str(base_model), corpus, tokens, 128)
-    encode_passages(str(base_model), tokens, str(tmp_path / "d.parquet"), str(tmp_path / "c.json"), **settings)
+    tokenize_passages(str(base_model), [corpus], [tokens], 128)
+    encode_passages(str(base_model), [tokens], [str(tmp_path / "d.parquet")], [str(tmp_path / "c.json")], **settings)
     encode_queries(str(base_model), queries, str(tmp_path / "q.parquet"), max_length=128, **settings)
     doc_ids, passages = read_embeddings(tmp_path / "d.parquet", "doc_id")
     query_ids, vectors = read_embeddings(tmp_path / "q.parquet", "query_id")

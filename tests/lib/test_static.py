@@ -126,10 +126,9 @@ def test_a_file_of_many_pieces_has_the_vectors_of_its_texts(folder, table, tmp_p
     texts = [f"{TEXTS[row % len(TEXTS)]} {row}" for row in range(count)]
     corpus = table("corpus", "corpus", [{"doc_id": f"d{row}", "text": text} for row, text in enumerate(texts)])
     settings = {"precision": "fp32", "batch_tokens": 4096, "label": "test"}
-    tokenize_passages(str(folder), corpus, str(tmp_path / "t.parquet"), 32)
-    encode_passages(
-        str(folder), str(tmp_path / "t.parquet"), str(tmp_path / "d.parquet"), str(tmp_path / "c.json"), **settings
-    )
+    tokens, written, cost = ([str(tmp_path / name)] for name in ("t.parquet", "d.parquet", "c.json"))
+    tokenize_passages(str(folder), [corpus], tokens, 32)
+    encode_passages(str(folder), tokens, written, cost, **settings)
     ids, vectors = read_embeddings(tmp_path / "d.parquet", "doc_id")
     assert ids == [f"d{row}" for row in range(count)]
     chosen = list(range(0, count, 997))

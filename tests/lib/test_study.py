@@ -95,6 +95,28 @@ def test_the_parts_of_a_search_cover_every_shard_once_and_evenly(config, shards,
     assert study.parts == min(shards, parts)
 
 
+@pytest.mark.parametrize(
+    ("shards", "step", "sizes"),
+    [
+        (7, 3, [3, 3, 1]),
+        (8, 4, [4, 4]),
+        (2, 3, [2]),
+        (640, 10, [10] * 64),
+        # A job takes one shard: none is listed.
+        (7, 1, []),
+        (1, 3, []),
+    ],
+)
+def test_batches_are_runs_of_shards_that_cover_the_corpus(config, shards, step, sizes):
+    config["encoding"] |= {"shards": shards, "shards_per_job": step}
+    config["collections"]["small"] = config["collections"]["pydocs"] | {"whole": True, "train": None}
+    study = Study(config)
+    assert [len(batch) for batch in study.batches] == sizes
+    assert [shard for batch in study.batches for shard in batch] == (list(range(1, shards + 1)) if sizes else [])
+    assert study.taken("pydocs") == max(sizes, default=1)
+    assert study.taken("small") == 1
+
+
 def test_a_whole_collection_has_one_shard(config):
     config["encoding"]["shards"] = 64
     config["collections"]["small"] = config["collections"]["pydocs"] | {"whole": True, "train": None}

@@ -17,9 +17,16 @@ from conftest import copy_of_the_workflow
 
 pytestmark = pytest.mark.workflow
 RESULTS = "results/tiny"
-# The chain of one variant: every rule that submits jobs of size, but for hard negatives and explanations.
-MEASURES = f"{RESULTS}/measures/full_bm25/seed-0.parquet"
-LOCAL = {"prepare_base", "measure_run"}
+# What depends on neither clock nor machine; UMAP's map and the costs do.
+COMPARED = ["measures", "ties", "comparison", "moved", "strata", "geometry"]
+LOCAL = {"prepare_base", "describe_collection", "measure_run", "tabulate", "write_report", "all"}
+LOCAL |= {f"collect_{what}" for what in ("measures", "geometry", "cost")}
+LOCAL |= {f"plot_{what}" for what in ("effects", "queries", "dynamics", "projection", "cost")}
+ON_GPU = {"encode_corpus", "encode_queries", "train_variant", "measure_latency"}
+THREADED = {*ON_GPU - {"train_variant"}, "index_shard", "rank", "mine_hard"}
+# Fewer jobs with the same results: both shards in one, negatives searched in one part.
+OVERLAY = "encoding: {shards_per_job: 2}\nmining: {parts: 1}\nprotocol: null\n"
+BATCHED = {"tokenize_corpus": 1, "encode_corpus": 3, "index_shard": 3}
 
 
 class OnSlurm:
@@ -31,7 +38,8 @@ class OnSlurm:
     def run(self, *arguments: str) -> subprocess.CompletedProcess:
         """The command of the documentation, in the clone."""
         command = [sys.executable, "-m", "snakemake", *arguments, "--profile", "slurm", "--slurm-keep-successful-logs"]
-        command += ["--slurm-init-seconds-before-status-checks", "2", "--configfile", "tests/studies/tiny.yaml"]
+        command += ["--slurm-init-seconds-before-status-checks", "2"]
+        command += ["--configfile", "tests/studies/tiny.yaml", "overlay.yaml"]
         done = subprocess.run(
             command, cwd=self.clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
         )
@@ -95,16 +103,29 @@ def slurm(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(slurm, tmp_path_factory):
-    """The tiny study up to its measures, and all that the engine said."""
+    """The whole tiny study but for its protocol, and all that the engine said."""
     there = OnSlurm(copy_of_the_workflow(tmp_path_factory.mktemp("clone")))
+    (there.clone / "overlay.yaml").write_text(OVERLAY)
     # Products are summed in an order that depends on the number of threads, and trained weights keep that in their last
     # digits; a local run of two cores trains with one thread.
-    return there, there.succeed(MEASURES, "--set-threads", f"train_variant={max(1, usable_threads(8) // 2)}")
+    return there, there.succeed("--set-threads", f"train_variant={max(1, usable_threads(8) // 2)}")
 
 
-def test_a_study_on_slurm_gives_the_measures_of_a_local_run(finished, tiny):
+def test_a_study_on_slurm_gives_the_results_of_a_local_run(finished, tiny):
     there, _ = finished
-    assert (there.clone / MEASURES).read_bytes() == (tiny.directory / MEASURES).read_bytes()
+    for name in COMPARED:
+        path = f"{RESULTS}/{name}.parquet"
+        assert (there.clone / path).read_bytes() == (tiny.directory / path).read_bytes(), name
+    page = (there.clone / RESULTS / "report.html").read_text()
+    assert all(variant in page for variant in ("base", "full_bm25", "lora_hard"))
+
+
+def test_a_job_takes_the_shards_that_it_is_told_to(finished):
+    _, text = finished
+    rules = [request["rule"] for request in submitted(text).values()]
+    for rule, jobs in BATCHED.items():
+        assert rules.count(f"{rule}_shards_1_to_2") == jobs, rule
+        assert rule not in rules
 
 
 def test_each_job_has_what_was_asked_for(finished):
@@ -123,9 +144,11 @@ def test_each_job_has_what_was_asked_for(finished):
         assert fields["JobState"] == "COMPLETED", (rule, fields)
         assert fields["Comment"].startswith(f"rule_{rule}")
         assert given(fields) == request, rule
-        assert request["gpu"] == (rule in ("encode_corpus", "encode_queries", "train_variant"))
+        known = rule.partition("_shards_")[0]
+        assert request["gpu"] == (known in ON_GPU)
         assert request["mem_mb"] and request["runtime"] and request["threads"] >= 1
-        assert request["threads"] == 8 or rule not in ("encode_corpus", "encode_queries", "index_shard", "rank")
+        assert request["threads"] == 8 or known not in THREADED
+    assert {"mine_hard", "measure_geometry", "compare_variants", "explain_queries"} <= set(rules)
 
 
 def test_a_job_that_takes_more_memory_than_it_has_is_tried_again_with_more(finished):

@@ -16,7 +16,7 @@ from backfire.errors import BackfireError
 from backfire.gpus import visible_gpus
 from backfire.logs import usable_threads
 from backfire.model import check_base
-from backfire.plan.jobs import count_jobs, planned
+from backfire.plan.jobs import batch_name, count_jobs, planned
 from backfire.plan.requests import Requests
 from backfire.provenance import code_digest, plain
 from backfire.settings import checked
@@ -111,7 +111,7 @@ wildcard_constraints:
     variant="|".join(STUDY.variants),
     seed=r"\d+",
     shard=r"\d+",
-    shards="|".join(sorted({str(STUDY.shards_of(name)) for name in STUDY.collections})),
+    shards="1" if STUDY.batches else "|".join(sorted({str(STUDY.shards_of(name)) for name in STUDY.collections})),
     triples="|".join(STUDY.triples) or "none",
     depth=r"\d+",
     text="default|published|untitled",

@@ -1,5 +1,9 @@
 """Planning: what a study takes, before it takes it."""
 
+from functools import cache
+
+from snakemake.output_index import OutputIndex
+
 
 localrules:
     plan_study,
@@ -11,6 +15,14 @@ PLANNED = {
     "downloads": DOWNLOADS,
     "base_sha256": STUDY.config["base_model_sha256"],
 }
+
+
+@cache
+def all_jobs():
+    """Jobs of each rule in the whole study; counted once, when all rules are read and some job asks."""
+    return count_jobs(workflow.get_rule("all"), OutputIndex(list(workflow.rules)).match_producers)
+
+
 PLAN = {"text": f"results/{STUDY.name}/plan.txt", "data": f"results/{STUDY.name}/plan.json"}
 
 
@@ -32,7 +44,7 @@ rule plan_study:
         runtime=30,
         gpu=GPU,
     params:
-        cfg=lambda w: plain(PLANNED | {"jobs": count_jobs(workflow.rules, "all")}),
+        cfg=lambda w: plain(PLANNED | {"jobs": all_jobs()}),
         code=code("plan_study"),
     script:
         "../scripts/plan_study.py"
@@ -57,7 +69,7 @@ rule plan_download:
         runtime=30,
         gpu=GPU,
     params:
-        cfg=lambda w, input: plain(PLANNED | PLAN | {"jobs": count_jobs(workflow.rules, "all")}),
+        cfg=lambda w, input: plain(PLANNED | PLAN | {"jobs": all_jobs()}),
         code=lambda w, input: code("plan_download"),
     script:
         "../scripts/plan_download.py"

@@ -59,14 +59,20 @@ rule compare_protocols:
 use rule encode_corpus as encode_corpus_of_choice with:
     input:
         model="results/{study}/models/{variant}/seed-{seed}",
-        tokens=lambda w: "results/{{study}}/tokens/{text}-{max_length}/{{collection}}/{{shard}}-of-{{shards}}.parquet".format(
-            **STUDY.chosen(w.choice)
-        ),
+        tokens=lambda w: [
+            "results/{{study}}/tokens/{text}-{max_length}/{{collection}}/{{shard}}-of-{{shards}}.parquet".format(
+                **STUDY.chosen(w.choice)
+            )
+        ],
     output:
         embeddings=temp(
-            "results/{study}/protocol/{choice}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet"
+            [
+                "results/{study}/protocol/{choice}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet"
+            ]
         ),
-        cost="results/{study}/protocol/{choice}/cost/{variant}/seed-{seed}/encoding-{collection}-{shard}-of-{shards}.json",
+        cost=[
+            "results/{study}/protocol/{choice}/cost/{variant}/seed-{seed}/encoding-{collection}-{shard}-of-{shards}.json"
+        ],
     log:
         "results/{study}/logs/encode_corpus_of_choice/{choice}/{variant}/seed-{seed}/{collection}-{shard}-of-{shards}.log",
     benchmark:
@@ -75,8 +81,11 @@ use rule encode_corpus as encode_corpus_of_choice with:
         cfg=lambda w: ENCODING
         | {
             "precision": STUDY.chosen(w.choice)["precision"],
-            "label": f"encode {w.variant} {w.collection} {w.shard}/{w.shards}, {w.choice}",
+            "label": f"encode {w.variant} {w.collection}, {w.choice},",
         },
+
+
+in_batches("encode_corpus_of_choice")
 
 
 use rule encode_queries as encode_queries_of_choice with:
@@ -99,15 +108,20 @@ use rule encode_queries as encode_queries_of_choice with:
 
 use rule index_shard as index_shard_of_choice with:
     input:
-        embeddings="results/{study}/protocol/{choice}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet",
+        embeddings=[
+            "results/{study}/protocol/{choice}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet"
+        ],
     output:
         index=temp(
-            "results/{study}/protocol/{choice}/index/{variant}/seed-{seed}/{collection}/{shard}-of-{shards}.faiss"
+            ["results/{study}/protocol/{choice}/index/{variant}/seed-{seed}/{collection}/{shard}-of-{shards}.faiss"]
         ),
     log:
         "results/{study}/logs/index_shard_of_choice/{choice}/{variant}/seed-{seed}/{collection}-{shard}-of-{shards}.log",
     benchmark:
         "results/{study}/benchmarks/index_shard_of_choice/{choice}/{variant}/seed-{seed}/{collection}-{shard}-of-{shards}.tsv"
+
+
+in_batches("index_shard_of_choice")
 
 
 use rule rank as rank_of_choice with:

@@ -4,9 +4,9 @@
 rule index_shard:
     """Each shard of passage vectors gets a FAISS index of inner products after `encoding.index`; Flat compares with every passage."""
     input:
-        embeddings="results/{study}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet",
+        embeddings=["results/{study}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet"],
     output:
-        index="results/{study}/index/{variant}/seed-{seed}/{collection}/{shard}-of-{shards}.faiss",
+        index=["results/{study}/index/{variant}/seed-{seed}/{collection}/{shard}-of-{shards}.faiss"],
     log:
         "results/{study}/logs/index_shard/{variant}/seed-{seed}/{collection}-{shard}-of-{shards}.log",
     benchmark:
@@ -22,6 +22,9 @@ rule index_shard:
         code=code("index_shard"),
     script:
         "../scripts/index_shard.py"
+
+
+in_batches("index_shard")
 
 
 rule rank:

@@ -1,4 +1,4 @@
-"""Encode one shard of a corpus with one model."""
+"""Encode shards of a corpus with one model."""
 
 from backfire.logs import job
 
@@ -8,7 +8,7 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
     encode_passages(
         model=snakemake.input.model,
         tokens=snakemake.input.tokens,
-        output=snakemake.output.embeddings,
-        cost=snakemake.output.cost,
+        outputs=snakemake.output.embeddings,
+        costs=snakemake.output.cost,
         **snakemake.params.cfg,
     )

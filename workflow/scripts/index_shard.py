@@ -1,12 +1,9 @@
-"""Index one shard of passage embeddings with FAISS."""
+"""Index shards of passage embeddings with FAISS, each on its own."""
 
 from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.index import index_shard
 
-    index_shard(
-        embeddings=snakemake.input.embeddings,
-        factory=snakemake.params.cfg["index"],
-        output=snakemake.output.index,
-    )
+    for embeddings, output in zip(snakemake.input.embeddings, snakemake.output.index, strict=True):
+        index_shard(embeddings, snakemake.params.cfg["index"], output)

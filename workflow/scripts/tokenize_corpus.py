@@ -1,4 +1,4 @@
-"""Turn the passages of one shard into token ids."""
+"""Turn the passages of shards into token ids."""
 
 from backfire.logs import job
 
@@ -6,5 +6,8 @@ with job(snakemake.log[0], snakemake.threads):
     from backfire.tokenizing import tokenize_passages
 
     tokenize_passages(
-        model=snakemake.input.model, corpus=snakemake.input.corpus, output=snakemake.output[0], **snakemake.params.cfg
+        model=snakemake.input.model,
+        corpus=snakemake.input.corpus,
+        outputs=snakemake.output.tokens,
+        **snakemake.params.cfg,
     )

@@ -81,6 +81,22 @@ def test_requests_grow_with_what_the_job_holds(study_of, tmp_path):
     assert memory("train_variant", variant, base_model="some/model") > memory("train_variant", variant) + 1500
 
 
+@pytest.mark.parametrize("rule", ["tokenize_corpus", "encode_corpus", "index_shard"])
+def test_shards_of_one_job_take_their_time_one_after_another_and_the_memory_of_one(study_of, tmp_path, rule):
+    def request(step, **more):
+        encoding = {"encoding": {"shards": 64, "shards_per_job": step}}
+        return asked(study_of("studies/msmarco.yaml", encoding), tmp_path, rule, MSMARCO | more)
+
+    one, eight, whole = (request(step) for step in (1, 8, 1000))
+    assert one.mem_mb == eight.mem_mb == whole.mem_mb
+    # Rounded up to ten minutes.
+    beyond = one.runtime - requests.LEAST
+    assert 8 * (beyond - 10) <= eight.runtime - requests.LEAST <= 8 * beyond
+    assert 64 * (beyond - 10) <= whole.runtime - requests.LEAST <= 64 * beyond
+    assert whole.runtime > eight.runtime
+    assert request(1, collection="fiqa") == request(8, collection="fiqa")
+
+
 def test_a_gpu_takes_memory_of_the_host_and_less_time(study_of, tmp_path):
     study = study_of("studies/msmarco.yaml")
     without, with_gpu = (asked(study, tmp_path, "encode_corpus", MSMARCO, gpu=gpu) for gpu in (False, True))

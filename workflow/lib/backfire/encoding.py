@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -63,10 +64,25 @@ def token_batches(lengths: np.ndarray, batch_tokens: int) -> Iterator[np.ndarray
 
 
 def encode_passages(
-    model: str, tokens: str, output: str, cost: str, precision: str, batch_tokens: int | None, label: str
+    model: str,
+    tokens: Sequence[str],
+    outputs: Sequence[str],
+    costs: Sequence[str],
+    precision: str,
+    batch_tokens: int | None,
+    label: str,
 ) -> None:
-    """Encode one tokenised shard of a corpus to Parquet; what it took goes to `cost` (see `cost.collect_cost`)."""
-    encoder, table = load_encoder(model, precision), read_rows(tokens, "tokens")
+    """Encode tokenised shards of a corpus one after another with a model that is loaded once (see `encode_shard`)."""
+    encoder = load_encoder(model, precision)
+    for shard, output, cost in zip(tokens, outputs, costs, strict=True):
+        encode_shard(encoder, shard, output, cost, batch_tokens, f"{label} {Path(output).stem}")
+
+
+def encode_shard(
+    encoder: Encoder | StaticEncoder, tokens: str, output: str, cost: str, batch_tokens: int | None, label: str
+) -> None:
+    """Encode one tokenised shard to Parquet; what it took goes to `cost` (see `cost.collect_cost`)."""
+    table = read_rows(tokens, "tokens")
     seconds = 0.0
 
     def batches() -> Iterator[tuple[list[str], np.ndarray]]:

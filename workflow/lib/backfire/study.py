@@ -174,6 +174,17 @@ class Study:
         """Number of shards that the corpus of a collection is cut into."""
         return 1 if self.collections[collection].whole else self.shards
 
+    def taken(self, collection: str) -> int:
+        """Shards of a collection that one job tokenises, encodes or indexes, at most."""
+        return min(self.config["encoding"]["shards_per_job"], self.shards_of(collection))
+
+    @property
+    def batches(self) -> list[range]:
+        """Runs of shards (from 1) of a corpus, each the work of one job; none where a job takes one shard."""
+        step = min(self.config["encoding"]["shards_per_job"], self.shards)
+        ends = range(1, self.shards + 1, step) if step > 1 else []
+        return [range(first, min(first + step, self.shards + 1)) for first in ends]
+
     @property
     def watched(self) -> tuple[str, str] | None:
         """The (collection, split) for looking and choosing; None where nothing is trained."""

@@ -1,17 +1,22 @@
 """The table of token ids: passages are tokenised once for a tokenizer and a length, whatever models encode them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from backfire.formats.tables import EMBEDDING_ROWS, SCHEMAS, iterate_rows, write_batches
-from backfire.tokens import Tokens, load_tokenizer
+from backfire.tokens import ModelTokenizer, Tokens, load_tokenizer
 
 
-def tokenize_passages(model: str, corpus: str, output: str, max_length: int) -> None:
-    """Write the token ids of one shard of a corpus, cut at `max_length`, by the tokenizer of the folder `model`."""
+def tokenize_passages(model: str, corpus: Sequence[str], outputs: Sequence[str], max_length: int) -> None:
+    """Write the token ids of shards of a corpus, cut at `max_length`, by the tokenizer of the folder `model`."""
     tokenizer = load_tokenizer(model)
+    for shard, output in zip(corpus, outputs, strict=True):
+        _tokenize_shard(tokenizer, shard, output, max_length)
+
+
+def _tokenize_shard(tokenizer: ModelTokenizer, corpus: str, output: str, max_length: int) -> None:
 
     def tables() -> Iterator[pa.Table]:
         for batch in iterate_rows(corpus, "corpus", EMBEDDING_ROWS):

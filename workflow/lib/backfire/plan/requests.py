@@ -88,7 +88,7 @@ class Requests:
             "encode_corpus": self._passages,
             "encode_queries": self._encoded_queries,
             "measure_latency": lambda w: (self._model(), 600 * self._slower),
-            "index_shard": lambda w: (LIGHT + 3 * self._shard(w.collection), 20e-6 * self.counts.shard(w.collection)),
+            "index_shard": lambda w: (LIGHT + 3 * self._shard(w.collection), 20e-6 * self._taken(w.collection)),
             "rank": self._ranking,
             "count_terms": self._terms,
             "mine_bm25": self._mined_words,
@@ -143,6 +143,10 @@ class Requests:
     def _shard(self, collection: str) -> float:
         return self._vectors(self.counts.shard(collection))
 
+    def _taken(self, collection: str) -> int:
+        """Passages of all shards that one job takes, of which it holds one at a time."""
+        return self.counts.shard(collection) * self.study.taken(collection)
+
     def _encoding_seconds(self, tokens: float) -> float:
         return tokens * self._slower / (ENCODED_GPU if self.gpu else ENCODED * self.threads)
 
@@ -156,13 +160,12 @@ class Requests:
         return 500 + 1000 * queries / MIB, TABLES * self.counts.passages(w.collection) / 1e6
 
     def _tokens(self, w: Any) -> tuple[float, float]:
-        passages = self.counts.shard(w.collection)
-        return LIGHT + 4 * passages * self.length / MIB, passages / 1000
+        return LIGHT + 4 * self.counts.shard(w.collection) * self.length / MIB, self._taken(w.collection) / 1000
 
     def _passages(self, w: Any) -> tuple[float, float]:
         # 32,768 texts and their vectors at a time; a shard of short texts counts full length.
         held = self._vectors(1 << 15) + 8 * (1 << 15) * self.length / MIB
-        return self._model() + held, self._encoding_seconds(self.counts.shard(w.collection) * self.length)
+        return self._model() + held, self._encoding_seconds(self._taken(w.collection) * self.length)
 
     def _encoded_queries(self, w: Any) -> tuple[float, float]:
         queries = self.counts.queries(w.collection, w.split)
