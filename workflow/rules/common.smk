@@ -7,10 +7,11 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(str(workflow.current_basedir)).parent.parent
-# The workflow runs its own library, installed or not, here and in every job that it starts.
+# The workflow runs its own library, installed or not, here and in every job that it starts; jobs end with this process.
 LIBRARY = str(ROOT / "workflow/lib")
 sys.path.insert(0, LIBRARY)
-os.environ.update(PYTHONPATH=os.pathsep.join([LIBRARY, *filter(None, [os.environ.get("PYTHONPATH")])]))
+os.environ["PYTHONPATH"] = os.pathsep.join([LIBRARY, *filter(None, [os.environ.get("PYTHONPATH")])])
+os.environ["BACKFIRE_ENGINE"] = str(os.getpid())
 
 from backfire.errors import BackfireError
 from backfire.logs import usable_threads
@@ -44,8 +45,7 @@ if LOCAL:
     workflow.register_resource("_cores", LOCAL_CORES)
 # A job of a model takes up to this many cores; locally two run at once, since much of a small one is not parallel.
 THREADS = min(8, max(1, LOCAL_CORES // 2)) if LOCAL_CORES else 8
-# What must run alone.
-ALL_THREADS = LOCAL_CORES or THREADS
+ALL_THREADS = LOCAL_CORES or THREADS  # what must run alone
 # A cluster has the GPUs that its profile tells (resources: [gpu=...]). That limit is not handed on to the jobs.
 if CLUSTER:
     GPUS = workflow.global_resources.get("gpu").value or 0

@@ -209,9 +209,9 @@ def test_a_loss_that_is_not_a_number_is_an_error_and_leaves_no_model(train, base
     weights = load_file(broken / "model.safetensors")
     weights["encoder.layer.5.output.LayerNorm.weight"][7] = float("nan")
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(BackfireError, match="the loss is nan at step 1") as caught:
+    with pytest.raises(BackfireError, match="diverged.*development set is not finite") as caught:
         train("diverged", start=broken)
-    assert "learning rate" in caught.value.hint
+    assert "starts from" in caught.value.hint
     assert not (tmp_path / "diverged").exists()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from backfire import lora
-from backfire.training.steps import Step
+from backfire.training.steps import Diverged, Step
 from backfire.training.trainable import Trainable
 
 
@@ -40,15 +40,20 @@ class Recorder:
         self.rows = [{"step": 0, "weight_drift": 0.0, **self._development()}]
 
     def add(self, step: Step) -> None:
-        """The row of the next step."""
-        number = len(self.rows)
+        """The row of the next step. Raises `Diverged` when the step left weights that are not finite."""
+        number, drift = len(self.rows), self._drift()
+        if not math.isfinite(drift):
+            raise Diverged(
+                f"weights after step {number}: loss {step.loss:.4g}, gradient norm {step.grad_norm:.4g}, learning rate "
+                f"{step.learning_rate:.4g}, weight drift {drift:.4g}"
+            )
         row = {
             "step": number,
             "loss": step.loss,
             "learning_rate": step.learning_rate,
             "grad_norm": step.grad_norm,
             "active_triplets": step.active,
-            "weight_drift": self._drift(),
+            "weight_drift": drift,
         }
         if number % self._interval == 0 or number == self._steps:
             row |= self._development()
