@@ -109,9 +109,7 @@ def test_a_full_disk_is_named_with_what_is_free_and_leaves_nothing(small_disk, w
     with pytest.raises(BackfireError) as caught:
         write(path)
     assert caught.value.message.startswith(f"{path}")
-    assert re.search(
-        r": No space left on device \(\d\.\d MiB are free on its file system now\)\.$", caught.value.message
-    )
+    assert re.search(r": No space left on device \(\d\.\d MiB were free on its file system\)\.$", caught.value.message)
     assert "make room there and run again" in caught.value.hint
     assert list(small_disk.iterdir()) == []
 
@@ -180,7 +178,7 @@ def test_a_job_without_room_for_its_output_fills_the_disk_and_says_so(small_disk
     write_json({str(small_disk / "a.json")!r}, ["x" * 100_000])
     """
     text = job(small_disk / "logs/a.log", "\n".join(line.strip() for line in body.splitlines()))
-    assert f"{small_disk / 'a.json'}: No space left on device (0.0 MiB are free" in text
+    assert f"{small_disk / 'a.json'}: No space left on device (0.0 MiB were free" in text
     assert not (small_disk / "a.json").exists()
 
 

@@ -100,7 +100,7 @@ def _free(number: int, path: Path) -> str:
         free = shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.exists())).free
     except OSError:
         return ""
-    return f" ({free / 2**20:,.1f} MiB are free on its file system now)"
+    return f" ({free / 2**20:,.1f} MiB were free on its file system)"
 
 
 def _package(error: Exception) -> str | None:

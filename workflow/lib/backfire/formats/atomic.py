@@ -39,10 +39,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
             _remove(path)
         temporary.replace(path)
     except BaseException as error:
+        # Asked first, since it tells what is free while the half-written file is there.
+        refusal = refused(error, path) if isinstance(error, Exception) else None
         # Where nothing can be written, nothing can be removed.
         with suppress(OSError):
             _remove(temporary)
-        if isinstance(error, Exception) and (refusal := refused(error, path)) is not None:
+        if refusal is not None:
             raise refusal from error
         raise
 
