@@ -10,7 +10,7 @@ import yaml
 
 # Lowest first. A module may import those before it, and those of its own group.
 LAYERS = [
-    ["errors", "gpus", "keyed", "locks", "logs", "resources"],
+    ["errors", "faults", "gpus", "keyed", "lifeline", "locks", "logs", "resources"],
     ["formats"],
     ["provenance", "settings", "study", "texts", "sampling"],
     ["model", "tokens", "bert", "lora", "static", "encoder", "datasets"],

@@ -251,6 +251,15 @@ def test_a_damaged_checkpoint_is_not_used(monkeypatch, inputs, unbroken, tmp_pat
     assert outcome(tmp_path) == unbroken("lora")
 
 
+def test_a_checkpoint_that_holds_no_numbers_is_not_used(tmp_path):
+    kept = Checkpoints(tmp_path, EVERY_STEP)
+    mask, weight = torch.tensor([float("-inf"), 0.0]), torch.tensor([1.0, 2.0])
+    kept.write(1, State({"weights/a": weight, "buffers/mask": mask}, {"taken": 1}))
+    kept.write(2, State({"weights/a": weight * float("nan"), "buffers/mask": mask}, {"taken": 2}))
+    assert kept.load().notes == {"taken": 1}
+    assert [path.stem for path in tmp_path.iterdir()] == ["step-000000001"]
+
+
 def test_a_checkpoint_of_another_training_is_not_used(monkeypatch, inputs, tmp_path):
     settings = METHODS["lora"]
     changed = tmp_path / "changed.parquet"

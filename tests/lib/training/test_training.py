@@ -16,6 +16,7 @@ from backfire.encoding import encode
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows
 from backfire.training.run import train_variant
+from backfire.training.steps import Diverged, Stepper
 from backfire.training.trainable import load_start
 
 SETTINGS = {
@@ -209,10 +210,38 @@ def test_a_loss_that_is_not_a_number_is_an_error_and_leaves_no_model(train, base
     weights = load_file(broken / "model.safetensors")
     weights["encoder.layer.5.output.LayerNorm.weight"][7] = float("nan")
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(BackfireError, match="the loss is nan at step 1") as caught:
+    with pytest.raises(BackfireError, match="diverged.*development set is not finite") as caught:
         train("diverged", start=broken)
-    assert "learning rate" in caught.value.hint
+    assert "starts from" in caught.value.hint
     assert not (tmp_path / "diverged").exists()
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [
+        (1.0e3, r"step \d: loss \d\.\d+, gradient norm nan, learning rate \d+"),
+        (1.0e8, r"a vector of the development set is not finite after step 2: loss \d\.\d+, gradient norm \d"),
+        (1.0e30, r"the weights are not finite after step 2: loss \d\.\d+, .* learning rate \S+e\+29, weight drift inf"),
+    ],
+)
+def test_a_training_that_diverges_stops_at_the_step_and_leaves_no_model(train, tmp_path, rate, said):
+    with pytest.raises(
+        BackfireError, match=f"diverged: no model is written, since training diverged .{said}"
+    ) as caught:
+        train("diverged", learning_rate=rate, warmup_ratio=0.0, batch_size=2)
+    assert "learning_rate" in caught.value.hint and "precision" in caught.value.hint
+    assert not (tmp_path / "diverged").exists()
+
+
+def test_a_gradient_that_is_not_a_number_changes_no_weight(base_model):
+    stepper = Stepper(load_start(str(base_model), SETTINGS, "base", 0, torch.device("cpu")), SETTINGS, 9, 0)
+    tokens = stepper.model.tokenizer.tokenize(["a river", "a sea", "a market"], "query", 16)
+    stepper.step(tokens, np.array([[0, 1, 2]]))
+    before = [weight.detach().clone() for weight in stepper.weights]
+    stepper.weights[-1].register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(Diverged, match=r"step 2: loss 0\.\d+, gradient norm nan"):
+        stepper.step(tokens, np.array([[0, 1, 2]]))
+    assert all(torch.equal(weight, old) for weight, old in zip(stepper.weights, before, strict=True))
 
 
 def test_static_embeddings_are_not_trained(tmp_path):

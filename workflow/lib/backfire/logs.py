@@ -5,14 +5,14 @@ import os
 import re
 import sys
 import time
-import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from backfire.errors import BackfireError
+from backfire.faults import explained
 from backfire.gpus import settle_gpu
+from backfire.lifeline import end_with_the_engine
 from backfire.resources import peak_resident
 
 logger = logging.getLogger(__name__)
@@ -47,46 +47,65 @@ class Usage(NamedTuple):
 def job(log: str, threads: int = 1, gpu: int = 0) -> Iterator[int]:
     """Run the body of a script as a job; gives the threads that it may use.
 
-    Everything logged, every warning and any traceback goes to the file `log`; a `BackfireError` is shown on the
-    terminal as its message and hint alone. The last line, failed or not, tells peak memory and time (see
-    `job_usage`); wall time starts with this call, so the start of the interpreter is left out. Numeric libraries
-    imported inside the body use at most `threads` threads and never more than the processors this process may use,
-    so that `--cores 8` on two cores does not oversubscribe them. A job that asked for a GPU (`gpu`) has one for itself,
-    any other sees none (see `settle_gpu`).
+    Everything logged, every warning and any traceback goes to the file `log`; a `BackfireError`, and what the machine
+    refused (see `faults`), is shown on the terminal as its message and hint alone. The last line, failed or not, tells
+    peak memory and time (see `job_usage`); wall time starts with this call, so the start of the interpreter is left
+    out. The job ends when the engine that started it does (see `lifeline`). Numeric libraries imported inside the body use
+    at most `threads` threads and never more than the processors this process may use, so that `--cores 8` on two cores
+    does not oversubscribe them. A job that asked for a GPU (`gpu`) has one for itself, any other sees none (see
+    `settle_gpu`).
     """
-    path = Path(log)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    end_with_the_engine()
     threads = usable_threads(threads)
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)
     # A thread that waits for another sleeps soon: by default it spins for a millisecond, and where something else runs
     # on the same processor that is several times slower. Alone it makes no difference.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # The same for OpenBLAS, in powers of two of processor cycles.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "14")
     # Tokenizers fork-warning and parallelism are governed by the threads above.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    start = time.perf_counter()
+    try:
+        with _logging_to(log):
+            try:
+                settle_gpu(gpu)
+                yield threads
+            except Exception:
+                logger.exception("the job failed")
+                raise
+            finally:
+                loaded = ", ".join(name for name in LARGE if name in sys.modules)
+                logger.info("large packages loaded: %s", loaded or "none")
+                logger.info(_USAGE.format(peak_resident(), time.perf_counter() - start, time.process_time()))
+    except Exception as error:
+        readable = explained(error)
+        if readable is None:
+            text = f"{type(error).__name__}: {error}\nHint: the traceback is in {log}"
+        else:
+            text = f"{readable}\n(traceback in {log})"
+        print(f"\nError: {text}\n", file=sys.stderr, flush=True)
+        sys.exit(1)
+
+
+@contextmanager
+def _logging_to(log: str) -> Iterator[None]:
+    """Send everything logged and every warning to the file `log`; one on a full disk loses lines and stops nothing."""
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(log, mode="w", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.handleError = lambda record: None
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
-    start = time.perf_counter()
     try:
-        settle_gpu(gpu)
-        yield threads
-    except BackfireError as error:
-        handler.stream.write(traceback.format_exc())
-        print(f"\nError: {error}\n(traceback in {log})\n", file=sys.stderr, flush=True)
-        sys.exit(1)
-    except Exception as error:
-        handler.stream.write(traceback.format_exc())
-        print(f"\nError: {type(error).__name__}: {error}\nHint: the traceback is in {log}\n", file=sys.stderr)
-        sys.exit(1)
+        yield
     finally:
-        logger.info("large packages loaded: %s", ", ".join(name for name in LARGE if name in sys.modules) or "none")
-        logger.info(_USAGE.format(peak_resident(), time.perf_counter() - start, time.process_time()))
         root.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
 
 
 def job_usage(log: str | Path) -> Usage | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from backfire.errors import BackfireError
+from backfire.faults import explained
 from backfire.formats.atomic import replacing, write_json
 from backfire.formats.sums import check_sums
 from backfire.provenance import file_sha256
@@ -102,6 +103,8 @@ def read_settings(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
+        if (refusal := explained(error, path)) is not None:
+            raise refusal from error
         raise BackfireError(
             f"{path}: not a readable JSON file ({getattr(error, 'strerror', None) or error}).",
             "it is missing, cut short or damaged; delete the model's folder and run again, or fetch it anew.",

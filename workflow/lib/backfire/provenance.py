@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
 
 PACKAGE = "backfire"
@@ -99,7 +100,7 @@ class _Memory:
     def save(self) -> None:
         """Write what was found since the last time; a folder that cannot be written to does no harm."""
         if self._new and self._path is not None:
-            with suppress(OSError):
+            with suppress(OSError, BackfireError):
                 write_json(self._path, self._found, sealed=False)
             self._new = False
 

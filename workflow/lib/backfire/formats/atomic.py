@@ -2,14 +2,16 @@
 
 import json
 import os
+import re
 import shutil
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from backfire.errors import BackfireError
+from backfire.faults import explained, refused
 from backfire.formats.sums import write_sums
 
 _SEAL = "crc32"
@@ -21,21 +23,29 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; move it onto `path` when the body succeeds, remove it when not.
 
     The body may create a file or a folder there; the folder of a model gets the checksums of its files (see `sums`).
+    What a killed process left under a temporary name of `path` is removed. Raises `BackfireError` where the machine
+    refuses to write, as on a full disk.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last, since writers of figures and models choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    _remove(temporary)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
         yield temporary
         if any(temporary.rglob("*.safetensors")):
             write_sums(temporary)
         if temporary.is_dir() and path.exists():
             _remove(path)
         temporary.replace(path)
-    except BaseException:
-        _remove(temporary)
+    except BaseException as error:
+        # Asked first, since it tells what is free while the half-written file is there.
+        refusal = refused(error, path) if isinstance(error, Exception) else None
+        # Where nothing can be written, nothing can be removed.
+        with suppress(OSError):
+            _remove(temporary)
+        if refusal is not None:
+            raise refusal from error
         raise
 
 
@@ -66,7 +76,9 @@ def read_json(path: str | Path) -> Any:
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
     # A damaged text is no UTF-8, no JSON, or a number of too many digits.
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        if (refusal := explained(error, path)) is not None:
+            raise refusal from error
         reason = getattr(error, "strerror", None) or str(error)
         raise BackfireError(
             f"{path}: not a readable JSON file ({reason}).", "it is missing, cut short or damaged; " + _AGAIN
@@ -83,6 +95,15 @@ def _checksum(value: Any) -> str:
     """CRC-32 of plain JSON data, whatever the order and the layout of a file."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return f"{zlib.crc32(text.encode()):08x}"
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary names of `path` whose process is gone; on another machine that may be an orphan, which fails."""
+    name = re.compile(rf"\.{re.escape(path.stem)}\.(\d+)\.partial{re.escape(path.suffix)}")
+    for leftover in path.parent.iterdir():
+        found = name.fullmatch(leftover.name)
+        if found and (int(found[1]) == os.getpid() or not Path(f"/proc/{found[1]}").exists()):
+            _remove(leftover)
 
 
 def _remove(path: Path) -> None:

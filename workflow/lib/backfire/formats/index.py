@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from backfire.errors import BackfireError
+from backfire.faults import explained
 from backfire.formats.atomic import replacing
 from backfire.formats.seals import check_behind, seal_behind
 
@@ -42,6 +43,8 @@ def read_index(path: str | Path, source: int | None = None):
             )
         return faiss.read_index(str(path))
     except (RuntimeError, OSError, MemoryError) as error:
+        if (refusal := explained(error, path)) is not None:
+            raise refusal from error
         raise BackfireError(
             f"{path}: not a readable FAISS index ({faiss_reason(error)}).",
             "it is missing, cut short or damaged; delete it and run again.",

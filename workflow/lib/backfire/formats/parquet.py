@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backfire.errors import BackfireError
+from backfire.faults import explained
 from backfire.formats.atomic import replacing
 from backfire.formats.seals import MARK, check_parquet, parquet_digest, seal_parquet
 
@@ -49,6 +50,8 @@ def guarded(path, read: Callable):
         return read()
     # Arrow's errors are some of these, and some of their own.
     except (pa.ArrowException, OSError, ValueError, RuntimeError, MemoryError, KeyError) as error:
+        if (refusal := explained(error, path)) is not None:
+            raise refusal from error
         reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
         raise BackfireError(
             f"{path}: not a readable Parquet file ({reason}).",

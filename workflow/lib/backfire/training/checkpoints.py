@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from backfire.errors import BackfireError
 from backfire.formats.atomic import replacing
 from backfire.locks import take
 from backfire.provenance import file_sha256, value_digest
@@ -22,6 +23,8 @@ from backfire.provenance import file_sha256, value_digest
 logger = logging.getLogger(__name__)
 
 KEPT = 2
+BUFFERS = "buffers/"
+"""What the names of tensors begin with that a network keeps beside its weights."""
 _NOTES = "notes"
 
 
@@ -98,7 +101,7 @@ class Checkpoints:
         begun = time.perf_counter()
         try:
             _write(self._folder / f"step-{step:09d}.safetensors", state)
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, BackfireError) as error:
             logger.warning("no checkpoint after step %d: %s", step, error)
         for path in self._files()[KEPT:]:
             path.unlink()
@@ -173,6 +176,9 @@ def _read(path: Path) -> State:
         expected = (stream.metadata() or {}).get("sha256")
     if _digest(tensors) != expected:
         raise ValueError("its content has another digest than was written")
+    # Buffers may hold infinities by intent, as masks do.
+    if not all(tensor.isfinite().all() for name, tensor in tensors.items() if not name.startswith(BUFFERS)):
+        raise ValueError("it holds weights or moments that are not finite")
     return State(tensors, json.loads(tensors.pop(_NOTES).numpy().tobytes()))
 
 

@@ -11,6 +11,7 @@ from backfire.keyed import keyed_sample
 from backfire.measures import mean_measures
 from backfire.texts import doc_ids, texts_by_id
 from backfire.tokens import ModelTokenizer, Tokens
+from backfire.training.steps import Diverged
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,13 @@ class DevelopmentSet:
     qrels: list[tuple[str, str, int]]
 
     def measure(self, encoder: Encoder, measures: list[str]) -> dict[str, float]:
-        """Mean of each measure, {name: value}, for the encoder as it is now."""
+        """Mean of each measure, {name: value}, for the encoder as it is now.
+
+        Raises `Diverged` when a vector is not finite.
+        """
         queries, passages = encode_tokens(encoder, self.queries), encode_tokens(encoder, self.passages)
+        if not (np.isfinite(queries).all() and np.isfinite(passages).all()):
+            raise Diverged("a vector of the development set is not finite")
         run = {}
         for query_id, scores in zip(self.query_ids, queries @ passages.T, strict=True):
             # Score descending, then doc id ascending, as in every run.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from backfire import lora
-from backfire.training.steps import Step
+from backfire.training.steps import Diverged, Step
 from backfire.training.trainable import Trainable
 
 
@@ -37,26 +37,35 @@ class Recorder:
 
     def begin(self) -> None:
         """Row 0, which says where the model starts."""
-        self.rows = [{"step": 0, "weight_drift": 0.0, **self._development()}]
+        self.rows = [{"step": 0, "weight_drift": 0.0, **self._development("before the first step")}]
 
     def add(self, step: Step) -> None:
-        """The row of the next step."""
-        number = len(self.rows)
+        """The row of the next step. Raises `Diverged` when it left weights or vectors that are not finite."""
+        number, drift = len(self.rows), self._drift()
+        after = (
+            f"after step {number}: loss {step.loss:.4g}, gradient norm {step.grad_norm:.4g}, learning rate "
+            f"{step.learning_rate:.4g}, weight drift {drift:.4g}"
+        )
+        if not math.isfinite(drift):
+            raise Diverged(f"the weights are not finite {after}")
         row = {
             "step": number,
             "loss": step.loss,
             "learning_rate": step.learning_rate,
             "grad_norm": step.grad_norm,
             "active_triplets": step.active,
-            "weight_drift": self._drift(),
+            "weight_drift": drift,
         }
         if number % self._interval == 0 or number == self._steps:
-            row |= self._development()
+            row |= self._development(after)
         self.rows.append(row)
 
-    def _development(self) -> dict[str, float]:
+    def _development(self, when: str) -> dict[str, float]:
         begun = time.perf_counter()
-        values = {f"dev_{name}": value for name, value in self._measure().items()}
+        try:
+            values = {f"dev_{name}": value for name, value in self._measure().items()}
+        except Diverged as error:
+            raise Diverged(f"{error} {when}") from error
         self.development_seconds += time.perf_counter() - begun
         return values
 

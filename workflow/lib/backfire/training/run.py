@@ -8,6 +8,7 @@ import torch
 
 from backfire import lora
 from backfire.encoder import pick_device
+from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.formats.tables import write_rows
 from backfire.provenance import installed_versions
@@ -16,7 +17,7 @@ from backfire.training.data import load_triples
 from backfire.training.development import development_set
 from backfire.training.loop import take_steps
 from backfire.training.recorder import Recorder
-from backfire.training.steps import Stepper
+from backfire.training.steps import Diverged, Stepper
 from backfire.training.trainable import Trainable, load_start
 
 NOTES = "training.json"
@@ -54,7 +55,7 @@ def train_variant(
     A killed training goes on from its last state under the folder `checkpoints`, which belongs to this model alone. A
     state is used only where settings, data, start, packages and `code`, a fingerprint, are those it was written with.
     Of two processes the second waits, and does nothing when the first has written what it would. The states are
-    removed at the end.
+    removed at the end. Raises `BackfireError` when loss, gradient or weights are no longer finite.
     """
     # Gradients of satisfied triplets leave subnormal numbers in AdamW's state, which slow a CPU down many times.
     torch.set_flush_denormal(True)
@@ -91,7 +92,15 @@ def train_variant(
             model, lambda: development.measure(model.encoder(), dynamics["measures"]), dynamics["interval"], steps
         )
         states = Checkpoints(Path(checkpoints) / digest[:16], pace)
-        spent = take_steps(stepper, recorder, data, settings["batch_size"], states, label)
+        try:
+            spent = take_steps(stepper, recorder, data, settings["batch_size"], states, label)
+        except Diverged as error:
+            raise BackfireError(
+                f"{output}: no model is written, since training diverged ({error}; precision "
+                f"{'bf16' if model.bf16 else 'fp32'}).",
+                "lower this variant's learning_rate, raise its warmup_ratio, or set its precision to fp32; where the "
+                "first step or a vector before it is not finite, look at the model that it starts from.",
+            ) from error
 
         notes = {"settings": settings, "seed": seed, "start": start, "bf16": model.bf16, "digest": digest}
         _save(model, notes, base_name, output)

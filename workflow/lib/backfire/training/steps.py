@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from backfire.encoding import token_batches
-from backfire.errors import BackfireError
 from backfire.keyed import key
 from backfire.tokens import Tokens, padded
-from backfire.training.checkpoints import State
+from backfire.training.checkpoints import BUFFERS, State
 from backfire.training.loss import violations
 from backfire.training.trainable import Trainable
 
@@ -32,6 +31,10 @@ class Step:
     learning_rate: float
     grad_norm: float
     active: float
+
+
+class Diverged(Exception):
+    """Numbers of a training are no longer finite; says where and which."""
 
 
 class Stepper:
@@ -61,17 +64,19 @@ class Stepper:
             weight.grad = torch.zeros_like(weight)
 
     def step(self, tokens: Tokens, rows: np.ndarray) -> Step:
-        """Take a step on the triplets whose texts in `tokens` are `rows`, (batch, 3) of query, positive, negative."""
+        """Take a step on the triplets whose texts in `tokens` are `rows`, (batch, 3) of query, positive, negative.
+
+        Raises `Diverged`, with the weights as they were, when loss or gradient is not finite.
+        """
         self.model.network.train()
         torch.manual_seed(key(self.seed, "dropout", self.taken))
         loss, active = self._gradients(tokens, rows)
-        if not math.isfinite(loss):
-            raise BackfireError(
-                f"the loss is {loss} at step {self.taken + 1}.",
-                "training diverged; lower the learning rate, or set precision: fp32 for this variant.",
-            )
         norm = torch.nn.utils.clip_grad_norm_(self.weights, self.max_norm).item()
         rate = self.learning_rate(self.taken)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise Diverged(
+                f"step {self.taken + 1}: loss {loss:.4g}, gradient norm {norm:.4g}, learning rate {rate:.4g}"
+            )
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.step()
@@ -114,7 +119,7 @@ class Stepper:
         for name, weight in self.model.network.named_parameters():
             if weight.requires_grad:
                 yield f"weights/{name}", weight.detach()
-        yield from ((f"buffers/{name}", buffer) for name, buffer in self.model.network.named_buffers())
+        yield from ((f"{BUFFERS}{name}", buffer) for name, buffer in self.model.network.named_buffers())
 
     def _gradients(self, tokens: Tokens, rows: np.ndarray) -> tuple[float, float]:
         """Add the gradient of the mean loss of a batch to the weights; gives that loss and the share violated."""

@@ -1,0 +1,65 @@
+"""Disks that are full, closed or dated in the future under the real engine: what it says, and that it goes on."""
+
+import os
+import subprocess
+import time
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+BASE = "results/quickstart/models/base/seed-0"
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A function that mounts `results/` of a run in `tmp_path` with other options, or again."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+
+    def mount(options):
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
+            pytest.skip("a file system can only be mounted by root")
+
+    yield mount
+    subprocess.run(["umount", "--lazy", str(folder)], check=False, capture_output=True)
+
+
+def test_a_run_goes_on_when_room_is_made(clone, results, tmp_path):
+    results("size=20m")
+    engine = clone.elsewhere(tmp_path)
+    failed = engine.run(BASE)
+    text = failed.stdout + failed.stderr
+    assert failed.returncode == 1
+    assert f"Error: {BASE}/model.safetensors: No space left on device (0.0 MiB were free" in text
+    assert "Hint: make room there and run again" in text
+    assert not list((tmp_path / "results").rglob("*.safetensors")), "neither whole nor half"
+    results("remount,size=200m")
+    engine.succeed(BASE)
+    assert (tmp_path / BASE / "model.safetensors").stat().st_size > 90_000_000
+
+
+def test_results_that_cannot_be_written_to_are_named(clone, results, tmp_path):
+    results("ro")
+    failed = clone.elsewhere(tmp_path).run(BASE)
+    assert failed.returncode == 1
+    assert "Read-only file system: 'results/quickstart'" in failed.stdout + failed.stderr
+
+
+def test_a_source_from_the_future_is_named_and_is_no_loop(clone, tmp_path):
+    """Where clocks differ, an output would be older than its source and made again at each start."""
+    mine = tmp_path / "mine"
+    (mine / "qrels").mkdir(parents=True)
+    (mine / "corpus.jsonl").write_text("".join(f'{{"_id": "d{n}", "text": "Item {n}."}}\n' for n in range(4)))
+    (mine / "queries.jsonl").write_text('{"_id": "q", "text": "item 1"}\n')
+    (mine / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td1\t1\n")
+    engine, wanted = clone.on("folder").elsewhere(tmp_path), "data/mine/corpus/manifest.json"
+    os.utime(mine / "corpus.jsonl", (time.time() + 3600,) * 2)
+    failed = engine.run(wanted)
+    text = failed.stdout + failed.stderr
+    assert failed.returncode == 1
+    assert "older modification time" in text and "mine/corpus.jsonl" in text and "clock skew" in text
+    assert not list((tmp_path / "data").rglob("*.parquet"))
+    os.utime(mine / "corpus.jsonl")
+    engine.succeed(wanted)
+    assert "Nothing to be done" in engine.succeed(wanted)

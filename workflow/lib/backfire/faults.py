@@ -1,0 +1,123 @@
+"""What a machine refuses a job (room, rights, memory, a package), as errors that say where and what to do.
+
+Libraries tell it in their own ways: as an `OSError`, as a `MemoryError`, or as the words of the operating system in an
+error of their own. All of them are read here, and nowhere else.
+"""
+
+import errno
+import os
+import re
+import shutil
+import socket
+import sys
+import traceback
+from pathlib import Path
+
+from backfire.errors import BackfireError
+
+_ROOM = "make room there and run again; what is done stays. `snakemake plan_study` tells what a study needs."
+_RIGHTS = "let the user who runs the job write there (read, for an input), or run in another folder (--directory)."
+_DISK = "look at the disk or at the connection to the server that it is on, then run again."
+REMEDIES = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: "raise the limit on the size of a file (ulimit -f), or write to another file system (--directory).",
+    errno.EROFS: "mount it writable, or run in another folder (--directory).",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EIO: _DISK,
+    errno.ESTALE: _DISK,
+    errno.EMFILE: "raise the limit on open files (ulimit -n), then run again.",
+    errno.ENFILE: "raise the machine's limit on open files, then run again.",
+}
+_MEMORY = (
+    "run fewer jobs at once (a smaller --cores), or make the job smaller: more encoding.shards, a smaller "
+    "encoding.batch_tokens, a variant's smaller batch_size or max_length. On a cluster ask for more: --set-resources "
+    "RULE:mem_mb=N."
+)
+_PACKAGE = (
+    "install what requirements.lock pins, on every node that runs jobs (pip install -e . -c requirements.lock), or run "
+    "in an environment that all nodes see."
+)
+_TEMPORARY = re.compile(r"^\.(.+)\.\d+\.partial(.*)$")
+
+
+def refused(error: Exception, path: str | Path) -> BackfireError | None:
+    """What is to be said when reading or writing `path` failed for a reason of the machine's; None for any other."""
+    number = None if isinstance(error, BackfireError) else _number(error)
+    if number not in REMEDIES:
+        return None
+    # Of two files the second is the one that is written.
+    path = _place(getattr(error, "filename2", None) or getattr(error, "filename", None) or path)
+    return BackfireError(f"{path}: {os.strerror(number)}{_free(number, path)}.", REMEDIES[number])
+
+
+def explained(error: Exception, path: str | Path | None = None) -> BackfireError | None:
+    """The same, and for memory that was missing and a package that cannot be imported.
+
+    `path` is the file that was being read, None for anything else.
+    """
+    if isinstance(error, BackfireError):
+        return error
+    number, package = _number(error), _package(error)
+    if number in REMEDIES:
+        return refused(error, path or "a file")
+    if number == errno.ENOMEM:
+        where, damage = ("", "") if path is None else (f"{path}: ", " If the file is small, it is damaged: delete it.")
+        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        return BackfireError(f"{where}not enough memory on {socket.gethostname()} ({reason}).", _MEMORY + damage)
+    if package is not None:
+        return BackfireError(
+            f"the package '{package}' cannot be imported on {socket.gethostname()} by {sys.executable} "
+            f"({type(error).__name__}: {error}).",
+            _PACKAGE,
+        )
+    return None
+
+
+def _number(error: Exception) -> int | None:
+    """The `errno` behind an error, as its number or in its words; ENOMEM for all that memory was missing for."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    # torch's class for a GPU, which is not worth importing torch for.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "bad_alloc" in str(error):
+        return errno.ENOMEM
+    text = str(error)
+    return next((number for number in (*REMEDIES, errno.ENOMEM) if os.strerror(number) in text), None)
+
+
+def _place(path: str | Path) -> Path:
+    """A path without the temporary names that things are written to before they are renamed (see `formats.atomic`)."""
+    return Path(*(_TEMPORARY.sub(r"\1\2", part) for part in Path(os.fsdecode(path)).parts))
+
+
+def _free(number: int, path: Path) -> str:
+    """How much is free where `path` lies, where that is the matter."""
+    if REMEDIES[number] != _ROOM:
+        return ""
+    folder = path.absolute().parent
+    try:
+        free = shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.exists())).free
+    except OSError:
+        return ""
+    return f" ({free / 2**20:,.1f} MiB were free on its file system)"
+
+
+def _package(error: Exception) -> str | None:
+    """The package whose import failed; None where nothing was being imported.
+
+    An error that is no ImportError came up in an import if the code of a module was running below the job's script.
+    """
+    modules = [
+        frame.f_globals.get("__name__", "")
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_name == "<module>"
+    ]
+    inner = [name for name in modules if name not in ("__main__", "<run_path>")]
+    if isinstance(error, ImportError):
+        name = error.name or (inner[-1] if inner else "?")
+    elif inner and not inner[-1].startswith("backfire."):
+        name = inner[-1]
+    else:
+        return None
+    return name.partition(".")[0]
