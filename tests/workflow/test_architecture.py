@@ -10,9 +10,9 @@ import yaml
 
 # Lowest first. A module may import those before it, and those of its own group.
 LAYERS = [
-    ["errors", "keyed", "logs", "resources"],
+    ["errors", "keyed", "locks", "logs", "resources"],
     ["formats"],
-    ["provenance", "settings", "study", "texts", "sampling"],
+    ["provenance", "reuse", "settings", "study", "texts", "sampling"],
     ["model", "tokens", "bert", "lora", "static", "encoder", "datasets"],
     ["ties", "measures", "index", "search", "tokenizing", "encoding"],
     ["negatives", "training"],

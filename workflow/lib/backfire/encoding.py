@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from backfire.encoder import Encoder, StaticEncoder, load_encoder
+from backfire.encoder import Encoder, StaticEncoder, arithmetic, load_encoder
 from backfire.formats.atomic import write_json
 from backfire.formats.tables import (
     EMBEDDING_ROWS,
@@ -13,10 +14,13 @@ from backfire.formats.tables import (
     write_embedding_batches,
 )
 from backfire.logs import progress
+from backfire.model import contents
 from backfire.resources import peak_memory
 from backfire.tokenizing import stored_tokens
 from backfire.tokens import Tokens, padded
 
+# What computes beside Backfire's own code.
+PACKAGES = ["numpy", "pyarrow", "sentence-transformers", "tokenizers", "torch", "transformers"]
 # Texts whose vectors are in memory together; whole row groups, so that it does not show in the file.
 ENCODED_AT_ONCE = 4 * EMBEDDING_ROWS
 
@@ -60,6 +64,11 @@ def token_batches(lengths: np.ndarray, batch_tokens: int) -> Iterator[np.ndarray
         count = max(1, batch_tokens // max(1, int(length)))
         for start in range(0, len(rows), count):
             yield rows[start : start + count]
+
+
+def decisive(model: str, precision: str) -> dict[str, Any]:
+    """What decides the vectors of texts beside the texts: the files of a model, and what it computes with here."""
+    return {"model": contents(model), "arithmetic": arithmetic(model, precision)}
 
 
 def encode_passages(
