@@ -22,7 +22,8 @@ from backfire.provenance import file_sha256, installed_versions, plain, value_di
 
 # The folder of the cache. Not a setting of a study: where results come from must run nothing again.
 VARIABLE = "BACKFIRE_CACHE"
-MANIFEST = "manifest.json"
+# No role has a hyphen, so no output is called that.
+MANIFEST = "made-of.json"
 # Another layout of entries, or another way to take keys, is another number.
 _FORMAT = 1
 # What only words the terminal.
