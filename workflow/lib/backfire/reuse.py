@@ -5,6 +5,7 @@ packages, contents of inputs. Inputs and outputs go by their roles, and no path 
 wrong with the cache, the job computes.
 """
 
+import errno
 import hashlib
 import logging
 import os
@@ -77,6 +78,10 @@ def reusing(
     )
     key = value_digest(made_of)
     entry = Path(root).expanduser() / key[:2] / key
+    # What is there needs no lock, so that a cache that may only be read is of use.
+    if _take(entry, made_of, files):
+        yield True
+        return
     with _alone(entry):
         found = _take(entry, made_of, files)
         yield found
@@ -140,11 +145,12 @@ def _keep(entry: Path, made_of: dict, files: dict[str, Path]) -> None:
         partial.mkdir(parents=True)
         sums = {name: _copied(path, partial / name) for name, path in files.items()}
         write_json(partial / MANIFEST, {"made of": made_of, "files": sums})
-        if not entry.exists():
-            partial.rename(entry)
+        partial.rename(entry)
         logger.info("kept as %s", entry)
     except (OSError, BackfireError, _Damaged) as error:
-        if not entry.exists():
+        if getattr(error, "errno", None) in (errno.EEXIST, errno.ENOTEMPTY):
+            logger.info("another job was first to keep %s", entry)
+        else:
             logger.warning("not kept as %s: %s; %s", entry, error, _ADVICE)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
