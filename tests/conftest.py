@@ -5,6 +5,8 @@ from pathlib import Path
 
 # No test may reach for the network, whatever a machine's cache holds.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Nor may it take what another one left.
+os.environ.pop("BACKFIRE_CACHE", None)
 
 import pytest
 

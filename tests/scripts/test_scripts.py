@@ -1,14 +1,11 @@
 """The scripts, run as the engine runs them, one after another on a small folder and the real model."""
 
 import json
-import runpy
 
 import ir_datasets
 import pytest
 from ir_datasets.formats import TsvDocPairs
 from ir_datasets.util import LocalDownload
-from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, ResourceList, Wildcards
-from snakemake.script import Snakemake
 
 from backfire.formats.tables import read_rows
 from backfire.formats.trec import read_run
@@ -37,36 +34,12 @@ LENGTH = {"max_length": 32}
 
 
 @pytest.fixture(scope="module")
-def run(root, tmp_path_factory):
+def run(script, tmp_path_factory):
     """A function that runs a script in a folder; gives the paths it wrote."""
     folder = tmp_path_factory.mktemp("scripts")
 
-    def container(kind, values):
-        if not isinstance(values, dict):
-            return kind(toclone=values)
-        box = kind()
-        for name, value in values.items():
-            start = len(box)
-            for path in [value] if isinstance(value, str) else value:
-                box.append(path)
-            # As the engine does: a name stands for one path, or for a list of them.
-            box._set_name(name, start, end=None if isinstance(value, str) else len(box))
-        return box
-
     def call(name, inputs=(), outputs=(), cfg=None, **wildcards):
-        engine = Snakemake(
-            container(InputFiles, inputs),
-            container(OutputFiles, outputs),
-            Params(fromdict={"cfg": cfg, "code": "test", "checkpoints": str(folder / "checkpoints")}),
-            Wildcards(fromdict=wildcards),
-            2,
-            ResourceList(fromdict={}),
-            Log(toclone=[str(folder / f"logs/{name}.log")]),
-            {},
-            name,
-            None,
-        )
-        runpy.run_path(str(root / f"workflow/scripts/{name}.py"), init_globals={"snakemake": engine})
+        script(name, folder, inputs, outputs, cfg, **wildcards)
         written = list(outputs.values()) if isinstance(outputs, dict) else list(outputs)
         return [path for paths in written for path in ([paths] if isinstance(paths, str) else paths)]
 
@@ -123,12 +96,18 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
         embeddings = [f(f"{variant}-{number}.emb") for number in (1, 2)]
         costs = [f(f"cost/{variant}/seed-0/encoding-{number}.json") for number in (1, 2)]
         outputs = {"embeddings": embeddings, "cost": costs}
-        step("encode_corpus", {"model": f(variant), "tokens": tokens}, outputs, ENCODING)
+        step("encode_corpus", {"model": f(variant), "tokens": tokens}, outputs, ENCODING, variant=variant)
         index = {"index": [f(f"{variant}-{number}.faiss") for number in (1, 2)]}
         step("index_shard", {"embeddings": embeddings}, index, {"index": "Flat"})
         for split in QUERIES if variant == "base" else ["test"]:
             inputs = {"model": f(variant), "queries": f(f"{split}.parquet")}
-            step("encode_queries", inputs, {"embeddings": f(f"{variant}-{split}.emb")}, ENCODING | LENGTH)
+            step(
+                "encode_queries",
+                inputs,
+                {"embeddings": f(f"{variant}-{split}.emb")},
+                ENCODING | LENGTH,
+                variant=variant,
+            )
 
     tokens = [f("tokens-1.parquet"), f("tokens-2.parquet")]
     step("tokenize_corpus", {"model": f("base"), "corpus": shards}, {"tokens": tokens}, LENGTH)

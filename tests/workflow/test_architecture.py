@@ -12,7 +12,7 @@ import yaml
 LAYERS = [
     ["errors", "faults", "gpus", "keyed", "lifeline", "locks", "logs", "resources"],
     ["formats"],
-    ["provenance", "settings", "study", "texts", "sampling"],
+    ["provenance", "reuse", "settings", "study", "texts", "sampling"],
     ["model", "tokens", "bert", "lora", "static", "encoder", "datasets"],
     ["ties", "measures", "index", "search", "tokenizing", "encoding"],
     ["negatives", "training"],

@@ -3,6 +3,16 @@
 from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.negatives.bm25 import count_terms
+    from backfire.negatives.bm25 import PACKAGES, count_terms
+    from backfire.reuse import reusing
 
-    count_terms(corpus=list(snakemake.input), output=snakemake.output[0])
+    with reusing(
+        rule="count_terms",
+        cfg=None,
+        code=snakemake.params.code,
+        packages=PACKAGES,
+        inputs={"corpus": list(snakemake.input)},
+        outputs={"terms": snakemake.output[0]},
+    ) as found:
+        if not found:
+            count_terms(corpus=list(snakemake.input), output=snakemake.output[0])

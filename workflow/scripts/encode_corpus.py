@@ -3,12 +3,25 @@
 from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
-    from backfire.encoding import encode_passages
+    from functools import partial
 
+    from backfire.encoding import PACKAGES, decisive, encode_passages
+    from backfire.reuse import reusing
+
+    cfg = snakemake.params.cfg
     encode_passages(
         model=snakemake.input.model,
         tokens=snakemake.input.tokens,
         outputs=snakemake.output.embeddings,
         costs=snakemake.output.cost,
-        **snakemake.params.cfg,
+        reused=partial(
+            reusing,
+            rule="encode_corpus",
+            cfg=cfg,
+            code=snakemake.params.code,
+            packages=PACKAGES,
+            facts=lambda: decisive(snakemake.input.model, cfg["precision"]),
+            when=snakemake.wildcards.variant == "base",
+        ),
+        **cfg,
     )

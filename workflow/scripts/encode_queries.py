@@ -3,11 +3,24 @@
 from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
-    from backfire.encoding import encode_queries
+    from backfire.encoding import PACKAGES, decisive, encode_queries
+    from backfire.reuse import reusing
 
-    encode_queries(
-        model=snakemake.input.model,
-        queries=snakemake.input.queries,
-        output=snakemake.output.embeddings,
-        **snakemake.params.cfg,
-    )
+    cfg = snakemake.params.cfg
+    with reusing(
+        rule="encode_queries",
+        cfg=cfg,
+        code=snakemake.params.code,
+        packages=PACKAGES,
+        inputs={"queries": snakemake.input.queries},
+        outputs={"embeddings": snakemake.output.embeddings},
+        facts=lambda: decisive(snakemake.input.model, cfg["precision"]),
+        when=snakemake.wildcards.variant == "base",
+    ) as found:
+        if not found:
+            encode_queries(
+                model=snakemake.input.model,
+                queries=snakemake.input.queries,
+                output=snakemake.output.embeddings,
+                **cfg,
+            )

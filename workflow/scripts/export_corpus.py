@@ -4,12 +4,25 @@ from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.datasets.export import export_corpus
+    from backfire.datasets.load import contents
+    from backfire.reuse import reusing
 
-    export_corpus(
-        source=snakemake.params.cfg["corpus"],
-        size=snakemake.params.cfg["size"],
-        shards=list(snakemake.output.shards),
-        manifest=snakemake.output.manifest,
-        drop_empty=snakemake.params.cfg["drop_empty"],
-        text=snakemake.params.cfg["text"],
-    )
+    cfg = snakemake.params.cfg
+    with reusing(
+        rule="export_corpus",
+        cfg=cfg,
+        code=snakemake.params.code,
+        packages=["ir_datasets", "numpy", "pyarrow"],
+        inputs={},
+        outputs={"shards": list(snakemake.output.shards), "manifest": snakemake.output.manifest},
+        facts=lambda: {"source": contents(cfg["corpus"], snakemake.input, text=cfg["text"])},
+    ) as found:
+        if not found:
+            export_corpus(
+                source=cfg["corpus"],
+                size=cfg["size"],
+                shards=list(snakemake.output.shards),
+                manifest=snakemake.output.manifest,
+                drop_empty=cfg["drop_empty"],
+                text=cfg["text"],
+            )

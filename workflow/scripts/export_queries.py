@@ -4,13 +4,26 @@ from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.datasets.export import export_queries
+    from backfire.datasets.load import contents
+    from backfire.reuse import reusing
 
-    export_queries(
-        corpus=snakemake.params.cfg["corpus"],
-        source=snakemake.params.cfg["split"],
-        corpus_shards=list(snakemake.input.shards),
-        queries=snakemake.output.queries,
-        qrels=snakemake.output.qrels,
-        manifest=snakemake.output.manifest,
-        drop_empty=snakemake.params.cfg["drop_empty"],
-    )
+    cfg = snakemake.params.cfg
+    with reusing(
+        rule="export_queries",
+        cfg=cfg,
+        code=snakemake.params.code,
+        packages=["ir_datasets", "numpy", "pyarrow"],
+        inputs={"shards": list(snakemake.input.shards)},
+        outputs=dict(snakemake.output.items()),
+        facts=lambda: {"source": contents(cfg["corpus"], snakemake.input, cfg["split"])},
+    ) as found:
+        if not found:
+            export_queries(
+                corpus=cfg["corpus"],
+                source=cfg["split"],
+                corpus_shards=list(snakemake.input.shards),
+                queries=snakemake.output.queries,
+                qrels=snakemake.output.qrels,
+                manifest=snakemake.output.manifest,
+                drop_empty=cfg["drop_empty"],
+            )

@@ -3,12 +3,23 @@
 from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.negatives.bm25 import mine_bm25
+    from backfire.negatives.bm25 import PACKAGES, mine_bm25
+    from backfire.resources import processor
+    from backfire.reuse import reusing
 
-    mine_bm25(
-        terms=snakemake.input.terms,
-        corpus=list(snakemake.input.corpus),
-        queries=snakemake.input.queries,
-        output=snakemake.output[0],
-        **snakemake.params.cfg,
-    )
+    inputs = {
+        "terms": snakemake.input.terms,
+        "corpus": list(snakemake.input.corpus),
+        "queries": snakemake.input.queries,
+    }
+    with reusing(
+        rule="mine_bm25",
+        cfg=snakemake.params.cfg,
+        code=snakemake.params.code,
+        packages=PACKAGES,
+        inputs=inputs,
+        outputs={"candidates": snakemake.output[0]},
+        facts=lambda: {"processor": processor()},
+    ) as found:
+        if not found:
+            mine_bm25(**inputs, output=snakemake.output[0], **snakemake.params.cfg)

@@ -4,12 +4,22 @@ from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads) as threads:
     from backfire.negatives.hard import mine_hard
+    from backfire.resources import processor
+    from backfire.reuse import reusing
 
-    mine_hard(
-        queries=snakemake.input.queries,
-        embeddings=list(snakemake.input.embeddings),
-        indexes=list(snakemake.input.indexes),
-        output=snakemake.output[0],
-        threads=threads,
-        **snakemake.params.cfg,
-    )
+    inputs = {
+        "queries": snakemake.input.queries,
+        "embeddings": list(snakemake.input.embeddings),
+        "indexes": list(snakemake.input.indexes),
+    }
+    with reusing(
+        rule="mine_hard",
+        cfg=snakemake.params.cfg,
+        code=snakemake.params.code,
+        packages=["faiss-cpu", "numpy", "pyarrow"],
+        inputs=inputs,
+        outputs={"candidates": snakemake.output[0]},
+        facts=lambda: {"processor": processor()},
+    ) as found:
+        if not found:
+            mine_hard(**inputs, output=snakemake.output[0], threads=threads, **snakemake.params.cfg)

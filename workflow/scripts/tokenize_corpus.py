@@ -3,11 +3,24 @@
 from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
+    from functools import partial
+
+    from backfire.model import contents
+    from backfire.reuse import reusing
     from backfire.tokenizing import tokenize_passages
 
+    cfg = snakemake.params.cfg
     tokenize_passages(
         model=snakemake.input.model,
         corpus=snakemake.input.corpus,
         outputs=snakemake.output.tokens,
-        **snakemake.params.cfg,
+        reused=partial(
+            reusing,
+            rule="tokenize_corpus",
+            cfg=cfg,
+            code=snakemake.params.code,
+            packages=["numpy", "pyarrow", "tokenizers", "transformers"],
+            facts=lambda: {"model": contents(snakemake.input.model, weights=False)},
+        ),
+        **cfg,
     )

@@ -1,5 +1,6 @@
 """Downloads from a real server, also one that cuts connections, refuses ranges or sends other bytes."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -65,6 +66,18 @@ import json, sys, ir_datasets
 for source, parts in json.loads(sys.argv[1]).items():
     dataset = ir_datasets.load(source)
     print(source, *(sum(1 for _ in getattr(dataset, f"{part}_iter")()) for part in parts))
+"""
+
+# The record lies beside the home; what each part is read from, by name and MD5, goes out.
+CONTENTS = """
+import json, os, sys
+from pathlib import Path
+from backfire.datasets.downloads import download_collection
+from backfire.datasets.load import contents
+record = str(Path(os.environ["IR_DATASETS_HOME"]).with_name("download.json"))
+download_collection("msmarco-passage", json.loads(sys.argv[1]), ["default"], record)
+for source in (None, "msmarco-passage/dev/small", "msmarco-passage/trec-dl-2019/judged"):
+    print(json.dumps(contents("msmarco-passage", ["other.json", record], source)["downloads"]))
 """
 
 
@@ -236,3 +249,16 @@ def test_files_put_in_their_place_by_hand_are_taken(process, files, home):
     succeed(process(FETCH, EVERYTHING))
     assert succeed(process(READ, EVERYTHING)).startswith("msmarco-passage 400\n")
     assert files.requests == []
+
+
+def test_what_a_part_is_read_from_is_known_by_its_bytes(process, home):
+    """What other splits of a collection are read from does not count."""
+    needs = {source: parts for source, parts in EVERYTHING.items() if source.startswith("msmarco-passage")}
+    passages, dev, judged = [json.loads(line)[0] for line in succeed(process(CONTENTS, needs)).splitlines()]
+    assert all(name.startswith("msmarco-passage/") for name in [*passages, *dev, *judged])
+    assert not passages.keys() & judged.keys() and len(judged) == 2
+    for name, md5 in (passages | dev | judged).items():
+        assert hashlib.md5((home / name).read_bytes()).hexdigest() == md5
+    fewer = {source: EVERYTHING[source] for source in ("msmarco-passage", "msmarco-passage/dev/small")}
+    fewer["msmarco-passage/trec-dl-2019/judged"] = ["queries", "qrels"]
+    assert json.loads(succeed(process(CONTENTS, fewer)).splitlines()[0])[0] == passages

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backfire.errors import BackfireError
+from backfire.resources import processor
 from backfire.static import StaticEncoder, load_static, static_module
 from backfire.tokens import ModelTokenizer, Tokens, load_tokenizer
 
@@ -72,6 +73,17 @@ def native_bf16() -> bool:
 
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+
+
+def arithmetic(folder: str | Path, precision: str) -> list[str]:
+    """What decides the last bits of a model's vectors beside its files: the kind of device, and what it computes in."""
+    if static_module(Path(folder)) is not None:
+        return ["numpy", *processor()]
+    import torch
+
+    device = pick_device()
+    kind = [torch.cuda.get_device_name(device)] if device.type == "cuda" else processor()
+    return [device.type, *kind, str(pick_dtype(precision, device))]
 
 
 def load_encoder(

@@ -1,12 +1,14 @@
 """Encoding: texts to unit vectors, in batches of texts of equal padded length."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from backfire.encoder import Encoder, StaticEncoder, load_encoder
+from backfire.encoder import Encoder, StaticEncoder, arithmetic, load_encoder
 from backfire.formats.atomic import write_json
 from backfire.formats.tables import (
     EMBEDDING_ROWS,
@@ -14,10 +16,14 @@ from backfire.formats.tables import (
     write_embedding_batches,
 )
 from backfire.logs import progress
+from backfire.model import contents
 from backfire.resources import peak_memory
+from backfire.reuse import compute
 from backfire.tokenizing import stored_tokens
 from backfire.tokens import Tokens, padded
 
+# What computes beside Backfire's own code.
+PACKAGES = ["numpy", "pyarrow", "sentence-transformers", "tokenizers", "torch", "transformers"]
 # Texts whose vectors are in memory together; whole row groups, so that it does not show in the file.
 ENCODED_AT_ONCE = 4 * EMBEDDING_ROWS
 
@@ -63,6 +69,11 @@ def token_batches(lengths: np.ndarray, batch_tokens: int) -> Iterator[np.ndarray
             yield rows[start : start + count]
 
 
+def decisive(model: str, precision: str) -> dict[str, Any]:
+    """What decides the vectors of texts beside the texts: the files of a model, and what it computes with here."""
+    return {"model": contents(model), "arithmetic": arithmetic(model, precision)}
+
+
 def encode_passages(
     model: str,
     tokens: Sequence[str],
@@ -71,11 +82,18 @@ def encode_passages(
     precision: str,
     batch_tokens: int | None,
     label: str,
+    reused: Callable[..., AbstractContextManager[bool]] = compute,
 ) -> None:
-    """Encode tokenised shards of a corpus one after another with a model that is loaded once (see `encode_shard`)."""
-    encoder = load_encoder(model, precision)
+    """Encode tokenised shards of a corpus one after another with a model that is loaded once (see `encode_shard`).
+
+    `reused(inputs, outputs)` says whether a shard's vectors were taken from elsewhere (see `reuse.reusing`).
+    """
+    encoder = None
     for shard, output, cost in zip(tokens, outputs, costs, strict=True):
-        encode_shard(encoder, shard, output, cost, batch_tokens, f"{label} {Path(output).stem}")
+        with reused(inputs={"tokens": shard}, outputs={"embeddings": output, "cost": cost}) as found:
+            if not found:
+                encoder = encoder or load_encoder(model, precision)
+                encode_shard(encoder, shard, output, cost, batch_tokens, f"{label} {Path(output).stem}")
 
 
 def encode_shard(

@@ -50,9 +50,9 @@ def job(log: str, threads: int = 1, gpu: int = 0) -> Iterator[int]:
     Everything logged, every warning and any traceback goes to the file `log`; a `BackfireError`, and what the machine
     refused (see `faults`), is shown on the terminal as its message and hint alone. The last line, failed or not, tells
     peak memory and time (see `job_usage`); wall time starts with this call, so the start of the interpreter is left
-    out. The job ends when the engine that started it does (see `lifeline`). Numeric libraries imported inside the body use
-    at most `threads` threads and never more than the processors this process may use, so that `--cores 8` on two cores
-    does not oversubscribe them. A job that asked for a GPU (`gpu`) has one for itself, any other sees none (see
+    out. The job ends when the engine that started it does (see `lifeline`). Numeric libraries imported inside the body
+    use at most `threads` threads and never more than the processors this process may use, so that `--cores 8` on two
+    cores does not oversubscribe them. A job that asked for a GPU (`gpu`) has one for itself, any other sees none (see
     `settle_gpu`).
     """
     end_with_the_engine()

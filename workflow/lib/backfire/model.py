@@ -14,12 +14,14 @@ from typing import Any
 from backfire.errors import BackfireError
 from backfire.faults import explained
 from backfire.formats.atomic import replacing, write_json
-from backfire.formats.sums import check_sums
+from backfire.formats.sums import check_sums, model_sums
 from backfire.provenance import file_sha256
 
 logger = logging.getLogger(__name__)
 
 WEIGHTS = "model.safetensors"
+# Tells where a base came from.
+ORIGIN = "base.json"
 # What SentenceTransformer needs to load a model; pickled weights and other backends' files are left behind.
 _KEPT_SUFFIXES = {".json", ".txt", ".model", ".safetensors"}
 
@@ -98,6 +100,15 @@ def modules_of(folder: Path) -> list[tuple[str, Path]]:
     return [(module["type"].rsplit(".", 1)[-1], folder / module["path"]) for module in modules]
 
 
+def contents(folder: str | Path, weights: bool = True) -> dict[str, str]:
+    """{file: SHA-256} of what decides a model's vectors: weights, tokenizer, pooling, prompts, wherever it came from.
+
+    Without `weights`, of what decides its tokens.
+    """
+    sums = model_sums(Path(folder))
+    return {name: sums[name] for name in sums if name != ORIGIN and (weights or not name.endswith(".safetensors"))}
+
+
 def read_settings(path: Path) -> Any:
     """The content of a JSON file of a model. Raises `BackfireError` when it is missing or no JSON."""
     try:
@@ -148,7 +159,7 @@ def prepare_base(name: str, sha256: str | None, output: str) -> None:
                 target = temporary / relative
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, target)
-        write_json(temporary / "base.json", {"base_model": name, "sha256": digest})
+        write_json(temporary / ORIGIN, {"base_model": name, "sha256": digest})
 
 
 def _from_hub(name: str) -> Path:

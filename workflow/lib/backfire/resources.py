@@ -1,8 +1,21 @@
 """What a job has used: measured from within, since the engine sees no GPU."""
 
+import platform
 import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+_VECTORS = ("amx", "asimd", "avx", "bf16", "fma", "sse", "sve")
+
+
+def processor() -> list[str]:
+    """The kind of processor, by what the last bit of a sum may depend on: its architecture and vector extensions."""
+    flags: list[str] = []
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+        flags = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
+    return [platform.machine(), *sorted(flag for flag in flags if flag.startswith(_VECTORS))]
 
 
 def peak_memory() -> float:

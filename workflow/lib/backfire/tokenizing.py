@@ -1,19 +1,32 @@
 """The table of token ids: passages are tokenised once for a tokenizer and a length, whatever models encode them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 import pyarrow as pa
 
 from backfire.formats.tables import EMBEDDING_ROWS, SCHEMAS, iterate_rows, write_batches
+from backfire.reuse import compute
 from backfire.tokens import ModelTokenizer, Tokens, load_tokenizer
 
 
-def tokenize_passages(model: str, corpus: Sequence[str], outputs: Sequence[str], max_length: int) -> None:
-    """Write the token ids of shards of a corpus, cut at `max_length`, by the tokenizer of the folder `model`."""
+def tokenize_passages(
+    model: str,
+    corpus: Sequence[str],
+    outputs: Sequence[str],
+    max_length: int,
+    reused: Callable[..., AbstractContextManager[bool]] = compute,
+) -> None:
+    """Write the token ids of shards of a corpus, cut at `max_length`, by the tokenizer of the folder `model`.
+
+    `reused(inputs, outputs)` says whether a shard's tokens were taken from elsewhere (see `reuse.reusing`).
+    """
     tokenizer = load_tokenizer(model)
     for shard, output in zip(corpus, outputs, strict=True):
-        _tokenize_shard(tokenizer, shard, output, max_length)
+        with reused(inputs={"corpus": shard}, outputs={"tokens": output}) as found:
+            if not found:
+                _tokenize_shard(tokenizer, shard, output, max_length)
 
 
 def _tokenize_shard(tokenizer: ModelTokenizer, corpus: str, output: str, max_length: int) -> None:

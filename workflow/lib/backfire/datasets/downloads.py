@@ -23,11 +23,12 @@ from backfire.datasets.handlers import sources_beneath
 from backfire.datasets.ids import check_needs, registered
 from backfire.datasets.wording import docs_of
 from backfire.errors import BackfireError
-from backfire.formats.atomic import write_json
+from backfire.formats.atomic import read_json, write_json
 
 # What keeps the result of reading something beneath it, and the attribute with the path it is kept at.
 KEEPERS = {Cache: "_path", TarExtractAll: "_extract_path", ZipExtractCache: "extract_path", ReTar: "_output_file"}
-TARGET = "data/<collection>/download.json"
+RECORD = "download.json"
+TARGET = f"data/<collection>/{RECORD}"
 # ir_datasets extracts archives while they arrive, before their MD5 is known. Members that would leave the folder, as
 # ../name, /name or a link to either, are errors from here on, as they are by default from Python 3.14.
 if hasattr(tarfile, "data_filter"):
@@ -108,6 +109,12 @@ def download_collection(corpus: str, needs: Mapping[str, Iterable[str]], texts: 
     check_needs(corpus, needs)
     files = fetch(needs, texts, output)
     write_json(output, {"files": files, "bytes": sum(file["bytes"] for file in files)})
+
+
+def recorded(output: str, source: str, parts: Iterable[str], text: str = "default") -> dict[str, str]:
+    """{file: MD5} of what the `parts` of one id are read from, as `download_collection` wrote it to `output`."""
+    names = {_name(path) for each in _needs({source: parts}, [text]) if (path := each.kept_file)}
+    return {file["file"]: file["md5"] for file in read_json(output)["files"] if file["file"] in names}
 
 
 @dataclass(frozen=True)
@@ -227,10 +234,14 @@ def _description(path: str, source: _Source) -> dict[str, Any]:
         raise BackfireError(
             f"{path}: MD5 is {md5}, expected {expected}.", "it is cut short or another file; delete it and run again."
         )
-    home = ir_datasets.util.home_path()
-    name = Path(path).relative_to(home).as_posix() if Path(path).is_relative_to(home) else path
     url = source.request.url if source.request else None
-    return {"file": name, "bytes": Path(path).stat().st_size, "md5": md5, "url": url}
+    return {"file": _name(path), "bytes": Path(path).stat().st_size, "md5": md5, "url": url}
+
+
+def _name(path: str) -> str:
+    """A file as a record names it: by its path under the home of `ir_datasets`."""
+    home = ir_datasets.util.home_path()
+    return Path(path).relative_to(home).as_posix() if Path(path).is_relative_to(home) else path
 
 
 def _reason(source: _Source, error: Exception) -> str:

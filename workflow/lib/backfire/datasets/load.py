@@ -1,13 +1,14 @@
 """The one way to a collection: from a source named in the configuration to an `ir_datasets` dataset and its records."""
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import ir_datasets
 from ir_datasets.datasets.base import Dataset
 
 from backfire.datasets import pydocs
-from backfire.datasets.downloads import require
+from backfire.datasets.downloads import RECORD, recorded, require
 from backfire.datasets.folder import folder_dataset
 from backfire.datasets.ids import check_same_corpus, registered
 from backfire.datasets.packages import package_versions
@@ -68,6 +69,19 @@ def provenance(corpus: str, split: str | None = None, text: str = DEFAULT) -> di
         return found
     handler = docs_of(load_corpus(corpus), corpus, text)
     return {"kind": kind, "text": {"name": text, "meaning": sentence(handler, text)}, **found}
+
+
+def contents(corpus: str, inputs: Iterable[str], split: str | None = None, text: str = DEFAULT) -> dict[str, Any]:
+    """What decides the records of a corpus or a split: its provenance, and for an id the MD5 of all it is read from.
+
+    `inputs` are the files of a job, among them, for what is downloaded, the record of the download.
+    """
+    found = provenance(corpus, split, text)
+    if is_folder(corpus) or is_pydocs(split or corpus):
+        return found
+    parts = ["docs"] if split is None else ["queries", "qrels"]
+    downloads = [path for path in inputs if Path(path).name == RECORD]
+    return found | {"downloads": [recorded(path, split or corpus, parts, text) for path in downloads]}
 
 
 def reading(source: str, start: Callable[[], Iterable[Any]]) -> Iterator[Any]:

@@ -29,8 +29,8 @@ def check_sums(folder: Path) -> None:
         lines = (folder / NAME).read_text(encoding="utf-8", errors="surrogateescape").split("\n")
     except FileNotFoundError:
         return
-    listed, there = set(lines), _files(folder)
-    expected = {name: _escaped(f"{_sha256(file)}  {name}") for name, file in there.items() if file.suffix in _KINDS}
+    listed = set(lines)
+    expected = {name: _escaped(f"{digest}  {name}") for name, digest in model_sums(folder).items()}
     for name, line in expected.items():
         if line not in listed:
             raise BackfireError(
@@ -43,6 +43,11 @@ def check_sums(folder: Path) -> None:
             f"{folder}: a file is missing that {NAME} there lists ({lost[0][66:] if lost else 'it is cut short'}).",
             "the folder is not whole or was damaged; delete it and run again.",
         )
+
+
+def model_sums(folder: Path) -> dict[str, str]:
+    """{path within the folder: SHA-256} of the files that a model is loaded from, as they are now."""
+    return {name: _sha256(file) for name, file in _files(folder).items() if file.suffix in _KINDS}
 
 
 def _files(folder: Path) -> dict[str, Path]:
