@@ -28,6 +28,11 @@ class Engine:
         directory.mkdir(exist_ok=True)
         return replace(self, directory=directory)
 
+    def cloned(self, directory: Path) -> "Engine":
+        """The same study in a fresh clone."""
+        source = copy_of_the_workflow(directory)
+        return Engine(source, source, source / self.study.relative_to(self.source))
+
     def run(self, *arguments: str, overlays: tuple[Path, ...] = ()) -> subprocess.CompletedProcess:
         """Run Snakemake to its end; the exit status is the caller's to check."""
         command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "8", "--directory", str(self.directory)]
