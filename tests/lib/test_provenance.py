@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions, version
 
 import pytest
 
-from backfire.provenance import code_digest, plain, value_digest
+from backfire import provenance
+from backfire.provenance import code_digest, fingerprint, plain, value_digest
 
 
 @pytest.fixture
@@ -87,6 +90,38 @@ def test_what_is_remembered_is_used_and_a_damaged_memory_is_not(tree):
     assert digest(tree, memory) != before
     memory.write_text(memory.read_text()[:-9])
     assert digest(tree, memory) == before
+
+
+def test_a_fingerprint_tells_the_versions_of_the_packages_that_the_code_imports(tree):
+    (tree / "lib/backfire/c.py").write_text("import pandas\n")
+    replace(tree / "lib/backfire/sub/b.py", "return x + 1", "import json, faiss, tqdm, numpy.linalg\n    return x")
+    found = fingerprint(tree / "script.py", tree / "lib")
+    assert found.split() == [
+        code_digest(tree / "script.py", tree / "lib"),
+        f"faiss-cpu=={version('faiss-cpu')}",
+        f"numpy=={version('numpy')}",
+    ]
+
+
+def test_packages_that_are_not_installed_and_builds_of_one_version_are_left_out(tree, monkeypatch):
+    replace(tree / "lib/backfire/sub/b.py", "return x + 1", "import no_such_package, built\n    return x")
+    (tree / "built-1.2.dist-info").mkdir()
+    (tree / "built-1.2.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: built\nVersion: 1.2+cpu\n")
+    monkeypatch.syspath_prepend(tree)
+    assert fingerprint(tree / "script.py", tree / "lib").split()[1:] == ["built==1.2"]
+
+
+def test_the_version_of_everything_that_the_library_imports_is_found(root):
+    """Or else an upgrade of it would run nothing again."""
+    outside, provided = set(), packages_distributions()
+    for path in [*(root / "workflow/lib").rglob("*.py"), *(root / "workflow/scripts").glob("*.py")]:
+        imported = re.findall(r"^ *(?:import|from) (\w+)", path.read_text(), re.MULTILINE)
+        outside.update(name for name in imported if name in provided and name != "backfire")
+    assert {"numpy", "torch", "faiss", "umap", "pyarrow"} <= outside
+    for name in outside - provenance._NEUTRAL:
+        tracked = {each.lower().replace("_", "-") for each in provenance._DISTRIBUTIONS.get(name, (name,))}
+        assert tracked & {each.lower().replace("_", "-") for each in provided[name]}, name
+        assert all(version(each) for each in tracked)
 
 
 def test_string_and_bytes_and_number_types_are_told_apart(tree):

@@ -55,8 +55,10 @@ def test_absent_sections_are_filled_deeply(config, schema):
 
 def test_null_removes_an_entry_of_an_overlay(config, schema):
     config["variants"]["lora_hard"] = None
+    config["collections"]["pydocs"]["splits"]["unseen"] = None
     filled = checked(config, schema)
     assert "lora_hard" not in filled["variants"]
+    assert list(filled["collections"]["pydocs"]["splits"]) == ["dev", "test"]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,11 @@ class Engine:
         directory.mkdir(exist_ok=True)
         return replace(self, directory=directory)
 
+    def cloned(self, directory: Path) -> "Engine":
+        """The same study in a fresh clone."""
+        source = copy_of_the_workflow(directory)
+        return Engine(source, source, source / self.study.relative_to(self.source))
+
     def run(self, *arguments: str, overlays: tuple[Path, ...] = ()) -> subprocess.CompletedProcess:
         """Run Snakemake to its end; the exit status is the caller's to check."""
         command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "8", "--directory", str(self.directory)]
@@ -42,7 +47,7 @@ class Engine:
         return done.stdout + done.stderr
 
     def planned(self, *arguments: str, overlays: tuple[Path, ...] = ()) -> list[str]:
-        """Rules that a dry run would run, with the wildcards of each, sorted; `all` left out."""
+        """Rules that a dry run would run, with the wildcards of each, sorted; `all` and seed 0 left out."""
         text = self.succeed("-n", *arguments, overlays=overlays)
         jobs, rule = [], None
         for line in text.splitlines():
@@ -52,12 +57,12 @@ class Engine:
                     jobs.append(rule)
             elif line.strip().startswith("wildcards:") and rule and jobs and jobs[-1] == rule:
                 pairs = dict(pair.split("=") for pair in line.split("wildcards:")[1].strip().split(", "))
-                kept = {
-                    name: pairs[name]
-                    for name in pairs
-                    if name not in ("study", "collection", "seed", "shards", "depth")
-                }
-                jobs[-1] = " ".join([rule, *kept.values()])
+                kept = [
+                    f"seed-{value}" if name == "seed" else value
+                    for name, value in pairs.items()
+                    if name not in ("study", "collection", "shards", "depth") and (name, value) != ("seed", "0")
+                ]
+                jobs[-1] = " ".join([rule, *kept])
         return sorted(jobs)
 
 

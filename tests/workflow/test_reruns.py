@@ -1,92 +1,440 @@
-"""Only what changed runs again: the exact sets of jobs, read off dry runs of the finished tiny study."""
+"""Only what changed runs again: the tables of docs/reruns.md, row by row, on dry runs of the finished tiny study.
+
+The document names rules; a case here names jobs, which are rules with their wildcards. The two are held together.
+"""
 
 import contextlib
 import os
+import re
+import shutil
+import time
+from dataclasses import dataclass, field
+from itertools import product
 
 import pytest
 
 from backfire.formats.tables import read_rows
+from backfire.provenance import fingerprint
 
 pytestmark = pytest.mark.workflow
 
-CLOSING = [
-    "collect_cost",
-    "collect_measures",
-    "compare_variants",
-    "explain_queries",
-    "plot_cost",
-    "plot_effects",
-    "plot_queries",
-    "tabulate",
-    "write_report",
-]
+# Two shards; one split to train on and one to watch, neither of which is evaluated.
+SHARDS, SPLITS, QUERY_SETS = (1, 2), ("test", "unseen"), ("train", "dev", "test", "unseen")
+TRAINED = ("full_bm25", "lora_hard")
+MODELS = ("base", *TRAINED)
 
 
-COMPARISON = ["compare_variants", "plot_effects", "tabulate", "write_report"]
+def each(rules, *wildcards):
+    """Jobs of each rule with every combination of wildcards."""
+    return [" ".join(map(str, job)) for job in product(rules.split(), *wildcards)]
 
 
-def chain(variant):
-    """Jobs of one trained variant, its training left out."""
+def mined(source, parts=SHARDS):
+    return [*each(f"mine_{source}", parts, [len(parts)]), f"merge_candidates {source}"]
+
+
+def ranked(model, *splits):
+    return each("encode_queries rank", [model], splits)
+
+
+def evaluated(model, shards=SHARDS):
+    """Jobs of one model, its training left out."""
     return [
-        *(f"encode_corpus {variant} {shard}" for shard in (1, 2)),
-        *(f"index_shard {variant} {shard}" for shard in (1, 2)),
-        *(f"encode_queries {variant} {split}" for split in ("test", "unseen")),
-        *(f"rank {variant} {split}" for split in ("test", "unseen")),
-        f"measure_run {variant}",
-        f"measure_geometry {variant}",
-        f"measure_latency {variant}",
+        *each("encode_corpus index_shard", [model], shards),
+        *ranked(model, *SPLITS),
+        *each("measure_run measure_geometry measure_latency", [model]),
     ]
 
 
-AFTER_A_VARIANT = [*CLOSING, "collect_geometry", "project_embeddings", "plot_projection"]
+def trained(*models):
+    return [job for model in models for job in [f"train_variant {model}", *evaluated(model)]]
+
+
+def protocol(shards=SHARDS, choice="max_length-32 base"):
+    return [
+        *each("encode_corpus_of_choice index_shard_of_choice", [choice], shards),
+        *each("encode_queries_of_choice rank_of_choice", [choice], ["test"]),
+        "compare_protocols",
+    ]
+
+
+COMPARISON = each("compare_variants plot_effects tabulate write_report")
+MEASURED = [*COMPARISON, *each("collect_measures explain_queries plot_queries")]
+MAPS = each("project_embeddings plot_projection")
+GATHERING = [*MEASURED, *MAPS, *each("collect_cost plot_cost collect_geometry plot_dynamics")]
+EXPORTS = [*each("export_corpus describe_collection"), *each("export_queries", QUERY_SETS)]
+SAMPLES = each("sample_triples", ("bm25", "hard"))
+MEASURE_RUNS = each("measure_run", MODELS)
+
+
+def tokenized(shards=SHARDS):
+    return each("tokenize_corpus", ["default"], (32, 64), shards)
+
+
+def shared(shards=SHARDS):
+    """What a study needs once, however many variants and seeds it has; triples come once for each seed."""
+    return [
+        "prepare_base",
+        *EXPORTS,
+        *tokenized(shards),
+        "count_terms",
+        *mined("bm25", shards),
+        *mined("hard", shards),
+        "encode_queries base train",
+        *evaluated("base", shards),
+        *protocol(shards),
+        *GATHERING,
+    ]
+
+
+def everything(shards=SHARDS):
+    models = [job for model in TRAINED for job in [f"train_variant {model}", *evaluated(model, shards)]]
+    return [*shared(shards), *SAMPLES, *models]
+
+
+def without(jobs, *left_out):
+    assert set(left_out) <= set(jobs)
+    return [job for job in jobs if job not in left_out]
+
+
+WITHOUT_TEXT = without(everything(), *EXPORTS, "count_terms", *mined("bm25"))
+WITHOUT_BASE = without(WITHOUT_TEXT, "prepare_base")
+ENCODING = without(WITHOUT_BASE, *tokenized())
+SEARCH = [
+    *each("rank", ("base", "full_bm25"), SPLITS),
+    *MEASURE_RUNS,
+    *mined("hard"),
+    "sample_triples hard",
+    *without(trained("lora_hard"), "measure_run lora_hard"),
+    *protocol(),
+    *GATHERING,
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row of the document, what is changed in the finished study, and the jobs that then run."""
+
+    row: str
+    jobs: list[str]
+    settings: dict = field(default_factory=dict)
+    library: str | None = None
+    edits: dict[str, tuple[str, str]] = field(default_factory=dict)
+    package: str | None = None
+    arguments: tuple[str, ...] = ()
+
+
+def setting(row, jobs, **settings):
+    return Case(row, jobs, settings)
+
+
+def code(module, jobs, row=None):
+    return Case(row or f"`{module}`", jobs, library=module)
+
+
+def tiny_collection(**settings):
+    return {"collections": {"tiny": settings}}
+
+
+BLOCK = {"method": "full", "triples": "hard", "batch_size": 8, "max_length": 32}
+CANDIDATES = {"method": {"among": list(TRAINED)}}
+SEEDED = [f"{variant} seed-1" for variant in TRAINED]
+MORE = ("--set-resources", "rank:mem_mb=9000", "train_variant:runtime=900", "encode_corpus:gpu=1")
+
+CASES = [
+    setting(
+        "a hyperparameter of a variant",
+        [*trained("lora_hard"), *GATHERING],
+        variants={"lora_hard": {"learning_rate": 0.002}},
+    ),
+    setting("a variant more", [*trained("full_hard"), *GATHERING], variants={"full_hard": BLOCK}),
+    setting("a variant less", GATHERING, variants={"lora_hard": None}),
+    setting(
+        "a seed more",
+        [*each("sample_triples", ("bm25 seed-1", "hard seed-1")), *trained(*SEEDED), *without(GATHERING, *MAPS)],
+        seeds=[0, 1],
+    ),
+    setting("another number of shards", without(everything((1, 2, 3)), "prepare_base"), encoding={"shards": 3}),
+    setting(
+        "a split more",
+        [
+            *each("export_queries", ["extra"]),
+            "describe_collection",
+            *(job for model in MODELS for job in ranked(model, "extra")),
+            *MEASURE_RUNS,
+            *MEASURED,
+        ],
+        **tiny_collection(splits={"extra": "pydocs/train"}),
+    ),
+    setting(
+        "a split less",
+        ["describe_collection", *MEASURE_RUNS, *MEASURED],
+        **tiny_collection(splits={"unseen": None}),
+    ),
+    setting(
+        "another source of a split",
+        [
+            *each("export_queries", ["unseen"]),
+            "describe_collection",
+            *(job for model in MODELS for job in ranked(model, "unseen")),
+            *MEASURE_RUNS,
+            *MEASURED,
+        ],
+        **tiny_collection(splits={"unseen": "pydocs/train"}),
+    ),
+    setting(
+        "a measure more, or less",
+        [*MEASURE_RUNS, "compare_protocols", *MEASURED],
+        measures=["RR@10", "nDCG@10", "R@100", "AP", "P@5"],
+    ),
+    setting(
+        "a measure more, or less", [*MEASURE_RUNS, "compare_protocols", *MEASURED], measures=["RR@10", "nDCG@10", "AP"]
+    ),
+    setting("the grade that counts", [*MEASURE_RUNS, *MEASURED], **tiny_collection(relevance={"unseen": 2})),
+    setting(
+        "the level of the tests", [*COMPARISON, "explain_queries", "compare_protocols"], comparison={"alpha": 0.01}
+    ),
+    setting("a margin, or a reference", COMPARISON, comparison={"margins": {"RR@10": 0.02}}),
+    setting("a margin, or a reference", COMPARISON, comparison={"against": ["full_bm25"]}),
+    setting(
+        "a choice among variants",
+        [
+            *(job for variant in TRAINED for job in ranked(variant, "dev")),
+            *each("measure_candidate", TRAINED),
+            "choose_variants",
+            *COMPARISON,
+        ],
+        selections=CANDIDATES,
+    ),
+    setting(
+        "another protocol to try",
+        [*protocol(choice="precision-fp32 base"), "write_report"],
+        protocol={"precisions": ["fp32"]},
+    ),
+    setting("no protocol to try", ["write_report"], protocol=None),
+    setting("the layout of the maps", [*MAPS, "write_report"], projection={"min_dist": 0.5}),
+    code("datasets/export.py", without(everything(), "prepare_base")),
+    code("model.py", WITHOUT_TEXT),
+    code("tokens.py", WITHOUT_BASE),
+    code("encoder.py", ENCODING, "`encoder.py`, `bert.py`"),
+    code("bert.py", ENCODING, "`encoder.py`, `bert.py`"),
+    code(
+        "negatives/bm25.py",
+        ["count_terms", *mined("bm25"), "sample_triples bm25", *trained("full_bm25"), *GATHERING],
+    ),
+    code("negatives/hard.py", [*mined("hard"), "sample_triples hard", *trained("lora_hard"), *GATHERING]),
+    code("negatives/triples.py", [*SAMPLES, *trained(*TRAINED), *GATHERING]),
+    code("training/loop.py", [*trained(*TRAINED), *GATHERING]),
+    code("index.py", [*SEARCH, *each("index_shard", ("base", "full_bm25"), SHARDS)]),
+    code("search.py", SEARCH),
+    code("measures.py", [*trained(*TRAINED), "measure_run base", "compare_protocols", *GATHERING]),
+    code("perquery.py", [*COMPARISON, "explain_queries", "plot_queries"]),
+    *(
+        code(module, COMPARISON, "`comparison.py`, `verdict.py`, `significance/`")
+        for module in ("comparison.py", "verdict.py", "significance/power.py")
+    ),
+    code("protocol.py", ["compare_protocols", "write_report"]),
+    code("queries/strata.py", ["explain_queries", "write_report"]),
+    code("queries/paired.py", ["explain_queries", "plot_queries", "write_report"]),
+    code("geometry.py", [*each("measure_geometry", MODELS), "collect_geometry", "write_report"]),
+    code("projection.py", [*MAPS, "write_report"]),
+    code("cost.py", [*each("measure_latency", MODELS), "collect_cost", "plot_cost", "write_report"]),
+    code("charts/style.py", each("plot_cost plot_dynamics plot_effects plot_projection plot_queries write_report")),
+    code("charts/cost.py", ["plot_cost", "write_report"]),
+    code("report/paper.py", ["tabulate", "write_report"]),
+    code("report/page.py", ["write_report"]),
+    Case(
+        "the style sheet or the template of the report",
+        ["write_report"],
+        edits={"workflow/report/style.css": ("{", "{ /* edited */")},
+    ),
+    Case(
+        "a comment",
+        [],
+        edits={
+            "workflow/lib/backfire/tokens.py": ("PADDING = 16", "# another comment\nPADDING = 16  # and one behind"),
+            "workflow/scripts/train_variant.py": ("from backfire", "# a comment\nfrom backfire"),
+            "workflow/rules/training.smk": ("rule train_variant", "# a comment\nrule train_variant"),
+        },
+    ),
+    Case(
+        "a docstring",
+        [],
+        edits={
+            "workflow/lib/backfire/measures.py": ('"""', '"""Another docstring.\n\n'),
+            "workflow/scripts/rank.py": ('"""', '"""Another docstring.\n\n'),
+            "workflow/rules/ranking.smk": ('    """', '    """Another docstring. '),
+        },
+    ),
+    Case(
+        "a test, or prose",
+        [],
+        edits={
+            "tests/workflow/test_reruns.py": ("import os", "import os  # a test"),
+            "README.md": ("# ", "# A new title: "),
+        },
+    ),
+    Case("what a job asks a cluster for", [], arguments=(*MORE, "--set-threads", "rank=3")),
+    Case("what a job asks a cluster for", [], arguments=("--profile", "slurm")),
+    Case("`umap-learn`", [*MAPS, "write_report"], package="umap-learn"),
+    Case("`tokenizers`", WITHOUT_BASE, package="tokenizers"),
+    Case("`torch`, in a study of pydocs", without(everything(), "prepare_base"), package="torch"),
+    Case("`tqdm`", [], package="tqdm"),
+]
+# Rows that have a test of their own.
+TOUCH = "the time of every source"
+COPY = "a copy that keeps times, with `.snakemake`"
+COPY_ALONE = "a copy that keeps times, without `.snakemake`"
+NEW_TIMES = "a copy with new times, with `.snakemake`"
+NEW_TIMES_ALONE = "a copy with new times, without `.snakemake`"
+ACCEPTED = "any of them, after `--touch --forceall`"
+
+
+def rules(jobs):
+    return {job.split()[0] for job in jobs}
+
+
+@pytest.fixture(scope="module")
+def tables(root):
+    """Rows of the tables of docs/reruns.md as lists of cells."""
+    lines = (root / "docs/reruns.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    return [row for row in rows if not set(row[0]) <= {"-"}]
+
+
+@pytest.fixture(scope="module")
+def documented(tables):
+    """{row: its rules}, with the names of groups replaced by what is in them."""
+    groups = {}
+
+    def named(cell):
+        found, _, left_out = cell.partition(" but ")
+        if left_out:
+            return named(found) - named(left_out)
+        singles = set(re.findall(r"`(\w+)`", cell))
+        return singles.union(*(groups[name] for name in re.findall(r"\*([\w ]+)\*", cell)))
+
+    for row in tables:
+        if len(row) == 2 and row[0].startswith("*"):
+            groups[row[0].strip("*")] = named(row[1])
+    found = {row[0]: named(row[1]) for row in tables if len(row) == 3}
+    return {row: found[row] for row in found if row not in ("change", "an edit of", "an upgrade of", "what is there")}
 
 
 @contextlib.contextmanager
-def edited(path, old, new):
-    """A file with one text replaced, put back with its times afterwards."""
+def edited(path, change):
+    """A file with its text changed, put back with its times afterwards."""
     before, times = path.read_text(), path.stat()
-    assert before.count(old) >= 1, f"{path} does not hold {old!r}"
+    assert change(before) != before, path
     try:
-        path.write_text(before.replace(old, new, 1))
+        path.write_text(change(before))
         yield
     finally:
         path.write_text(before)
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def test_a_learning_rate_runs_its_variants_chain_and_what_gathers_it(tiny, overlay):
-    planned = tiny.planned(overlays=overlay({"variants": {"lora_hard": {"learning_rate": 0.002}}}))
-    expected = ["train_variant lora_hard", *chain("lora_hard"), *AFTER_A_VARIANT, "plot_dynamics"]
-    assert planned == sorted(expected)
+def test_the_document_has_these_rows(documented):
+    own = [TOUCH, COPY, COPY_ALONE, NEW_TIMES, NEW_TIMES_ALONE, ACCEPTED]
+    assert set(documented) == {*(case.row for case in CASES), *own}
 
 
-def test_the_level_of_the_tests_runs_whatever_has_an_interval(tiny, overlay):
-    planned = tiny.planned(overlays=overlay({"comparison": {"alpha": 0.01}}))
-    assert planned == sorted(["compare_protocols", "explain_queries", *COMPARISON])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.row.replace("`", ""))
+def test_a_change_runs_exactly(tiny, overlay, tmp_path, monkeypatch, documented, case):
+    assert rules(case.jobs) == documented[case.row]
+    with contextlib.ExitStack() as edits:
+        if case.library:
+            path = tiny.source / "workflow/lib/backfire" / case.library
+            edits.enter_context(edited(path, lambda text: f"{text}\n\ndef _added():\n    return 1\n"))
+        for name, (old, new) in case.edits.items():
+            path = tiny.source / name
+            edits.enter_context(edited(path, lambda text, old=old, new=new: text.replace(old, new, 1)))
+        if case.package:
+            # What pip leaves of a newer version, found before the version that is installed.
+            folder = tmp_path / f"{case.package.replace('-', '_')}-99.0.dist-info"
+            folder.mkdir()
+            (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {case.package}\nVersion: 99.0\n")
+            monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+        settings = overlay(case.settings) if case.settings else ()
+        assert tiny.planned(*case.arguments, overlays=settings) == sorted(case.jobs)
 
 
-def test_the_margin_runs_the_comparison(tiny, overlay):
-    assert tiny.planned(overlays=overlay({"comparison": {"margins": {"RR@10": 0.02}}})) == COMPARISON
+def test_touching_every_source_runs_nothing(tiny, documented):
+    assert documented[TOUCH] == set()
+    files = [path for path in tiny.source.iterdir() if path.is_file()]
+    files += [path for part in ("workflow", "studies", "tests") for path in (tiny.source / part).rglob("*")]
+    times = {path: path.stat() for path in files}
+    try:
+        for path in files:
+            os.utime(path)
+        assert tiny.planned() == []
+    finally:
+        for path, stat in times.items():
+            os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
-def test_another_reference_runs_the_comparison(tiny, overlay):
-    assert tiny.planned(overlays=overlay({"comparison": {"against": ["full_bm25"]}})) == COMPARISON
+def test_a_fresh_clone_with_copied_results(tiny, overlay, tmp_path, documented):
+    rate = overlay({"variants": {"lora_hard": {"learning_rate": 0.002}}})
+    there = tiny.cloned(tmp_path / "clone")
+    clone = there.directory
+    for part in ("data", "results", ".snakemake"):
+        shutil.copytree(tiny.directory / part, clone / part)
+    assert there.planned() == [] and documented[COPY] == set()
+    # The worst that copying in another order could do: every result is older than what it was made from.
+    now = time.time()
+    for path in [path for part in ("data", "results") for path in (clone / part).rglob("*")]:
+        mirrored = 2 * now - path.stat().st_mtime - 1e6
+        os.utime(path, (mirrored, mirrored))
+    # Files of up to 1 MB are known by their checksums. Models are folders.
+    assert there.planned() == sorted(WITHOUT_BASE)
+    assert rules(WITHOUT_BASE) == documented[NEW_TIMES]
+    shutil.rmtree(clone / ".snakemake")
+    due = without(everything(), "prepare_base", "export_corpus")
+    assert there.planned() == sorted(due) and rules(due) == documented[NEW_TIMES_ALONE]
+    there.succeed("--touch", "--forceall")
+    assert there.planned() == [] and documented[ACCEPTED] == set()
+    # The settings are recorded as well.
+    assert there.planned(overlays=rate) == sorted([*trained("lora_hard"), *GATHERING])
+    shutil.rmtree(clone / ".snakemake")
+    os.utime(clone / "workflow/report/style.css")
+    # Without a record nobody knows what the results were made with, so another rate goes unnoticed.
+    assert there.planned() == there.planned(overlays=rate) == ["write_report"]
+    assert documented[COPY_ALONE] == {"write_report"}
+    shutil.rmtree(clone)
 
 
-CHOICE = {"selections": {"method": {"among": ["full_bm25", "lora_hard"]}}}
+def test_what_is_shared_runs_once_however_many_variants_and_seeds(tiny, overlay, tmp_path):
+    more = {f"full_{number}": BLOCK | {"triples": ("bm25", "hard")[number % 2]} for number in range(5)}
+    study = overlay({"seeds": [0, 1], "variants": more})
+    runs = [variant + seed for variant in (*TRAINED, *more) for seed in ("", " seed-1")]
+    samples = each("sample_triples", ("bm25", "bm25 seed-1", "hard", "hard seed-1"))
+    planned = tiny.elsewhere(tmp_path / "empty").planned(overlays=study)
+    assert planned == sorted([*shared(), *samples, *trained(*runs)])
+    assert len(runs) == 14 and len(planned) == len(set(planned))
+
+
+def test_packages_and_the_rules_that_compute_with_them(root, tables):
+    """The table of packages in the document, against the fingerprints."""
+    scripts = sorted((root / "workflow/scripts").glob("*.py"))
+    found = {}
+    for script in scripts:
+        for pin in fingerprint(script, root / "workflow/lib").split()[1:]:
+            found.setdefault(pin.split("==")[0], set()).add(script.stem)
+    listed = {}
+    for row in tables:
+        if len(row) == 2 and row[0].startswith("`"):
+            for package in re.findall(r"`([\w-]+)`", row[0]):
+                listed[package] = set(re.findall(r"`(\w+)`", row[1]))
+    assert listed == {package: found[package] for package in listed}
+    assert {"torch", "tokenizers", "faiss-cpu", "umap-learn", "bm25s", "ir_measures", "matplotlib"} <= listed.keys()
+
+
 SELECTION = "results/tiny/selection.parquet"
-
-
-def test_a_choice_runs_its_candidates_on_the_watched_split_and_the_comparison(tiny, overlay):
-    candidates = [f"measure_candidate {variant}" for variant in ("full_bm25", "lora_hard")]
-    ranked = [f"{rule} {variant} dev" for rule in ("encode_queries", "rank") for variant in ("full_bm25", "lora_hard")]
-    planned = tiny.planned(overlays=overlay(CHOICE))
-    assert planned == sorted([*candidates, *ranked, "choose_variants", *COMPARISON])
 
 
 def test_nothing_that_is_reported_can_influence_a_choice(tiny, overlay, tmp_path):
     """From nothing, a choice needs no job of a reported split; made, it does not even notice when they change."""
-    choice = overlay(CHOICE)
+    choice = overlay({"selections": CANDIDATES})
     planned = tiny.elsewhere(tmp_path / "empty").planned(SELECTION, overlays=choice)
     assert "rank full_bm25 dev" in planned and "train_variant lora_hard" in planned
     splits = {job.split()[-1] for job in planned if job.split()[0] in ("export_queries", "encode_queries", "rank")}
@@ -113,123 +461,3 @@ def test_nothing_that_is_reported_can_influence_a_choice(tiny, overlay, tmp_path
             path.write_bytes(content)
             os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert tiny.planned() == []
-
-
-def test_another_choice_of_protocol_runs_its_chain_and_no_other(tiny, overlay):
-    planned = tiny.planned(overlays=overlay({"protocol": {"precisions": ["fp32"]}}))
-    choice = "precision-fp32 base"
-    assert planned == sorted(
-        [
-            *(f"{rule}_of_choice {choice} {shard}" for rule in ("encode_corpus", "index_shard") for shard in (1, 2)),
-            *(f"{rule}_of_choice {choice} test" for rule in ("encode_queries", "rank")),
-            "compare_protocols",
-            "write_report",
-        ]
-    )
-
-
-def test_without_a_protocol_nothing_of_it_runs(tiny, overlay):
-    assert tiny.planned(overlays=overlay({"protocol": None})) == ["write_report"]
-
-
-def test_the_layout_of_the_map_runs_the_map(tiny, overlay):
-    planned = tiny.planned(overlays=overlay({"projection": {"min_dist": 0.5}}))
-    assert planned == ["plot_projection", "project_embeddings", "write_report"]
-
-
-def test_a_new_variant_leaves_the_others_alone(tiny, overlay):
-    block = {"method": "full", "triples": "hard", "batch_size": 8, "max_length": 32}
-    planned = tiny.planned(overlays=overlay({"variants": {"full_hard": block}}))
-    expected = ["train_variant full_hard", *chain("full_hard"), *AFTER_A_VARIANT, "plot_dynamics"]
-    assert planned == sorted(expected)
-
-
-def test_removing_a_variant_computes_nothing_but_the_gathering(tiny, overlay):
-    planned = tiny.planned(overlays=overlay({"variants": {"lora_hard": None}}))
-    assert planned == sorted([*AFTER_A_VARIANT, "plot_dynamics"])
-
-
-BM25_CHAIN = [
-    "count_terms",
-    *(f"mine_bm25 {part} 2" for part in (1, 2)),
-    "merge_candidates bm25",
-    "sample_triples bm25",
-    "train_variant full_bm25",
-    *chain("full_bm25"),
-    *AFTER_A_VARIANT,
-]
-
-
-@pytest.mark.parametrize(
-    ("module", "anchor", "rules"),
-    [
-        ("protocol.py", "def compare_protocols(", ["compare_protocols", "write_report"]),
-        ("comparison.py", "def compare_variants(", COMPARISON),
-        ("significance/power.py", "def power(", COMPARISON),
-        ("report/paper.py", "def write_tables(", ["tabulate", "write_report"]),
-        ("queries/strata.py", "def strata(", ["explain_queries", "write_report"]),
-        ("queries/paired.py", "def read_paired(", ["explain_queries", "plot_queries", "write_report"]),
-        ("perquery.py", "def read_store(", [*COMPARISON, "explain_queries", "plot_queries"]),
-        ("charts/queries.py", "def plot_queries(", ["plot_queries", "write_report"]),
-        ("negatives/bm25.py", "def mine_bm25(", [*BM25_CHAIN, "plot_dynamics"]),
-        ("charts/cost.py", "def plot_cost(", ["plot_cost", "write_report"]),
-        ("projection.py", "def project_embeddings(", ["plot_projection", "project_embeddings", "write_report"]),
-        ("report/page.py", "def write_report(", ["write_report"]),
-    ],
-)
-def test_an_edit_of_the_library_runs_the_rules_that_import_it(tiny, module, anchor, rules):
-    addition = f"def _added():\n    return 1\n\n\n{anchor}"
-    with edited(tiny.source / "workflow/lib/backfire" / module, anchor, addition):
-        assert tiny.planned() == sorted(rules)
-
-
-@pytest.mark.parametrize(
-    ("module", "old", "new", "tokenizes"),
-    [
-        ("tokens.py", "PADDING = 16", "PADDING = 32", True),
-        ("bert.py", "def load_bert(", "def _added():\n    return 1\n\n\ndef load_bert(", False),
-    ],
-)
-def test_an_edit_of_the_encoder_runs_everything_that_encodes_and_what_follows(tiny, module, old, new, tokenizes):
-    with edited(tiny.source / "workflow/lib/backfire" / module, old, new):
-        planned = {job.split()[0] for job in tiny.planned()}
-    assert not planned & {"export_corpus", "export_queries", "describe_collection", "prepare_base", "mine_bm25"}
-    assert ("tokenize_corpus" in planned) == tokenizes
-    assert {"encode_corpus", "encode_queries", "train_variant", "measure_latency", "rank", "mine_hard"} <= planned
-    # Their outputs are gone once they are ranked, and are missed all the same.
-    assert {"encode_corpus_of_choice", "encode_queries_of_choice", "rank_of_choice", "compare_protocols"} <= planned
-
-
-@pytest.mark.parametrize(
-    ("path", "old", "new"),
-    [
-        ("workflow/lib/backfire/tokens.py", "PADDING = 16", "# another comment\nPADDING = 16  # and one behind"),
-        ("workflow/lib/backfire/measures.py", '"""', '"""Another docstring.\n\n'),
-        ("workflow/scripts/train_variant.py", "from backfire", "# a comment\nfrom backfire"),
-        ("tests/workflow/test_reruns.py", "import os", "import os  # a test"),
-        ("README.md", "# ", "# A new title: "),
-    ],
-)
-def test_comments_docstrings_tests_and_prose_run_nothing(tiny, path, old, new):
-    with edited(tiny.source / path, old, new):
-        assert tiny.planned() == []
-
-
-def test_touching_every_source_runs_nothing(tiny):
-    files = [path for path in (tiny.source / "workflow").rglob("*") if path.is_file()]
-    times = {path: path.stat() for path in files}
-    try:
-        for path in files:
-            os.utime(path)
-        assert [job for job in tiny.planned() if job != "write_report"] == []
-        assert tiny.planned() == []
-    finally:
-        for path, stat in times.items():
-            os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-
-
-def test_what_a_job_asks_a_cluster_for_runs_nothing_again(tiny):
-    """Other memory, time, threads and GPUs, as a profile for a cluster gives them to results of a local run."""
-    more = ("--set-resources", "rank:mem_mb=9000", "train_variant:runtime=900", "encode_corpus:gpu=1")
-    assert tiny.planned(*more, "--set-threads", "rank=3") == []
-    assert tiny.planned("--profile", str(tiny.source / "slurm")) == []

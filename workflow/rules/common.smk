@@ -19,7 +19,7 @@ from backfire.logs import usable_threads
 from backfire.model import check_base
 from backfire.plan.jobs import batch_name, count_jobs, planned
 from backfire.plan.requests import Requests
-from backfire.provenance import code_digest, plain
+from backfire.provenance import fingerprint, plain
 from backfire.settings import checked
 from backfire.study import TRAIN, Study
 
@@ -70,8 +70,8 @@ def verify_base():
 
 
 def code(rule: str) -> str:
-    """Fingerprint of a rule's script and of the library modules it imports."""
-    return code_digest(ROOT / f"workflow/scripts/{rule}.py", ROOT / "workflow/lib", ".snakemake/backfire-code.json")
+    """Fingerprint of a rule's script and of the library modules it imports, and versions of the packages these import."""
+    return fingerprint(ROOT / f"workflow/scripts/{rule}.py", ROOT / "workflow/lib", ".snakemake/backfire-code.json")
 
 
 def per_run(patterns, runs=STUDY.runs):

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 import platform
+import sys
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +17,16 @@ from backfire.formats.atomic import write_json
 PACKAGE = "backfire"
 # Another way to take digests is another digest.
 _SELF = Path(__file__).read_bytes()
+# Packages that show, lock, pin threads, or fetch what a checksum is held against: they decide no bytes.
+_NEUTRAL = {"filelock", "huggingface_hub", "threadpoolctl", "tqdm"}
+# Distributions behind an imported name: its own where that is called otherwise, and those it leaves its sums to.
+_DISTRIBUTIONS = {
+    "bm25s": ("bm25s", "numba", "scipy"),
+    "faiss": ("faiss-cpu",),
+    "ir_measures": ("ir_measures", "pytrec_eval-terrier"),
+    "umap": ("umap-learn", "numba", "pynndescent", "scikit-learn", "scipy"),
+    "yaml": ("PyYAML",),
+}
 # Positions and spellings that do not change what code does, or differ between Python minors.
 _IGNORED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
 
@@ -43,13 +54,31 @@ def plain(value: Any) -> Any:
 
 def installed_versions(packages: list[str]) -> dict[str, str]:
     """Versions of Python and of those packages that are installed."""
-    versions = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
+    found = {package: _version(package) for package in packages}
+    return {"python": platform.python_version()} | {package: found[package] for package in packages if found[package]}
+
+
+@cache
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def fingerprint(script: str | Path, library: str | Path, memory: str | Path | None = None) -> str:
+    """What a script computes with: `code_digest`, and the versions of the packages that this code imports.
+
+    As `<digest> numpy==2.4.6 scipy==1.17.1`, so that a dry run shows what was upgraded. Packages that decide no bytes
+    are left out (see `_NEUTRAL`), and so are those that are not installed here, as where each rule has an environment
+    of its own. A package's build (`+cpu`) does not count, nor does Python's version. Nothing is imported.
+    """
+    modules = _modules(script, library, memory)
+    imported = {name.split(".")[0] for _, names in modules.values() for name in names}
+    outside = imported - sys.stdlib_module_names - _NEUTRAL - {PACKAGE}
+    packages = {package for name in outside for package in _DISTRIBUTIONS.get(name, (name,))}
+    pins = [f"{name}=={found.split('+')[0]}" for name in sorted(packages) if (found := _version(name))]
+    return " ".join([_digest(modules), *pins])
 
 
 def code_digest(script: str | Path, library: str | Path, memory: str | Path | None = None) -> str:
@@ -60,19 +89,26 @@ def code_digest(script: str | Path, library: str | Path, memory: str | Path | No
     Imports inside functions count; modules from outside the package do not. `memory` names a file that remembers
     what was found in files of the same bytes, which spares parsing them for every dry run; it may be deleted.
     """
+    return _digest(_modules(script, library, memory))
+
+
+def _modules(script: str | Path, library: str | Path, memory: str | Path | None) -> dict[str, tuple[str, list[str]]]:
+    """Digest of the tree and names imported, of the script (as `script`) and every library module that it reaches."""
     script, library = Path(script).resolve(), Path(library).resolve()
     known = _Memory.of(memory)
-    seen: dict[Path, str] = {}
+    seen: dict[Path, tuple[str, list[str]]] = {}
     pending = [script]
     while pending:
         path = pending.pop()
         if path not in seen:
-            seen[path], imported = known.facts(path)
-            pending.extend(_package_files(imported, library))
+            seen[path] = known.facts(path)
+            pending.extend(_package_files(seen[path][1], library))
     known.save()
-    return value_digest(
-        {"script" if path == script else path.relative_to(library).as_posix(): digest for path, digest in seen.items()}
-    )
+    return {"script" if path == script else path.relative_to(library).as_posix(): seen[path] for path in seen}
+
+
+def _digest(modules: dict[str, tuple[str, list[str]]]) -> str:
+    return value_digest({name: digest for name, (digest, _) in modules.items()})
 
 
 class _Memory:
@@ -142,7 +178,7 @@ def _has_docstring(node: ast.AST) -> bool:
 
 
 def _imported_names(tree: ast.Module, path: Path) -> list[str]:
-    """What a module imports from the package: modules, or names in them."""
+    """What a module imports: modules, or names in them."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -152,11 +188,11 @@ def _imported_names(tree: ast.Module, path: Path) -> list[str]:
                 raise ValueError(f"{path}: relative import; the package uses absolute imports only")
             names.add(node.module or "")
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return sorted(name for name in names if name.split(".")[0] == PACKAGE)
+    return sorted(names)
 
 
 def _package_files(names: list[str], library: Path) -> list[Path]:
-    """Files of the modules and packages among `names`."""
-    modules = [library.joinpath(*name.split(".")) for name in names]
+    """Files of the modules and packages of ours among `names`."""
+    modules = [library.joinpath(*name.split(".")) for name in names if name.split(".")[0] == PACKAGE]
     candidates = [path for module in modules for path in (module.with_suffix(".py"), module / "__init__.py")]
     return [path for path in candidates if path.is_file()]

@@ -20,11 +20,10 @@ def processor() -> list[str]:
 
 def peak_memory() -> float:
     """Peak memory of this process in MiB: of the GPU where one is in use, else the resident set."""
-    if "torch" in sys.modules:
-        import torch
-
-        if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-            return torch.cuda.max_memory_allocated() / 2**20
+    # Not imported: a job that has not loaded it has used no GPU, and does not depend on its version.
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / 2**20
     return peak_resident()
 
 

@@ -17,13 +17,14 @@ from backfire.errors import BackfireError, nearest
 def checked(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """A copy of `config` that fits `schema`, with defaults filled in at every depth.
 
-    An entry of an open block (collections, triples, variants, selections) that is null is removed, so that an overlay
-    can drop what the file beneath defines. Raises `BackfireError` that lists every error, a line each.
+    An entry of an open block (collections and their splits, triples, variants, selections) that is null is removed, so
+    that an overlay can drop what the file beneath defines. Raises `BackfireError` that lists every error, a line each.
     """
     config = copy.deepcopy(config)
     for block in ("collections", "triples", "variants", "selections"):
-        if isinstance(config.get(block), dict):
-            config[block] = {name: entry for name, entry in config[block].items() if entry is not None}
+        _drop_nulls(config, block)
+    for collection in (config.get("collections") or {}).values():
+        _drop_nulls(collection, "splits")
     _fill(config, schema, schema)
     errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path)))
     if errors:
@@ -34,6 +35,11 @@ def checked(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
             or "every key is described in workflow/schemas/config.yaml.",
         )
     return config
+
+
+def _drop_nulls(parent: Any, block: str) -> None:
+    if isinstance(parent, dict) and isinstance(parent.get(block), dict):
+        parent[block] = {name: entry for name, entry in parent[block].items() if entry is not None}
 
 
 def _resolved(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
