@@ -306,17 +306,18 @@ def without_rights():
 
 
 def test_a_root_that_may_only_be_read_is_read(monkeypatch, cache, caplog):
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    # Others may enter neither the folders of pytest nor, perhaps, those of installed packages.
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder, nothing = Path(name), {"packages": []}
         monkeypatch.setenv(VARIABLE, str(folder / "cache"))
-        job(folder / "one", caplog)
+        job(folder / "one", caplog, **nothing)
         for path in folder.rglob("*"):
             path.chmod(0o555 if path.is_dir() else 0o444)
         folder.chmod(0o777)
         with without_rights():
-            computed, told = job(folder / "two", caplog)
+            computed, told = job(folder / "two", caplog, **nothing)
             assert not computed and "reused from" in told and "WARNING" not in told
-            computed, told = job(folder / "two", caplog, code="other")
+            computed, told = job(folder / "two", caplog, code="other", **nothing)
             assert computed and "not kept as" in told and "Permission denied" in told
         for path in folder.rglob("*"):
             path.chmod(0o755)
