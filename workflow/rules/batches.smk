@@ -17,7 +17,9 @@ def in_batches(name: str) -> None:
     stands what the engine makes of `use ... as ... with`, since that takes no computed name. The study is filled in too,
     for the engine looks rules up by what stands before their first wildcard.
     """
-    said, settings = workflow.get_rule(name).ruleinfo, workflow.resource_settings
+    # Imported as a module, rules may have a prefix.
+    known = workflow.modifier.modify_rulename
+    said, settings = workflow.get_rule(known(name)).ruleinfo, workflow.resource_settings
 
     def listed(item, shards):
         if isinstance(item, str):
@@ -35,7 +37,7 @@ def in_batches(name: str) -> None:
         workflow.benchmark(filled(said.benchmark.paths, run))(info)
         workflow.userule(rules=[name], name_modifier=copy)(info)
         # What --set-threads and --set-resources say is meant for the copies too.
-        resources = workflow.get_rule(copy).resources
-        resources.update(settings._parsed_overwrite_resources.get(name, {}))
-        if name in settings._parsed_overwrite_threads:
-            resources["_cores"] = settings._parsed_overwrite_threads[name]
+        resources = workflow.get_rule(known(copy)).resources
+        resources.update(settings._parsed_overwrite_resources.get(known(name), {}))
+        if known(name) in settings._parsed_overwrite_threads:
+            resources["_cores"] = settings._parsed_overwrite_threads[known(name)]
