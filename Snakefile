@@ -12,6 +12,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/batches.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/planning.smk"
 include: "workflow/rules/negatives.smk"

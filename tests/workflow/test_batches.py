@@ -12,7 +12,7 @@ BATCHED = ("tokenize_corpus", "encode_corpus", "index_shard")
 
 
 @pytest.fixture(scope="module")
-def ranked(tiny, tmp_path_factory):
+def ranked(clone, tmp_path_factory):
     """A function that ranks seven shards with base, so many to a job, once; gives the engine and its overlay."""
     found = {}
 
@@ -22,7 +22,7 @@ def ranked(tiny, tmp_path_factory):
             settings = {"encoding": {"shards": 7, "shards_per_job": shards_per_job}}
             overlay = folder / "overlay.yaml"
             overlay.write_text(yaml.safe_dump(settings))
-            engine = tiny.elsewhere(folder)
+            engine = clone.on("tiny").elsewhere(folder)
             engine.succeed(TARGET, overlays=(overlay,))
             found[shards_per_job] = engine, (overlay,)
         return found[shards_per_job]
@@ -47,8 +47,8 @@ def test_how_many_shards_a_job_takes_does_not_show(tiny, ranked):
         assert len(list(engine.directory.glob(f"{RESULTS}/cost/base/seed-0/encoding-tiny-*-of-7.json"))) == 7
 
 
-def test_a_file_asks_for_the_one_job_that_makes_it(tiny, tmp_path, overlay):
-    engine = tiny.elsewhere(tmp_path / "work")
+def test_a_file_asks_for_the_one_job_that_makes_it(clone, tmp_path, overlay):
+    engine = clone.on("tiny").elsewhere(tmp_path / "work")
     target = f"{RESULTS}/index/base/seed-0/tiny/5-of-7.faiss"
     three = overlay({"encoding": {"shards": 7, "shards_per_job": 3}})
     jobs = ["tokenize_corpus_shards_4_to_6 default 64", "encode_corpus_shards_4_to_6 base"]
@@ -61,14 +61,18 @@ def test_a_file_asks_for_the_one_job_that_makes_it(tiny, tmp_path, overlay):
     assert not set(everything) & set(BATCHED)
 
 
-def test_what_is_set_for_a_rule_is_set_for_its_batches(tiny, tmp_path, overlay):
+def test_what_is_set_for_a_rule_is_set_for_its_batches(clone, tmp_path, overlay):
     """By the names of the documentation, as in a cluster's profile."""
-    text = tiny.elsewhere(tmp_path / "work").succeed(
-        "-n",
-        f"{RESULTS}/embeddings/base/seed-0/tiny/corpus/1-of-7.parquet",
-        *("--set-resources", "encode_corpus:slurm_partition=gpu", "encode_corpus:mem_mb=1234"),
-        *("--set-threads", "encode_corpus=2"),
-        overlays=overlay({"encoding": {"shards": 7, "shards_per_job": 7}}),
+    text = (
+        clone.on("tiny")
+        .elsewhere(tmp_path / "work")
+        .succeed(
+            "-n",
+            f"{RESULTS}/embeddings/base/seed-0/tiny/corpus/1-of-7.parquet",
+            *("--set-resources", "encode_corpus:slurm_partition=gpu", "encode_corpus:mem_mb=1234"),
+            *("--set-threads", "encode_corpus=2"),
+            overlays=overlay({"encoding": {"shards": 7, "shards_per_job": 7}}),
+        )
     )
     job = text.split("rule encode_corpus_shards_1_to_7:\n")[1].split("\n[")[0]
     assert re.search(r"threads: 2\n +resources: .*mem_mb=1234,.*slurm_partition=gpu", job), job

@@ -4,46 +4,6 @@ ENCODING = {key: STUDY.config["encoding"][key] for key in ("precision", "batch_t
 LENGTH = STUDY.config["encoding"]["max_length"]
 
 
-def filled(path, shard):
-    """A path of a rule with the study, the shard and the number of shards filled in; the engine's flags stay."""
-    values = {"{study}": STUDY.name, "{shard}": str(shard), "{shards}": str(STUDY.shards)}
-    text = path
-    for name, value in values.items():
-        text = text.replace(name, value)
-    return getattr(path, "new_from", str)(text)
-
-
-def in_batches(name: str) -> None:
-    """Repeat a rule of one shard for each run of shards that one job takes (`encoding.shards_per_job`).
-
-    The outputs of a rule must share their wildcards, so each run has a rule of its own, which lists its files. Here
-    stands what `use rule NAME as OTHER with:` is compiled to, since that takes no computed name. The study is filled in
-    too: the engine looks rules up by what stands before their first wildcard.
-    """
-    said, settings = workflow.get_rule(name).ruleinfo, workflow.resource_settings
-
-    def listed(item, shards):
-        if isinstance(item, str):
-            return filled(item, "")
-        if callable(item):
-            return lambda w: [filled(path, shard) for shard in shards for path in item(w)]
-        return [filled(path, shard) for shard in shards for path in item]
-
-    for shards in STUDY.batches:
-        copy, run = batch_name(name, shards), f"{shards[0]}-to-{shards[-1]}"
-        info = workflow.run(None)
-        workflow.input(**{key: listed(item, shards) for key, item in said.input.kwpaths.items()})(info)
-        workflow.output(**{key: listed(item, shards) for key, item in said.output.kwpaths.items()})(info)
-        workflow.log(*(filled(path, run) for path in said.log.paths))(info)
-        workflow.benchmark(filled(said.benchmark.paths, run))(info)
-        workflow.userule(rules=[name], name_modifier=copy)(info)
-        # What is set for the rule by --set-threads and --set-resources is meant for its copies.
-        resources = workflow.get_rule(copy).resources
-        resources.update(settings._parsed_overwrite_resources.get(name, {}))
-        if name in settings._parsed_overwrite_threads:
-            resources["_cores"] = settings._parsed_overwrite_threads[name]
-
-
 rule tokenize_corpus:
     """Passages are turned into token ids, cut at `encoding.max_length`, once for all variants and seeds, which share the base's tokenizer."""
     input:

@@ -4,15 +4,21 @@ import random
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
+from backfire.bert import load_bert
 from backfire.formats.index import write_index
 from backfire.formats.tables import write_batches, write_embeddings, write_rows
 from backfire.formats.trec import write_run
 from backfire.index import build_index
+from backfire.lora import attach
 from backfire.plan.facts import Facts
 from backfire.plan.sizes import (
     CANDIDATE_ROW,
+    CHECKPOINT,
+    CHECKPOINT_FILES,
     TRIPLE_ROW,
+    checkpoint_bytes,
     corpus_bytes,
     index_bytes,
     run_bytes,
@@ -21,6 +27,8 @@ from backfire.plan.sizes import (
     training_steps,
     vector_bytes,
 )
+from backfire.study import Study
+from backfire.training.checkpoints import KEPT, PACE, Checkpoints, State
 
 # As of MS MARCO: seven digits.
 FACTS = Facts(8_841_823, 340.0, 7.0, {"dev": 200, "test": 6980, "unseen": 50, "train": 500_000}, {})
@@ -92,6 +100,8 @@ def test_stages_add_up_over_models_and_collections(study):
     sizes = {stage.name: stage for stage in stages(study, {"pydocs": FACTS}, 384, 90_000_000)}
     # base, full_bm25 and lora_hard; 6,980 and 50 queries are evaluated, those of the watched split are not.
     assert sizes["models"].bytes == 3 * 90_000_000
+    # Three files for each training: weights and two moments, of all weights or of adapters of rank 8.
+    assert sizes["models"].passing == round(3 * 3 * 90_000_000 * (1 + 2 * 8 / 384))
     assert sizes["indexes"].bytes == 3 * 8_841_823 * 4 * 384
     rows = 3 * (8_841_823 + 6980 + 50) + 500_000
     assert sizes["embeddings"].bytes == round(rows * vector_bytes(FACTS, 384))
@@ -101,6 +111,35 @@ def test_stages_add_up_over_models_and_collections(study):
     assert sizes["negatives"].passing == pytest.approx(study.parts * sizes["negatives"].bytes, rel=0.01)
     assert sizes["protocol"].peak == 0
     assert training_steps(study, {"pydocs": FACTS}, "full_bm25") == 19
+
+
+def test_a_training_keeps_the_checkpoints_that_are_planned(study, base_model, tmp_path):
+    weights = load_file(base_model / "model.safetensors")
+    whole = sum(each.nbytes for each in weights.values())
+    state = State({f"{part}.{name}": each.clone() for part in "abc" for name, each in weights.items()}, {})
+    assert CHECKPOINT == 3
+    checkpoints = Checkpoints(tmp_path, PACE)
+    for step in range(1, 4):
+        checkpoints.write(step, state)
+    # And one more while it is written.
+    assert len(list(tmp_path.iterdir())) == KEPT == CHECKPOINT_FILES - 1
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) == pytest.approx(KEPT * CHECKPOINT * whole, rel=0.01)
+
+    model = load_bert(base_model)
+    attach(model, {"rank": 8, "alpha": 16, "dropout": 0.0, "target_modules": ["query", "key", "value", "dense"]}, 0)
+    adapters = sum(each.nbytes for each in model.parameters() if each.requires_grad)
+    full, lora = (
+        checkpoint_bytes(only(study, name), 384, whole) / (CHECKPOINT * CHECKPOINT_FILES)
+        for name in ("full_bm25", "lora_hard")
+    )
+    assert full == whole
+    assert adapters <= lora < 0.05 * whole
+
+
+def only(study, name):
+    """A study that trains that variant alone."""
+    config = study.config | {"variants": {each: study.config["variants"][each] for each in ("base", name)}}
+    return Study(config)
 
 
 def test_a_collection_of_unknown_size_counts_nothing(study):

@@ -223,6 +223,8 @@ def _assumptions(plan: Plan) -> list[str]:
         f"Tokens a passage, from its bytes: {tokens}; cut at {limit} in encoding.",
         "Training batches are padded to the variant's max_length; jobs run one after another (--cores 8).",
         "Queries without a judgment are dropped: at most one query for each judgment was counted.",
+        "Models take checkpoints while they train: room is counted for all trainings at once, of which one that ends "
+        "within two minutes writes none.",
     ]
     if plan.study.config["encoding"]["index"] != "Flat":
         told.append("Searches were measured, and are estimated, as exact ones (Flat).")

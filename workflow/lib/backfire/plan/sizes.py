@@ -19,6 +19,9 @@ DYNAMICS_ROW = 60
 # A line of a TREC run without query id, doc id and tag: Q0, rank, score and blanks.
 RUN_LINE = 21
 FLOAT_BYTES = 4
+# A checkpoint: weights that are trained and AdamW's two moments of each. Files of a training at once: two are kept, a
+# third is written (training/checkpoints.py; a test compares them).
+CHECKPOINT, CHECKPOINT_FILES = 3, 3
 # A token id, of a vocabulary that fits a dictionary.
 TOKEN_ID = 1.9
 # A table of few triples is all head.
@@ -62,7 +65,13 @@ def stages(study: Study, facts: dict[str, Facts], dimensions: int, model_bytes: 
     tried, trying = _protocol(study, facts, dimensions)
     return [
         Stage("tables", _tables(study, facts), data),
-        Stage("models", len(study.runs) * model_bytes, (f"{results}/models",)),
+        Stage(
+            "models",
+            len(study.runs) * model_bytes,
+            (f"{results}/models",),
+            passing=round(checkpoint_bytes(study, dimensions, model_bytes)),
+            passing_paths=(f"{results}/checkpoints",),
+        ),
         Stage("tokens", _tokens(study, facts), (f"{results}/tokens",)),
         Stage("embeddings", _vectors(study, facts, dimensions, queries=True), (f"{results}/embeddings",)),
         Stage("indexes", _vectors(study, facts, dimensions, queries=False), (f"{results}/index",)),
@@ -109,6 +118,20 @@ def index_bytes(dimensions: int, factory: str) -> float:
     kind = factory.partition(";")[0].partition(",")[0].strip()
     links = 8 * int(kind[4:]) if kind[:4] == "HNSW" and kind[4:].isdigit() else 0
     return FLOAT_BYTES * dimensions + links
+
+
+def checkpoint_bytes(study: Study, dimensions: int, model_bytes: int) -> float:
+    """Bytes of checkpoints when all variants and seeds train at once, at most; trainings of minutes write none.
+
+    How many train at a time is up to the machines. Of a matrix of d x d weights an adapter of rank r has 2 r d, less of
+    a longer one, and `dimensions` stands for d.
+    """
+    total = 0.0
+    for name, _ in study.trained_runs:
+        adapter = study.variants[name].settings.get("lora")
+        trained = min(1.0, 2 * adapter["rank"] / dimensions) if adapter else 1.0
+        total += CHECKPOINT * CHECKPOINT_FILES * trained * model_bytes
+    return total
 
 
 def ranked_queries(study: Study, facts: dict[str, Facts], collection: str) -> int:
