@@ -10,8 +10,8 @@ ROOT = Path(str(workflow.current_basedir)).parent.parent
 # The workflow runs its own library, installed or not, here and in every job that it starts; jobs end with this process.
 LIBRARY = str(ROOT / "workflow/lib")
 sys.path.insert(0, LIBRARY)
-os.environ["PYTHONPATH"] = os.pathsep.join([LIBRARY, *filter(None, [os.environ.get("PYTHONPATH")])])
-os.environ["BACKFIRE_ENGINE"] = str(os.getpid())
+os.environ.update(PYTHONPATH=os.pathsep.join([LIBRARY, *filter(None, [os.environ.get("PYTHONPATH")])]))
+os.environ.update(BACKFIRE_ENGINE=str(os.getpid()))
 
 from backfire.errors import BackfireError
 from backfire.logs import usable_threads
