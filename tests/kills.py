@@ -30,7 +30,7 @@ _STARTED = re.compile(
 )
 _FINISHED = re.compile(r"^Finished jobid: (\d+) ", re.M)
 # A killed engine's jobs end as soon as they notice; a training after the step that it is at.
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 @dataclass

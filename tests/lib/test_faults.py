@@ -210,6 +210,7 @@ resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20),) * 2)
         ("import numpy", "numpy.ones(1 << 28)"),
         ("import torch", "torch.ones(1 << 28)"),
         ("import pyarrow", "pyarrow.allocate_buffer(1 << 28)"),
+        ("import faiss", "faiss.Float32Vector().resize(1 << 28)"),
         ("", "bytes(1 << 28)"),
         ("import torch", "raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')"),
     ],

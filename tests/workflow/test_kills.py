@@ -1,7 +1,8 @@
 """A run that is killed goes on, and ends as one that was not; `python -m tests.kills` does it at length."""
 
 import pytest
-from tests.kills import Killing, differing
+
+from kills import Killing, differing
 
 pytestmark = pytest.mark.workflow
 TARGET = "results/tiny/measures/base/seed-0.parquet"
