@@ -11,6 +11,8 @@ ROOT = Path(str(workflow.current_basedir)).parent.parent
 LIBRARY = str(ROOT / "workflow/lib")
 sys.path.insert(0, LIBRARY)
 os.environ.update(PYTHONPATH=os.pathsep.join([LIBRARY, *filter(None, [os.environ.get("PYTHONPATH")])]))
+# In the environments that conda makes, pip keeps to the lock also with packages that envs/ does not name.
+os.environ.setdefault("PIP_CONSTRAINT", (ROOT / "requirements.lock").as_uri())
 
 from backfire.errors import BackfireError
 from backfire.gpus import visible_gpus
