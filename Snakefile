@@ -12,6 +12,12 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+
+
+# Used with --software-deployment-method apptainer only; envs/backfire.def makes it.
+container: os.environ.get("BACKFIRE_IMAGE", "backfire.sif")
+
+
 include: "workflow/rules/batches.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/planning.smk"

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfire.encoder import load_encoder, native_bf16, pick_dtype
+from backfire.encoder import load_encoder, native_bf16, pick_device, pick_dtype
 from backfire.encoding import encode, encode_passages, encode_queries, token_batches
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_embeddings
@@ -127,3 +127,11 @@ def test_files_keep_ids_in_order_and_record_cost(base_model, table, tmp_path):
     assert cost["passages"] == len(TEXTS)
     assert cost["seconds"] > 0
     assert cost["peak_memory_mib"] > 50
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
+@pytest.mark.parametrize("chosen", ["", "GPU-a"])
+def test_a_gpu_that_torch_cannot_use_is_a_warning(monkeypatch, caplog, chosen):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    assert pick_device() == CPU
+    assert ("cannot use the GPU GPU-a" in caplog.text) == bool(chosen)

@@ -174,18 +174,3 @@ def test_profiles_do_not_fight(root):
     slurm = yaml.safe_load((root / "slurm/config.yaml").read_text())
     assert default["rerun-triggers"] == ["mtime", "params", "input", "software-env"]
     assert not default.keys() & slurm.keys()
-
-
-def test_environments_and_lock_agree(root):
-    pins = dict(
-        line.split("==")
-        for line in (root / "requirements.lock").read_text().splitlines()
-        if "==" in line and not line.startswith("#")
-    )
-    files = sorted((root / "envs").glob("*.yaml"))
-    assert [path.stem for path in files] == ["analyse", "data", "encode", "train"]
-    for path in files:
-        packages = yaml.safe_load(path.read_text())["dependencies"][-1]["pip"]
-        for requirement in packages:
-            name, version = requirement.split("==")
-            assert pins.get(name) == version, f"{path.name}: {requirement}, the lock has {pins.get(name)}"

@@ -10,8 +10,9 @@ ROOT = Path(str(workflow.current_basedir)).parent.parent
 # The workflow runs its own library, installed or not, here and in every job that it starts; jobs end with this process.
 LIBRARY = str(ROOT / "workflow/lib")
 sys.path.insert(0, LIBRARY)
-_paths = [LIBRARY, *filter(None, [os.environ.get("PYTHONPATH")])]
-os.environ.update(PYTHONPATH=os.pathsep.join(_paths), BACKFIRE_ENGINE=str(os.getpid()))
+os.environ.update(BACKFIRE_ENGINE=str(os.getpid()), PYTHONPATH=f"{LIBRARY}:{os.getenv('PYTHONPATH', '')}".rstrip(":"))
+# In the environments that conda makes, pip keeps to the lock also with packages that envs/ does not name.
+os.environ.setdefault("PIP_CONSTRAINT", (ROOT / "requirements.lock").as_uri())
 
 from backfire.errors import BackfireError
 from backfire.gpus import visible_gpus

@@ -1,17 +1,21 @@
 """Models that turn token ids into unit vectors, with as little import time as their layout allows."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from backfire.errors import BackfireError
+from backfire.gpus import visible_gpus
 from backfire.resources import processor
 from backfire.static import StaticEncoder, load_static, static_module
 from backfire.tokens import ModelTokenizer, Tokens, load_tokenizer
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger(__name__)
 
 
 class Encoder:
@@ -44,10 +48,15 @@ class Encoder:
 
 
 def pick_device() -> "torch.device":
-    """The GPU where there is one, else the CPU."""
+    """The GPU where there is one, else the CPU; one that was chosen and cannot be used is a warning in the log."""
     import torch
 
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if chosen := visible_gpus():
+        built = f"torch {torch.__version__}, built for CUDA {torch.version.cuda or 'not at all'}"
+        logger.warning("%s cannot use the GPU %s, so this job computes on the CPU; check the driver", built, chosen[0])
+    return torch.device("cpu")
 
 
 def pick_dtype(precision: str, device: "torch.device") -> "torch.dtype":
