@@ -22,7 +22,7 @@ _NEUTRAL = {"filelock", "huggingface_hub", "threadpoolctl", "tqdm"}
 # Distributions behind an imported name: its own where that is called otherwise, and those it leaves its sums to.
 _DISTRIBUTIONS = {
     "bm25s": ("bm25s", "numba", "scipy"),
-    "faiss": ("faiss-cpu", "faiss-gpu"),
+    "faiss": ("faiss-cpu",),
     "ir_measures": ("ir_measures", "pytrec_eval-terrier"),
     "umap": ("umap-learn", "numba", "pynndescent", "scikit-learn", "scipy"),
     "yaml": ("PyYAML",),
