@@ -14,8 +14,10 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 
 
-# Used with --software-deployment-method apptainer only; envs/backfire.def makes it.
-container: os.environ.get("BACKFIRE_IMAGE", "backfire.sif")
+if "BACKFIRE_IMAGE" in os.environ:
+
+    # Used with --software-deployment-method apptainer only; envs/backfire.def makes it.
+    container: os.environ["BACKFIRE_IMAGE"]
 
 
 include: "workflow/rules/batches.smk"
