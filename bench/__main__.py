@@ -71,6 +71,8 @@ def main() -> None:
     threads = arguments.threads or len(os.sched_getaffinity(0))
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(threads)
+    # As in a job (see `backfire.logs.job`).
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "14")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import torch
 
