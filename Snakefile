@@ -14,10 +14,10 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 
 
-if "BACKFIRE_IMAGE" in os.environ:
+if os.getenv("BACKFIRE_IMAGE"):
 
     # Used with --software-deployment-method apptainer only; envs/backfire.def makes it.
-    container: os.environ["BACKFIRE_IMAGE"]
+    container: os.getenv("BACKFIRE_IMAGE")
 
 
 include: "workflow/rules/batches.smk"
