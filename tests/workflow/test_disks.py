@@ -1,13 +1,24 @@
-"""Disks that are full, closed or dated in the future under the real engine: what it says, and that it goes on."""
+"""Disks that are full, closed, late or dated in the future under the real engine: what it says, and that it goes on."""
 
 import os
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 pytestmark = pytest.mark.workflow
 BASE = "results/quickstart/models/base/seed-0"
+
+
+def _collection(folder):
+    """A folder in BEIR layout beneath another, `mine`."""
+    mine = folder / "mine"
+    (mine / "qrels").mkdir(parents=True)
+    (mine / "corpus.jsonl").write_text("".join(f'{{"_id": "d{n}", "text": "Item {n}."}}\n' for n in range(4)))
+    (mine / "queries.jsonl").write_text('{"_id": "q", "text": "item 1"}\n')
+    (mine / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td1\t1\n")
+    return mine
 
 
 @pytest.fixture
@@ -48,11 +59,7 @@ def test_results_that_cannot_be_written_to_are_named(clone, results, tmp_path):
 
 def test_a_source_from_the_future_is_named_and_is_no_loop(clone, tmp_path):
     """Where clocks differ, an output would be older than its source and made again at each start."""
-    mine = tmp_path / "mine"
-    (mine / "qrels").mkdir(parents=True)
-    (mine / "corpus.jsonl").write_text("".join(f'{{"_id": "d{n}", "text": "Item {n}."}}\n' for n in range(4)))
-    (mine / "queries.jsonl").write_text('{"_id": "q", "text": "item 1"}\n')
-    (mine / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td1\t1\n")
+    mine = _collection(tmp_path)
     engine, wanted = clone.on("folder").elsewhere(tmp_path), "data/mine/corpus/manifest.json"
     os.utime(mine / "corpus.jsonl", (time.time() + 3600,) * 2)
     failed = engine.run(wanted)
@@ -63,3 +70,30 @@ def test_a_source_from_the_future_is_named_and_is_no_loop(clone, tmp_path):
     os.utime(mine / "corpus.jsonl")
     engine.succeed(wanted)
     assert "Nothing to be done" in engine.succeed(wanted)
+
+
+def test_a_job_waits_for_files_that_come_late_and_names_those_that_never_do(clone, tmp_path):
+    """A job as a cluster starts it, on a node where a file of the shared disk is not to be seen yet."""
+    _collection(tmp_path)
+    engine, wanted = clone.on("folder").elsewhere(tmp_path), "data/mine/manifest.json"
+    engine.succeed(wanted)
+    manifest, corpus = tmp_path / wanted, tmp_path / "data/mine/corpus/manifest.json"
+    whole, held = manifest.read_bytes(), corpus.rename(tmp_path / "held.json")
+    manifest.unlink()
+    job = [wanted, "--target-jobs", "describe_collection:collection=mine", "--allowed-rules", "describe_collection"]
+    job += ["--force", "--mode", "remote", "--nolock", "--latency-wait"]
+
+    def described(wait):
+        failed = engine.run(*job, wait)
+        return failed.returncode, failed.stdout + failed.stderr
+
+    status, text = described("1")
+    assert status == 1 and "data/mine/corpus/manifest.json" in text and not manifest.exists()
+    with ThreadPoolExecutor() as pool:
+        late = pool.submit(described, "60")
+        # By then it waits, or on a slow machine it never had to.
+        time.sleep(6)
+        held.rename(corpus)
+        status, text = late.result()
+    assert status == 0, text
+    assert manifest.read_bytes() == whole
