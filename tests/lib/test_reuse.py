@@ -321,3 +321,18 @@ def test_a_root_that_may_only_be_read_is_read(monkeypatch, cache, caplog):
             assert computed and "not kept as" in told and "Permission denied" in told
         for path in folder.rglob("*"):
             path.chmod(0o755)
+
+
+def test_a_file_of_an_entry_that_may_not_be_read_is_computed(monkeypatch, caplog):
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder, nothing = Path(name), {"packages": []}
+        monkeypatch.setenv(VARIABLE, str(folder / "cache"))
+        job(folder / "one", caplog, **nothing)
+        for path in folder.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        for path in (folder / "cache").glob("??/*/[!m]*.*"):
+            path.chmod(0)
+        folder.chmod(0o777)
+        with without_rights():
+            computed, told = job(folder / "two", caplog, **nothing)
+        assert computed and "cannot be read (Permission denied)" in told

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,3 +37,22 @@ def take(paths: Sequence[Path], waiting: str) -> tuple[int, "FileLock"]:
             logger.warning(waiting)
             told = True
         time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def alone(path: Path, waiting: str, unlocked: str) -> Iterator[None]:
+    """Run the body while no other process holds the lock file `path`, for which the call waits (see `take`).
+
+    Its folder is made. Where there are no locks nothing waits; the log says why, and with `unlocked` what that means.
+    """
+    lock = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _, lock = take([path], f"{waiting} and holds {path}; waiting for it to end")
+    except OSError as error:
+        logger.warning("%s cannot be locked (%s); %s", path, error, unlocked)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()

@@ -18,7 +18,7 @@ from typing import Any
 
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, replacing, write_json
-from backfire.locks import take
+from backfire.locks import alone
 from backfire.provenance import file_sha256, installed_versions, plain, value_digest
 
 # The folder of the cache. Not a setting of a study: where results come from must run nothing again.
@@ -37,8 +37,11 @@ Files = Mapping[str, str | Sequence[str]]
 logger = logging.getLogger(__name__)
 
 
-class _Damaged(Exception):
-    """An entry that does not hold what was put into it."""
+class _Damaged(BackfireError):
+    """An entry that does not hold what was put into it. No error of the output that is being written from it."""
+
+    def __init__(self, message: str):
+        super().__init__(message, _ADVICE)
 
 
 @contextmanager
@@ -88,7 +91,8 @@ def reusing(
     if _take(entry, made_of, files):
         yield True
         return
-    with _alone(entry):
+    # Without locks two would compute the same, and no more harm.
+    with alone(entry.with_name(f"{key}.lock"), "another job computes the same", _ADVICE):
         found = _take(entry, made_of, files)
         yield found
         if not found:
@@ -104,22 +108,6 @@ def _named(files: Files) -> dict[str, Path]:
     return found
 
 
-@contextmanager
-def _alone(entry: Path) -> Iterator[None]:
-    """Run the body while no other job has the entry; without locks two would compute the same, and no more harm."""
-    lock, path = None, entry.with_name(f"{entry.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _, lock = take([path], f"another job computes the same and holds {path}; waiting for it to end")
-    except OSError as error:
-        logger.warning("the cache has no lock for this job (%s); %s", error, _ADVICE)
-    try:
-        yield
-    finally:
-        if lock is not None:
-            lock.release()
-
-
 def _take(entry: Path, made_of: dict, files: dict[str, Path]) -> bool:
     """Whether the outputs are now what the entry holds."""
     if not entry.is_dir():
@@ -131,7 +119,7 @@ def _take(entry: Path, made_of: dict, files: dict[str, Path]) -> bool:
                 if _copied(entry / name, temporary) != sums[name]:
                     raise _Damaged(f"{name} is not the file that was kept")
     except _Damaged as error:
-        logger.warning("%s is damaged, is removed and will be made anew: %s", entry, error)
+        logger.warning("%s is damaged, is removed and will be made anew: %s", entry, error.message)
         shutil.rmtree(entry, ignore_errors=True)
         return False
     # Tells which entries are in use.
@@ -153,11 +141,11 @@ def _keep(entry: Path, made_of: dict, files: dict[str, Path]) -> None:
         write_json(partial / MANIFEST, {"made of": made_of, "files": sums})
         partial.rename(entry)
         logger.info("kept as %s", entry)
-    except (OSError, BackfireError, _Damaged) as error:
+    except (OSError, BackfireError) as error:
         if getattr(error, "errno", None) in (errno.EEXIST, errno.ENOTEMPTY):
             logger.info("another job was first to keep %s", entry)
         else:
-            logger.warning("not kept as %s: %s; %s", entry, error, _ADVICE)
+            logger.warning("not kept as %s: %s; %s", entry, getattr(error, "message", error), _ADVICE)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

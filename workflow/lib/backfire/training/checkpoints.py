@@ -8,16 +8,16 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from backfire import locks
 from backfire.errors import BackfireError
 from backfire.formats.atomic import replacing
-from backfire.locks import take
 from backfire.provenance import file_sha256, value_digest
 
 logger = logging.getLogger(__name__)
@@ -58,24 +58,15 @@ def training_digest(settings: dict, files: list[str | Path]) -> str:
     return value_digest([settings, contents])
 
 
-@contextmanager
-def alone(folder: str | Path) -> Iterator[None]:
-    """Run the body while no other process is in one for the same folder; the kernel frees what a killed one held.
+def alone(folder: str | Path) -> AbstractContextManager[None]:
+    """A context for the only process that trains the model whose states are in the folder.
 
     A killed engine leaves jobs that go on. Where the file system has no locks a warning is logged and nothing waits.
     """
     path = Path(folder) / ".lock"
+    # Without this folder there is no training; without its lock there is.
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = None
-    try:
-        _, lock = take([path], f"another process trains this model and holds {path}; waiting for it to end")
-    except OSError as error:
-        logger.warning("%s cannot be locked (%s); two jobs that train this model would not notice", path, error)
-    try:
-        yield
-    finally:
-        if lock:
-            lock.release()
+    return locks.alone(path, "another process trains this model", "two jobs that train this model would not notice")
 
 
 class Checkpoints:
