@@ -17,6 +17,7 @@ import os
 
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
+from backfire.logs import SLEEP_SOON, THREAD_VARIABLES
 from bench.pairs import Pair, machine, matrix_peak, spread
 
 PARTS = ["encoding", "search", "mining", "evaluation", "bm25", "training", "significance", "overhead"]
@@ -69,10 +70,10 @@ def main() -> None:
     if unknown:
         parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     threads = arguments.threads or len(os.sched_getaffinity(0))
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)
-    # As in a job (see `backfire.logs.job`).
-    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "14")
+    # As in a job. The peers keep what torch's threads do by default.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", SLEEP_SOON["OPENBLAS_THREAD_TIMEOUT"])
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import torch
 

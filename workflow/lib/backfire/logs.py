@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 5.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+# A thread that waits for another sleeps soon: by default it spins for a millisecond, and where something else runs on
+# the same processor that is several times slower. Alone it makes no difference. OpenBLAS takes a power of two of cycles.
+SLEEP_SOON = {"GOMP_SPINCOUNT": "1000", "OPENBLAS_THREAD_TIMEOUT": "14"}
 
 # Packages that take a good part of a second to import: a job's log tells which it loaded.
 LARGE = ["matplotlib", "numba", "pandas", "peft", "scipy", "sentence_transformers", "sklearn", "statsmodels"]
@@ -59,11 +62,8 @@ def job(log: str, threads: int = 1, gpu: int = 0) -> Iterator[int]:
     threads = usable_threads(threads)
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)
-    # A thread that waits for another sleeps soon: by default it spins for a millisecond, and where something else runs
-    # on the same processor that is several times slower. Alone it makes no difference.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    # The same for OpenBLAS, in powers of two of processor cycles.
-    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "14")
+    for variable, value in SLEEP_SOON.items():
+        os.environ.setdefault(variable, value)
     # Tokenizers fork-warning and parallelism are governed by the threads above.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     start = time.perf_counter()

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from backfire.static import static_module
 from backfire.tokens import ModelTokenizer, load_tokenizer
 
 
-class Trainable:
+class Trainable(ABC):
     """What all models in training have in common: `network` holds the weights, `transformer` is where adapters go.
 
     A network starts from the folder `start` on `device`. With `bf16` the transformer runs under autocast; its weights
@@ -37,17 +38,17 @@ class Trainable:
         """The arithmetic of the transformer, as a context."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
 
+    @abstractmethod
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Pooled vectors (batch, dimensions), fp32, of ids and mask, (batch, length) int64."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encoder(self) -> Encoder:
         """An encoder of the model as it is now, to be used before the next step."""
-        raise NotImplementedError
 
+    @abstractmethod
     def save(self, folder: Path) -> None:
         """Write the model to `folder`, from where SentenceTransformer loads it; adapters have been merged."""
-        raise NotImplementedError
 
 
 class PlainBert(Trainable):
