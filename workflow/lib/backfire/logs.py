@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 PROGRESS_SECONDS = 5.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 # A thread that waits for another sleeps soon: by default it spins for a millisecond, and where something else runs on
-# the same processor that is several times slower. Alone it makes no difference. OpenBLAS takes a power of two of cycles.
+# the same processor that is several times slower. Alone it makes no difference. OpenBLAS takes a power of 2 of cycles.
 SLEEP_SOON = {"GOMP_SPINCOUNT": "1000", "OPENBLAS_THREAD_TIMEOUT": "14"}
 
 # Packages that take a good part of a second to import: a job's log tells which it loaded.
