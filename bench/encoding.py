@@ -11,7 +11,8 @@ import numpy as np
 
 from backfire.datasets.load import load_corpus
 from backfire.datasets.sources import PYDOCS
-from backfire.encoder import load_encoder, pick_device
+from backfire.device import pick_device
+from backfire.encoder import load_encoder
 from backfire.encoding import encode
 from backfire.keyed import keyed_sample
 from backfire.model import find_base

@@ -3,7 +3,8 @@
 import math
 import os
 
-from backfire.encoder import load_encoder, pick_device
+from backfire.device import pick_device
+from backfire.encoder import load_encoder
 from backfire.encoding import encode
 from backfire.index import build_index
 from backfire.measures import measure_named, score_run

@@ -7,7 +7,8 @@ import os
 
 import numpy as np
 
-from backfire.encoder import load_encoder, pick_device
+from backfire.device import pick_device
+from backfire.encoder import load_encoder
 from backfire.encoding import encode
 from backfire.index import build_index
 from backfire.model import find_base

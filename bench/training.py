@@ -18,7 +18,8 @@ import torch
 
 from backfire.datasets.load import load_corpus, load_split
 from backfire.datasets.sources import PYDOCS
-from backfire.encoder import Encoder, load_encoder, pick_device, sentence_transformer_forward
+from backfire.device import pick_device
+from backfire.encoder import Encoder, load_encoder, sentence_transformer_forward
 from backfire.encoding import encode
 from backfire.keyed import keyed_sample
 from backfire.model import find_base

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfire.encoder import load_encoder, native_bf16, pick_device, pick_dtype
+from backfire.device import native_bf16, pick_device, pick_dtype
+from backfire.encoder import load_encoder
 from backfire.encoding import encode, encode_passages, encode_queries, token_batches
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_embeddings

@@ -6,15 +6,21 @@ import weakref
 import faiss
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backfire import products
 from backfire import search as module
 from backfire.errors import BackfireError
 from backfire.formats.tables import write_embeddings
 from backfire.formats.trec import read_run
 from backfire.index import build_index, index_shard
 from backfire.search import Shard, pair_scores, rank, search
+
+CPU = torch.device("cpu")
+# By numpy, by torch, and by torch on a GPU where there is one.
+DEVICES = [None, CPU, *([torch.device("cuda")] if torch.cuda.is_available() else [])]
 
 
 def unit(rng, count, dimensions=32):
@@ -64,20 +70,30 @@ def test_agrees_with_brute_force_for_any_number_of_shards(count):
     )
 
 
-@pytest.mark.parametrize(("block", "piece", "threads"), [(1, 7, 1), (5, 64, 3), (256, 1 << 16, 2)])
-def test_shards_their_order_blocks_and_threads_change_no_bit(monkeypatch, block, piece, threads):
+@pytest.mark.parametrize(
+    ("block", "piece", "threads", "device"),
+    [
+        (1, 7, 1, None),
+        (5, 64, 3, None),
+        (256, 1 << 16, 2, None),
+        *((5, 64, 2, device) for device in DEVICES[1:]),
+        *((1024, 1 << 16, 2, device) for device in DEVICES[1:]),
+    ],
+)
+def test_shards_their_order_blocks_threads_and_device_change_no_bit(monkeypatch, block, piece, threads, device):
     rng = np.random.default_rng(2)
     doc_ids, passages, queries = names(rng, 900), unit(rng, 900, 384), unit(rng, 12, 384)
     # A quarter of the passages are exact copies, another quarter differ in the last bit only.
     passages[225:450] = passages[:225]
     passages[450:675] = np.nextafter(passages[:225], np.float32(2))
     reference = ranked(doc_ids, passages, queries, 40)
-    monkeypatch.setattr(module, "QUERY_BLOCK", block)
-    monkeypatch.setattr(module, "PASSAGE_BLOCK", piece)
+    monkeypatch.setattr(products, "QUERY_BLOCK", block)
+    monkeypatch.setattr(products, "GPU_QUERY_BLOCK", block)
+    monkeypatch.setattr(products, "PASSAGE_BLOCK", piece)
     for count in (3, 7, 100):
-        assert ranked(doc_ids, passages, queries, 40, count, threads=threads) == reference
+        assert ranked(doc_ids, passages, queries, 40, count, threads=threads, device=device) == reference
     backwards = list(sharded(doc_ids, passages, 7))[::-1]
-    assert list(search([q for q, _ in reference], queries, backwards, 40)) == reference
+    assert list(search([q for q, _ in reference], queries, backwards, 40, device=device)) == reference
 
 
 def test_constant_scorer_ranks_by_doc_id():
@@ -91,25 +107,27 @@ def test_constant_scorer_ranks_by_doc_id():
             assert len({score for _, score in ranking}) == 1
 
 
-def test_collapsed_space_is_cut_exactly(monkeypatch):
+@pytest.mark.parametrize("device", DEVICES)
+def test_collapsed_space_is_cut_exactly(monkeypatch, device):
     """Scores within float32 noise of each other, where the order of the matrix product is arbitrary."""
     rng = np.random.default_rng(4)
     passages = (unit(rng, 1) + 1e-7 * rng.normal(size=(700, 32))).astype(np.float32)
     doc_ids, queries = names(rng, 700), unit(rng, 6)
     expected = [[doc for doc, _ in r] for _, r in brute_force(doc_ids, passages, queries, 5)]
-    monkeypatch.setattr(module, "PASSAGE_BLOCK", 100)
+    monkeypatch.setattr(products, "PASSAGE_BLOCK", 100)
     monkeypatch.setattr(module, "CONVERT_ROWS", 64)
     for count in (1, 4):
-        found = ranked(doc_ids, passages, queries, 5, count)
+        found = ranked(doc_ids, passages, queries, 5, count, device=device)
         assert [[doc for doc, _ in ranking] for _, ranking in found] == expected
 
 
 small = st.integers(-2, 2)
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @settings(max_examples=50, deadline=None)
 @given(st.data())
-def test_any_corpus_full_of_ties(data):
+def test_any_corpus_full_of_ties(device, data):
     dimensions = data.draw(st.integers(1, 4))
     size = data.draw(st.integers(1, 100))
     vector = st.lists(small, min_size=dimensions, max_size=dimensions)
@@ -117,13 +135,14 @@ def test_any_corpus_full_of_ties(data):
     queries = np.array(data.draw(st.lists(vector, min_size=1, max_size=3)), np.float32)
     doc_ids = [f"d{row}" for row in data.draw(st.permutations(range(size)))]
     k, count = data.draw(st.integers(1, size)), data.draw(st.integers(1, size))
-    assert ranked(doc_ids, passages, queries, k, count) == brute_force(doc_ids, passages, queries, k)
+    assert ranked(doc_ids, passages, queries, k, count, device=device) == brute_force(doc_ids, passages, queries, k)
 
 
-def test_whole_corpus_can_be_ranked():
+@pytest.mark.parametrize("device", DEVICES)
+def test_whole_corpus_can_be_ranked(device):
     rng = np.random.default_rng(5)
     doc_ids, passages, queries = names(rng, 90), unit(rng, 90), unit(rng, 3)
-    for _, ranking in ranked(doc_ids, passages, queries, 90, 7):
+    for _, ranking in ranked(doc_ids, passages, queries, 90, 7, device=device):
         assert sorted(doc for doc, _ in ranking) == sorted(doc_ids)
         assert [score for _, score in ranking] == sorted((score for _, score in ranking), reverse=True)
 

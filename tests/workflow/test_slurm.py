@@ -22,8 +22,8 @@ COMPARED = ["measures", "ties", "comparison", "moved", "strata", "geometry"]
 LOCAL = {"prepare_base", "describe_collection", "measure_run", "tabulate", "write_report", "all"}
 LOCAL |= {f"collect_{what}" for what in ("measures", "geometry", "cost")}
 LOCAL |= {f"plot_{what}" for what in ("effects", "queries", "dynamics", "projection", "cost")}
-ON_GPU = {"encode_corpus", "encode_queries", "train_variant", "measure_latency"}
-THREADED = {*ON_GPU - {"train_variant"}, "index_shard", "rank", "mine_hard"}
+ON_GPU = {"encode_corpus", "encode_queries", "train_variant", "measure_latency", "mine_hard"}
+THREADED = {*ON_GPU - {"train_variant"}, "index_shard", "rank"}
 # Fewer jobs with the same results: both shards in one, negatives searched in one part.
 OVERLAY = "encoding: {shards_per_job: 2}\nmining: {parts: 1}\nprotocol: null\n"
 BATCHED = {"tokenize_corpus": 1, "encode_corpus": 3, "index_shard": 3}

@@ -74,6 +74,7 @@ rule mine_hard:
     resources:
         mem_mb=asked("mine_hard", "mem_mb"),
         runtime=asked("mine_hard", "runtime"),
+        gpu=GPU,
     params:
         cfg=lambda w: {"depth": int(w.depth), "label": f"hard candidates, depth {w.depth}, part {w.part}/{w.parts}"},
         code=code("mine_hard"),

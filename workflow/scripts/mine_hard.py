@@ -2,7 +2,7 @@
 
 from backfire.logs import job
 
-with job(snakemake.log[0], snakemake.threads) as threads:
+with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)) as threads:
     from backfire.negatives.hard import mine_hard
     from backfire.resources import processor
     from backfire.reuse import reusing

@@ -102,13 +102,16 @@ def test_a_gpu_takes_memory_of_the_host_and_less_time(study_of, tmp_path):
     without, with_gpu = (asked(study, tmp_path, "encode_corpus", MSMARCO, gpu=gpu) for gpu in (False, True))
     assert with_gpu.mem_mb > without.mem_mb + 2000
     assert with_gpu.runtime < without.runtime
+    part = {"depth": 1000, "part": "1", "parts": "8"}
+    without, with_gpu = (asked(study, tmp_path, "mine_hard", part, gpu=gpu) for gpu in (False, True))
+    assert with_gpu.mem_mb > without.mem_mb + 2000
 
 
 def test_constants_are_those_of_the_code_that_the_dag_does_not_load():
-    from backfire import search
+    from backfire import products
 
     assert requests.HELD == candidates.HELD
-    assert (requests.QUERY_BLOCK, requests.PASSAGE_BLOCK) == (search.QUERY_BLOCK, search.PASSAGE_BLOCK)
+    assert (requests.QUERY_BLOCK, requests.PASSAGE_BLOCK) == (products.QUERY_BLOCK, products.PASSAGE_BLOCK)
 
 
 def test_counts_are_those_that_ir_datasets_publishes(study_of, tmp_path):

@@ -1,21 +1,17 @@
 """Models that turn token ids into unit vectors, with as little import time as their layout allows."""
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backfire.errors import BackfireError
-from backfire.gpus import visible_gpus
+from backfire.device import pick_device, pick_dtype
 from backfire.resources import processor
 from backfire.static import StaticEncoder, load_static, static_module
 from backfire.tokens import ModelTokenizer, Tokens, load_tokenizer
 
 if TYPE_CHECKING:
     import torch
-
-logger = logging.getLogger(__name__)
 
 
 class Encoder:
@@ -45,43 +41,6 @@ class Encoder:
             pooled = self._forward(ids.to(self.device), mask.to(self.device))
             # Copying to the host waits for a GPU to finish.
             return torch.nn.functional.normalize(pooled.float(), dim=1).cpu().numpy()
-
-
-def pick_device() -> "torch.device":
-    """The GPU where there is one, else the CPU; one that was chosen and cannot be used is a warning in the log."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if chosen := visible_gpus():
-        built = f"torch {torch.__version__}, built for CUDA {torch.version.cuda or 'not at all'}"
-        logger.warning("%s cannot use the GPU %s, so this job computes on the CPU; check the driver", built, chosen[0])
-    return torch.device("cpu")
-
-
-def pick_dtype(precision: str, device: "torch.device") -> "torch.dtype":
-    """The arithmetic that `precision` (auto, fp32, bf16, fp16) means on a device.
-
-    `auto` is fp16 on a GPU, bf16 on a CPU that multiplies it natively (AVX-512 BF16 or AMX), fp32 elsewhere.
-    Raises `BackfireError` for fp16 on a CPU.
-    """
-    import torch
-
-    if precision == "auto":
-        if device.type == "cuda":
-            return torch.float16
-        return torch.bfloat16 if native_bf16() else torch.float32
-    if precision == "fp16" and device.type == "cpu":
-        raise BackfireError("encoding.precision: fp16 on a CPU.", "use auto, bf16 or fp32; fp16 needs a GPU.")
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-
-
-def native_bf16() -> bool:
-    """Whether this CPU multiplies bf16 in hardware (AVX-512 BF16 or AMX); emulated, it would be slower than fp32."""
-    import torch
-
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
 
 
 def arithmetic(folder: str | Path, precision: str) -> list[str]:

@@ -1,18 +1,18 @@
 """Exact top-k search over the shards of a corpus.
 
-Candidates come from a float32 matrix product over the vectors of a Flat index, block by block, or from what another
-index finds; each (query, passage) pair is then scored again in float64 in a fixed order of summation and rounded to
-float32. Passages are ordered by that score, descending, then by doc id, ascending. So over Flat indexes a ranking
-depends on the vectors alone: not on the number of shards, blocks or threads, or on anyone's choice among ties.
+Candidates come from a float32 matrix product over the vectors of a Flat index, block by block (see `products`), or
+from what another index finds; each (query, passage) pair is then scored again in float64 in a fixed order of summation
+and rounded to float32. Passages are ordered by that score, descending, then by doc id, ascending. So over Flat indexes
+a ranking depends on the vectors alone: not on the number of shards, blocks or threads, on a GPU or on anyone's choice
+among ties.
 """
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -22,12 +22,13 @@ from backfire.formats.index import flat_vectors, read_index
 from backfire.formats.tables import embeddings_digest, read_embedding_ids, read_embeddings
 from backfire.formats.trec import Ranking, write_run
 from backfire.logs import progress
+from backfire.products import Workers, margins
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
-# Queries for a thread, and passages, of a block of scores: 64 MiB for a thread, and a matrix product at full speed.
-QUERY_BLOCK = 256
-PASSAGE_BLOCK = 1 << 16
 # Candidates asked of an approximate index beyond k, whose own scores may be a little off.
 SLACK = 64
 # Passages that are converted to float64 together: few enough to stay in a core's cache.
@@ -104,13 +105,15 @@ def search(
     k: int,
     threads: int = 1,
     setting: str | None = "ranking.depth",
+    device: "torch.device | None" = None,
 ) -> Iterator[tuple[str, Ranking]]:
     """Rank the passages of all `shards` for `queries` (float32, queries x dimensions) by inner product.
 
     Gives (query_id, the `k` best as (doc_id, score)) in the order of `query_ids`. Over Flat indexes the result is
     exact and the same for any number of shards, even where all scores tie; over others the candidates are what the
     index finds, k + SLACK per shard, and a ranking may be shorter than k. Memory is bounded by a shard, a block of
-    scores for each thread and queries x k, provided that `shards` loads lazily. Work is shared by `threads` threads.
+    scores for each thread and queries x k, provided that `shards` loads lazily. Work is shared by `threads` threads;
+    with a torch `device` the products over Flat indexes are computed there, which changes no bit of the result.
 
     Raises `BackfireError` when the corpus has fewer than `k` passages (`setting` is the configuration key that k
     comes from; None takes all passages then), when dimensions differ, or when a vector is not finite.
@@ -122,8 +125,9 @@ def search(
     best = [_Best(np.empty(0, np.float32), np.empty(0, object))] * len(queries)
     passages = 0
     with ThreadPoolExecutor(threads) as pool, threadpool_limits(threads, "blas"):
+        workers = Workers(pool, threads, device)
         for shard in shards:
-            _search_shard(shard, queries, best, k, pool, threads)
+            _search_shard(shard, queries, best, k, workers)
             passages += len(shard.doc_ids)
             # Else this shard would stay in memory while the next one loads.
             del shard
@@ -157,26 +161,28 @@ def pair_scores(query: np.ndarray, passages: np.ndarray, rows: np.ndarray) -> np
     return scores + np.float32(0)
 
 
-def _search_shard(shard: Shard, queries: np.ndarray, best: list[_Best], k: int, pool: Executor, threads: int) -> None:
+def _search_shard(shard: Shard, queries: np.ndarray, best: list[_Best], k: int, workers: Workers) -> None:
     """Merge what the shard has for every query into `best`, in place.
 
-    A matrix product takes all threads; the rest is done query by query, so it does not matter by which thread.
+    The products of a block of queries are computed at once; the rest is done query by query, so it does not matter by
+    which thread.
     """
     _check_shard(shard, queries.shape[1])
     if not len(shard.doc_ids):
         return
     longest = _norms(shard.embeddings, shard.doc_ids, shard.source, "passage").max()
-    margins = _margins(queries, longest)
+    spread = margins(queries, longest)
     doc_ids = np.array(shard.doc_ids, dtype=object)
+    find = workers.finder(shard.embeddings) if flat_vectors(shard.index) is not None else None
 
-    for start in range(0, len(queries), threads * QUERY_BLOCK):
-        some = np.arange(start, min(start + threads * QUERY_BLOCK, len(queries)))
-        if flat_vectors(shard.index) is None:
+    for start in range(0, len(queries), workers.query_block):
+        some = np.arange(start, min(start + workers.query_block, len(queries)))
+        if find is None:
             _, found = shard.index.search(queries[some], min(len(shard.doc_ids), k + SLACK))
             candidates = [rows[rows >= 0] for rows in found]
         else:
             floors = np.array([best[query].floor(k) for query in some])
-            candidates = _candidates(queries[some], shard.embeddings, k, floors, margins[some], pool, threads)
+            candidates = find(queries[some], k, floors, spread[some])
 
         def merge(part: np.ndarray, some=some, candidates=candidates) -> None:
             for query, rows in zip(some[part], candidates[part[0] : part[-1] + 1], strict=True):
@@ -184,76 +190,7 @@ def _search_shard(shard: Shard, queries: np.ndarray, best: list[_Best], k: int, 
                     scores = pair_scores(queries[query], shard.embeddings, rows)
                     best[query] = _merge(best[query], scores, doc_ids[rows], k)
 
-        list(pool.map(merge, _parts(len(some), threads)))
-
-
-def _parts(queries: int, threads: int) -> list[np.ndarray]:
-    """Numbers of the queries in parts for threads: more of them than threads, so that none waits long for another."""
-    return np.array_split(np.arange(queries), min(queries, 4 * threads))
-
-
-def _candidates(
-    queries: np.ndarray,
-    passages: np.ndarray,
-    k: int,
-    floors: np.ndarray,
-    margins: np.ndarray,
-    pool: Executor,
-    threads: int,
-) -> list[np.ndarray]:
-    """For each query the rows of all passages that can be among its `k` best, and few others.
-
-    `floors` holds the k-th best score of each query so far, -inf while there are fewer, and is raised in place. What
-    scores lower than the k-th by more than the margin cannot enter the ranking.
-    """
-    found = [(np.empty(0, np.intp), np.empty(0, np.float32))] * len(queries)
-    # Fresh memory for each product would cost a tenth of its time.
-    memory = np.empty(len(queries) * min(PASSAGE_BLOCK, len(passages)), np.float32)
-    for first in range(0, len(passages), PASSAGE_BLOCK):
-        block = passages[first : first + PASSAGE_BLOCK]
-        scores = memory[: len(queries) * len(block)].reshape(len(queries), len(block))
-        np.matmul(queries, block.T, out=scores)
-
-        def add(part: np.ndarray, first=first, scores=scores) -> None:
-            few = slice(part[0], part[-1] + 1)
-            for query, (columns, reached) in zip(part, _high(scores[few], k, floors[few], margins[few]), strict=True):
-                rows = np.concatenate([found[query][0], first + columns])
-                reached = np.concatenate([found[query][1], reached])
-                if len(rows) > k:
-                    floors[query] = max(floors[query], np.partition(reached, -k)[-k])
-                    high = reached >= floors[query] - margins[query]
-                    rows, reached = rows[high], reached[high]
-                found[query] = rows, reached
-
-        list(pool.map(add, _parts(len(queries), threads)))
-    return [rows for rows, _ in found]
-
-
-def _high(
-    scores: np.ndarray, k: int, floors: np.ndarray, margins: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each query (a row of `scores`) the columns no further below its floor than the margin, and their scores."""
-    size = scores.shape[1]
-    if size > k and np.isneginf(floors).any():
-        # The k-th best of a piece bounds the k-th best of all from below, at a fraction of the cost.
-        floors = np.maximum(floors, np.partition(scores[:, : max(2 * k, size // 8)], -k, axis=1)[:, -k])
-    # Rounded down, so that the comparison in float32 keeps what one in float64 would.
-    lowest = np.nextafter((floors - margins).astype(np.float32), -np.inf, dtype=np.float32)
-    hits = np.flatnonzero(scores >= lowest[:, None])
-    reached = scores.ravel()[hits]
-    cuts = np.searchsorted(hits, np.arange(len(scores) + 1) * size)
-    for query, (start, stop) in enumerate(pairwise(cuts)):
-        yield hits[start:stop] - query * size, reached[start:stop]
-
-
-def _margins(queries: np.ndarray, longest: float) -> np.ndarray:
-    """By how much two float32 scores of a query may be out of order, given the largest norm of a passage.
-
-    A float32 inner product over d dimensions is off by at most about d * 2^-24 * |q| * |p|, in any order of summation
-    (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1): twice that, and a rounding of the final
-    score.
-    """
-    return (queries.shape[1] + 4) * 2.0**-23 * np.linalg.norm(queries, axis=1).astype(np.float64) * longest
+        workers.share(merge, len(some))
 
 
 def _merge(best: _Best, scores: np.ndarray, doc_ids: np.ndarray, k: int) -> _Best:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from backfire.device import pick_gpu
 from backfire.formats.tables import iterate_embeddings, write_batches
 from backfire.negatives.candidates import HELD, WRITTEN, candidate_table
 from backfire.search import search, stored_shards
@@ -21,14 +22,16 @@ def mine_hard(
     """Write the `depth` passages nearest to every query by inner product, or all where there are fewer.
 
     `queries` are the base's query embeddings, `embeddings` and `indexes` the passages of one part of the corpus, a
-    shard per file; the search over Flat indexes is exact. Memory holds one block of queries, one shard and `HELD`
-    candidates: shards are read once for each block of `HELD / depth` queries. Order: score descending, then doc id.
+    shard per file; the search over Flat indexes is exact, on a GPU where there is one. Memory holds one block of
+    queries, one shard and `HELD` candidates: shards are read once for each block of `HELD / depth` queries. Order:
+    score descending, then doc id.
     """
+    device = pick_gpu()
 
     def batches() -> Iterator[pa.Table]:
         for query_ids, matrix in iterate_embeddings(queries, "query_id", max(1, HELD // depth)):
             shards = stored_shards(embeddings, indexes, label)
-            yield from _tables(search(query_ids, matrix, shards, depth, threads, setting=None))
+            yield from _tables(search(query_ids, matrix, shards, depth, threads, setting=None, device=device))
 
     write_batches(output, "candidates", batches())
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from backfire.encoder import load_encoder, pick_device
+from backfire.device import pick_device
+from backfire.encoder import load_encoder
 from backfire.encoding import encode
 from backfire.formats.atomic import replacing
 from backfire.index import build_index

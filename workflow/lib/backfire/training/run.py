@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from backfire import lora
-from backfire.encoder import pick_device
+from backfire.device import pick_device
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.formats.tables import write_rows

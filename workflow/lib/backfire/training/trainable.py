@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from backfire import lora
 from backfire.bert import WEIGHTS, load_bert, narrow, pack, plain_pooling, pool
-from backfire.encoder import Encoder, native_bf16, quiet_transformers, sentence_transformer_forward
+from backfire.device import native_bf16
+from backfire.encoder import Encoder, quiet_transformers, sentence_transformer_forward
 from backfire.errors import BackfireError
 from backfire.static import static_module
 from backfire.tokens import ModelTokenizer, load_tokenizer
