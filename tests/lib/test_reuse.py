@@ -29,7 +29,7 @@ folder, megabytes, until = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]
 folder.mkdir(exist_ok=True)
 logging.basicConfig(filename=folder / "log", level=logging.INFO)
 outputs = {"large": str(folder / "large.bin"), "small": str(folder / "small.txt")}
-with reusing("rule", {"a": 1}, "code", ["numpy"], {}, outputs) as found:
+with reusing("rule", {"a": 1}, "code", sys.argv[4], {}, outputs) as found:
     if not found:
         (folder / "begun").touch()
         while not until.exists():
@@ -48,13 +48,20 @@ def cache(tmp_path, monkeypatch, caplog):
     return tmp_path / "cache"
 
 
-def job(folder, caplog, content="abc" * 1000, after=lambda: None, **changes):
+def job(folder, caplog, content="abc" * 1000, after=lambda: None, imports="import numpy", **changes):
     """Run a job that writes two files; gives whether it computed, and what the log says."""
     folder.mkdir(exist_ok=True)
     caplog.clear()
     (folder / "in.txt").write_text("input")
+    script = folder / f"script {imports}.py"
+    script.write_text(imports)
     outputs = {"lines": [str(folder / "a.txt"), str(folder / "b.txt")], "cost": str(folder / "cost.json")}
-    arguments = {"rule": "rule", "cfg": {"a": 1, "label": str(folder)}, "code": "code", "packages": ["numpy"]}
+    arguments = {
+        "rule": "rule",
+        "cfg": {"a": 1, "label": str(folder)},
+        "code": "code",
+        "script": str(script),
+    }
     arguments |= {"inputs": {"text": str(folder / "in.txt")}, "outputs": outputs}
     with reusing(**(arguments | changes)) as found:
         if not found:
@@ -121,7 +128,7 @@ def test_whatever_decides_the_outputs_is_part_of_the_key(cache, caplog, tmp_path
         {"cfg": {"a": 1, "b": None}},
         {"cfg": {"b": 1}},
         {"code": "other"},
-        {"packages": ["pyarrow"]},
+        {"imports": "import pyarrow"},
         {"inputs": {"text": other}},
         {"inputs": {"other": name}},
         {"inputs": {"text": [name, other]}},
@@ -209,7 +216,7 @@ def test_an_entry_in_the_place_of_another_is_damage(cache, caplog, tmp_path):
 
 
 def start(folder, megabytes, until):
-    return subprocess.Popen([sys.executable, "-c", JOB, str(folder), str(megabytes), str(until)])
+    return subprocess.Popen([sys.executable, "-c", JOB, str(folder), str(megabytes), str(until), __file__])
 
 
 def wait_for(condition):
@@ -308,7 +315,7 @@ def without_rights():
 def test_a_root_that_may_only_be_read_is_read(monkeypatch, cache, caplog):
     # Others may enter neither the folders of pytest nor, perhaps, those of installed packages.
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
-        folder, nothing = Path(name), {"packages": []}
+        folder, nothing = Path(name), {"imports": ""}
         monkeypatch.setenv(VARIABLE, str(folder / "cache"))
         job(folder / "one", caplog, **nothing)
         for path in folder.rglob("*"):
@@ -325,7 +332,7 @@ def test_a_root_that_may_only_be_read_is_read(monkeypatch, cache, caplog):
 
 def test_a_file_of_an_entry_that_may_not_be_read_is_computed(monkeypatch, caplog):
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
-        folder, nothing = Path(name), {"packages": []}
+        folder, nothing = Path(name), {"imports": ""}
         monkeypatch.setenv(VARIABLE, str(folder / "cache"))
         job(folder / "one", caplog, **nothing)
         for path in folder.rglob("*"):

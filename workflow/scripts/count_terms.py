@@ -3,14 +3,14 @@
 from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.negatives.bm25 import PACKAGES, count_terms
+    from backfire.negatives.bm25 import count_terms
     from backfire.reuse import reusing
 
     with reusing(
         rule="count_terms",
         cfg=None,
         code=snakemake.params.code,
-        packages=PACKAGES,
+        script=__file__,
         inputs={"corpus": list(snakemake.input)},
         outputs={"terms": snakemake.output[0]},
     ) as found:

@@ -5,7 +5,7 @@ from backfire.logs import job
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
     from functools import partial
 
-    from backfire.encoding import PACKAGES, decisive, encode_passages
+    from backfire.encoding import decisive, encode_passages
     from backfire.reuse import reusing
 
     cfg = snakemake.params.cfg
@@ -19,7 +19,7 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
             rule="encode_corpus",
             cfg=cfg,
             code=snakemake.params.code,
-            packages=PACKAGES,
+            script=__file__,
             facts=lambda: decisive(snakemake.input.model, cfg["precision"]),
             when=snakemake.wildcards.variant == "base",
         ),

@@ -3,7 +3,7 @@
 from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
-    from backfire.encoding import PACKAGES, decisive, encode_queries
+    from backfire.encoding import decisive, encode_queries
     from backfire.reuse import reusing
 
     cfg = snakemake.params.cfg
@@ -11,7 +11,7 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
         rule="encode_queries",
         cfg=cfg,
         code=snakemake.params.code,
-        packages=PACKAGES,
+        script=__file__,
         inputs={"queries": snakemake.input.queries},
         outputs={"embeddings": snakemake.output.embeddings},
         facts=lambda: decisive(snakemake.input.model, cfg["precision"]),

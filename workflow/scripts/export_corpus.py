@@ -12,7 +12,7 @@ with job(snakemake.log[0], snakemake.threads):
         rule="export_corpus",
         cfg=cfg,
         code=snakemake.params.code,
-        packages=["ir_datasets", "numpy", "pyarrow"],
+        script=__file__,
         inputs={},
         outputs={"shards": list(snakemake.output.shards), "manifest": snakemake.output.manifest},
         facts=lambda: {"source": contents(cfg["corpus"], snakemake.input, text=cfg["text"])},

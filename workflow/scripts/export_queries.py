@@ -12,7 +12,7 @@ with job(snakemake.log[0], snakemake.threads):
         rule="export_queries",
         cfg=cfg,
         code=snakemake.params.code,
-        packages=["ir_datasets", "numpy", "pyarrow"],
+        script=__file__,
         inputs={"shards": list(snakemake.input.shards)},
         outputs=dict(snakemake.output.items()),
         facts=lambda: {"source": contents(cfg["corpus"], snakemake.input, cfg["split"])},

@@ -3,7 +3,7 @@
 from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.negatives.bm25 import PACKAGES, mine_bm25
+    from backfire.negatives.bm25 import mine_bm25
     from backfire.resources import processor
     from backfire.reuse import reusing
 
@@ -16,7 +16,7 @@ with job(snakemake.log[0], snakemake.threads):
         rule="mine_bm25",
         cfg=snakemake.params.cfg,
         code=snakemake.params.code,
-        packages=PACKAGES,
+        script=__file__,
         inputs=inputs,
         outputs={"candidates": snakemake.output[0]},
         facts=lambda: {"processor": processor()},

@@ -16,7 +16,7 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
         rule="mine_hard",
         cfg=snakemake.params.cfg,
         code=snakemake.params.code,
-        packages=["faiss-cpu", "numpy", "pyarrow"],
+        script=__file__,
         inputs=inputs,
         outputs={"candidates": snakemake.output[0]},
         facts=lambda: {"processor": processor()},

@@ -19,7 +19,7 @@ with job(snakemake.log[0], snakemake.threads):
             rule="tokenize_corpus",
             cfg=cfg,
             code=snakemake.params.code,
-            packages=["numpy", "pyarrow", "tokenizers", "transformers"],
+            script=__file__,
             facts=lambda: {"model": contents(snakemake.input.model, weights=False)},
         ),
         **cfg,

@@ -22,8 +22,6 @@ from backfire.reuse import compute
 from backfire.tokenizing import stored_tokens
 from backfire.tokens import Tokens, padded
 
-# What computes beside Backfire's own code.
-PACKAGES = ["numpy", "pyarrow", "sentence-transformers", "tokenizers", "torch", "transformers"]
 # Texts whose vectors are in memory together; whole row groups, so that it does not show in the file.
 ENCODED_AT_ONCE = 4 * EMBEDDING_ROWS
 

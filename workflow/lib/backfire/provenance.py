@@ -22,7 +22,7 @@ _NEUTRAL = {"filelock", "huggingface_hub", "threadpoolctl", "tqdm"}
 # Distributions behind an imported name: its own where that is called otherwise, and those it leaves its sums to.
 _DISTRIBUTIONS = {
     "bm25s": ("bm25s", "numba", "scipy"),
-    "faiss": ("faiss-cpu",),
+    "faiss": ("faiss-cpu", "faiss-gpu"),
     "ir_measures": ("ir_measures", "pytrec_eval-terrier"),
     "umap": ("umap-learn", "numba", "pynndescent", "scikit-learn", "scipy"),
     "yaml": ("PyYAML",),
@@ -74,11 +74,19 @@ def fingerprint(script: str | Path, library: str | Path, memory: str | Path | No
     of its own. A package's build (`+cpu`) does not count, nor does Python's version. Nothing is imported.
     """
     modules = _modules(script, library, memory)
+    pins = [f"{name}=={found.split('+')[0]}" for name in _packages(modules) if (found := _version(name))]
+    return " ".join([_digest(modules), *pins])
+
+
+def imported_packages(script: str | Path) -> list[str]:
+    """The packages whose versions `fingerprint` tells, for a script that runs with this library; installed or not."""
+    return _packages(_modules(script, Path(__file__).parents[1], None))
+
+
+def _packages(modules: dict[str, tuple[str, list[str]]]) -> list[str]:
     imported = {name.split(".")[0] for _, names in modules.values() for name in names}
     outside = imported - sys.stdlib_module_names - _NEUTRAL - {PACKAGE}
-    packages = {package for name in outside for package in _DISTRIBUTIONS.get(name, (name,))}
-    pins = [f"{name}=={found.split('+')[0]}" for name in sorted(packages) if (found := _version(name))]
-    return " ".join([_digest(modules), *pins])
+    return sorted({package for name in outside for package in _DISTRIBUTIONS.get(name, (name,))})
 
 
 def code_digest(script: str | Path, library: str | Path, memory: str | Path | None = None) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.locks import alone
-from backfire.provenance import file_sha256, installed_versions, plain, value_digest
+from backfire.provenance import file_sha256, imported_packages, installed_versions, plain, value_digest
 
 # The folder of the cache. Not a setting of a study: where results come from must run nothing again.
 VARIABLE = "BACKFIRE_CACHE"
@@ -55,7 +55,7 @@ def reusing(
     rule: str,
     cfg: Mapping[str, Any] | None,
     code: str,
-    packages: list[str],
+    script: str,
     inputs: Files,
     outputs: Files,
     facts: Callable[[], dict[str, Any]] = dict,
@@ -64,7 +64,8 @@ def reusing(
     """Write the `outputs` from the cache and give True, or give False and keep what the body writes to them.
 
     `inputs` and `outputs` are files by their role, one or several in order. `cfg` and `code` are the rule's params,
-    `packages` what computes beside Backfire's own code, and `facts()` plain data: whatever else decides the bytes.
+    `script` the rule's script, since the packages that it imports may be others here than where the engine runs, and
+    `facts()` plain data: whatever else decides the bytes.
     Without a cache, or not `when`, gives False and does nothing else. Of two jobs with the same key the second waits
     for the first. An entry that is damaged is removed and made anew; a cache that cannot be used is a warning.
     """
@@ -79,7 +80,7 @@ def reusing(
             "rule": rule,
             "settings": {name: value for name, value in (cfg or {}).items() if name not in _SILENT},
             "code": code,
-            "packages": installed_versions(packages),
+            "packages": installed_versions(imported_packages(script)),
             "inputs": {name: file_sha256(path) for name, path in _named(inputs).items()},
             "outputs": list(files),
             "facts": facts(),

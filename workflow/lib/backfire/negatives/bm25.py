@@ -21,8 +21,6 @@ from backfire.negatives.candidates import HELD, WRITTEN, candidate_table
 
 # Anserini's defaults for MS MARCO passages.
 K1, B = 0.9, 0.4
-# What computes beside Backfire's own code.
-PACKAGES = ["bm25s", "numba", "numpy", "pyarrow", "scipy"]
 # Passages that are split into words together.
 TOKENIZED = 16384
 
