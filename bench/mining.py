@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from backfire.device import pick_device
+from backfire.device import pick_device, pick_gpu
 from backfire.encoder import load_encoder
 from backfire.encoding import encode
 from backfire.index import build_index
@@ -37,7 +37,7 @@ def run(arguments) -> list[Pair]:
         corpus = encode(encoder, asked.passages, "document", LENGTH)
         shard = Shard(asked.doc_ids, corpus, build_index(corpus, "Flat"))
         queries = encode(encoder, asked.queries, "query", LENGTH)
-        found = search(asked.query_ids, queries, [shard], DEPTH, threads)
+        found = search(asked.query_ids, queries, [shard], DEPTH, threads, device=pick_gpu())
         text = dict(zip(asked.doc_ids, asked.passages, strict=True))
         return [
             {text[doc_id] for doc_id, _ in [hit for hit in ranking if hit[0] != answer][:NEGATIVES]}

@@ -1,8 +1,9 @@
 """Exact search against FAISS, BEIR and sentence-transformers, over vectors in memory.
 
 Ours scores every candidate again in float64, so that a ranking does not depend on shards, blocks or threads; the peers
-do not. Vectors are those of docstrings with noise added until there are enough, so that they lie as embeddings do.
-FLOP are those of the product of queries and passages.
+do not. On a GPU all search there, vectors brought to it each time, FAISS if it is built for GPUs with its index there.
+Vectors are those of docstrings with noise added until there are enough, so that they lie as embeddings do. FLOP are
+those of the product of queries and passages.
 """
 
 import logging
@@ -10,6 +11,7 @@ import os
 
 import numpy as np
 
+from backfire.device import pick_device, pick_gpu
 from backfire.encoder import load_encoder
 from backfire.encoding import encode
 from backfire.index import build_index
@@ -39,6 +41,8 @@ def run(arguments) -> list[Pair]:
 
     threads = arguments.threads or len(os.sched_getaffinity(0))
     faiss.omp_set_num_threads(threads)
+    device = pick_gpu()
+    faiss_on_gpu = device is not None and hasattr(faiss, "index_cpu_to_all_gpus")
     around = encode(load_encoder(find_base(BASE), "auto"), passages(2000), "document", LENGTH)
     rows = []
     for count, size, k in SIZES:
@@ -48,13 +52,18 @@ def run(arguments) -> list[Pair]:
 
         def ours(query_ids=query_ids, queries=queries, doc_ids=doc_ids, corpus=corpus, index=index, k=k):
             shard = Shard(doc_ids, corpus, index)
-            return [[doc_id for doc_id, _ in found] for _, found in search(query_ids, queries, [shard], k, threads)]
+            return [
+                [doc_id for doc_id, _ in found]
+                for _, found in search(query_ids, queries, [shard], k, threads, None, device)
+            ]
 
-        def by_faiss(queries=queries, index=index, doc_ids=doc_ids, k=k):
+        searched = faiss.index_cpu_to_all_gpus(index, ngpu=1) if faiss_on_gpu else index
+
+        def by_faiss(queries=queries, index=searched, doc_ids=doc_ids, k=k):
             return [[doc_ids[row] for row in found] for found in index.search(queries, k)[1]]
 
         def by_semantic_search(queries=queries, corpus=corpus, doc_ids=doc_ids, k=k):
-            given = torch.from_numpy(queries), torch.from_numpy(corpus)
+            given = [torch.from_numpy(each).to(pick_device()) for each in (queries, corpus)]
             return [
                 [doc_ids[hit["corpus_id"]] for hit in found]
                 for found in semantic_search(*given, top_k=k, score_function=dot_score)
@@ -63,7 +72,10 @@ def run(arguments) -> list[Pair]:
         def by_beir(queries=queries, corpus=corpus, doc_ids=doc_ids, query_ids=query_ids, k=k):
             return _beir(query_ids, queries, doc_ids, corpus, k)
 
-        peers = {"faiss.IndexFlatIP": by_faiss, "sentence_transformers.util.semantic_search": by_semantic_search}
+        peers = {
+            f"faiss.{type(searched).__name__}": by_faiss,
+            "sentence_transformers.util.semantic_search": by_semantic_search,
+        }
         if (count, k) == (1000, 100):
             peers["BEIR DenseRetrievalExactSearch"] = by_beir
         for name, peer in peers.items():
