@@ -226,7 +226,8 @@ CASES = [
     code("negatives/triples.py", [*SAMPLES, *trained(*TRAINED), *GATHERING]),
     code("training/loop.py", [*trained(*TRAINED), *GATHERING]),
     code("index.py", [*SEARCH, *each("index_shard", ("base", "full_bm25"), SHARDS)]),
-    code("search.py", SEARCH),
+    code("search.py", SEARCH, "`search.py`, `products.py`"),
+    code("products.py", SEARCH, "`search.py`, `products.py`"),
     code("measures.py", [*trained(*TRAINED), "measure_run base", "compare_protocols", *GATHERING]),
     code("perquery.py", [*COMPARISON, "explain_queries", "plot_queries"]),
     *(
