@@ -11,7 +11,7 @@ import os
 
 import numpy as np
 
-from backfire.device import pick_device, pick_gpu
+from backfire.device import pick_gpu
 from backfire.encoder import load_encoder
 from backfire.encoding import encode
 from backfire.index import build_index
@@ -63,7 +63,7 @@ def run(arguments) -> list[Pair]:
             return [[doc_ids[row] for row in found] for found in index.search(queries, k)[1]]
 
         def by_semantic_search(queries=queries, corpus=corpus, doc_ids=doc_ids, k=k):
-            given = [torch.from_numpy(each).to(pick_device()) for each in (queries, corpus)]
+            given = [torch.from_numpy(each).to(device or "cpu") for each in (queries, corpus)]
             return [
                 [doc_ids[hit["corpus_id"]] for hit in found]
                 for found in semantic_search(*given, top_k=k, score_function=dot_score)

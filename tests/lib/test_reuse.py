@@ -312,34 +312,41 @@ def without_rights():
         os.seteuid(0)
 
 
-def test_a_root_that_may_only_be_read_is_read(monkeypatch, cache, caplog):
-    # Others may enter neither the folders of pytest nor, perhaps, those of installed packages.
+# Others may perhaps not enter the folders of installed packages.
+NOTHING = {"imports": ""}
+
+
+@contextlib.contextmanager
+def kept_where_others_may_enter(monkeypatch, caplog):
+    """A folder, which those of pytest are not, with a cache that holds an entry and the job that made it, `one`."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
-        folder, nothing = Path(name), {"imports": ""}
+        folder = Path(name)
         monkeypatch.setenv(VARIABLE, str(folder / "cache"))
-        job(folder / "one", caplog, **nothing)
+        job(folder / "one", caplog, **NOTHING)
+        yield folder
+
+
+def test_a_root_that_may_only_be_read_is_read(monkeypatch, cache, caplog):
+    with kept_where_others_may_enter(monkeypatch, caplog) as folder:
         for path in folder.rglob("*"):
             path.chmod(0o555 if path.is_dir() else 0o444)
         folder.chmod(0o777)
         with without_rights():
-            computed, told = job(folder / "two", caplog, **nothing)
+            computed, told = job(folder / "two", caplog, **NOTHING)
             assert not computed and "reused from" in told and "WARNING" not in told
-            computed, told = job(folder / "two", caplog, code="other", **nothing)
+            computed, told = job(folder / "two", caplog, code="other", **NOTHING)
             assert computed and "not kept as" in told and "Permission denied" in told
         for path in folder.rglob("*"):
             path.chmod(0o755)
 
 
 def test_a_file_of_an_entry_that_may_not_be_read_is_computed(monkeypatch, caplog):
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:
-        folder, nothing = Path(name), {"imports": ""}
-        monkeypatch.setenv(VARIABLE, str(folder / "cache"))
-        job(folder / "one", caplog, **nothing)
+    with kept_where_others_may_enter(monkeypatch, caplog) as folder:
         for path in folder.rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o644)
         for path in (folder / "cache").glob("??/*/[!m]*.*"):
             path.chmod(0)
         folder.chmod(0o777)
         with without_rights():
-            computed, told = job(folder / "two", caplog, **nothing)
+            computed, told = job(folder / "two", caplog, **NOTHING)
         assert computed and "cannot be read (Permission denied)" in told
