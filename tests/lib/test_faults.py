@@ -7,18 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+from large_files import LARGE, WRITERS, embeddings, vectors
 
 from backfire.errors import BackfireError
-from backfire.formats.atomic import read_json, replacing, write_json
-from backfire.formats.index import write_index
+from backfire.formats.atomic import read_json, write_json
 from backfire.formats.tables import write_embeddings, write_rows
-from backfire.formats.trec import write_run
-from backfire.index import build_index
 
-DISK = 1 << 20
-LARGE = 2 * DISK
+DISK = LARGE // 2
 
 
 def mounted(folder: Path, options: str) -> bool:
@@ -54,53 +50,6 @@ def read_only(tmp_path):
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
     else:
         pytest.skip("root can write everywhere, and nothing can be mounted")
-
-
-def vectors(count):
-    return np.full((count, 64), 0.125, np.float32)
-
-
-def table(path):
-    write_rows(path, "queries", [{"query_id": f"q{i}", "text": os.urandom(100).hex()} for i in range(LARGE // 100)])
-
-
-def embeddings(path):
-    write_embeddings(path, "doc_id", [f"d{i}" for i in range(LARGE // 256)], vectors(LARGE // 256))
-
-
-def index(path):
-    write_index(path, build_index(vectors(LARGE // 256), "Flat"))
-
-
-def run_file(path):
-    write_run(path, [("q", [(f"document {i}", 1.0) for i in range(LARGE // 20)])], "tag")
-
-
-def weights(path):
-    import torch
-    from safetensors.torch import save_file
-
-    with replacing(path) as folder:
-        folder.mkdir()
-        save_file({"weight": torch.zeros(LARGE // 4)}, folder / "model.safetensors")
-
-
-def copy(path):
-    source = path.parents[1] / "source"
-    source.write_bytes(bytes(LARGE))
-    with replacing(path) as temporary:
-        shutil.copyfile(source, temporary)
-
-
-WRITERS = [
-    (table, "a.parquet"),
-    (embeddings, "a.parquet"),
-    (index, "a.faiss"),
-    (run_file, "a.trec"),
-    (lambda path: write_json(path, ["x" * LARGE]), "a.json"),
-    (weights, "seed-0"),
-    (copy, "a.model"),
-]
 
 
 @pytest.mark.parametrize(("write", "name"), WRITERS)

@@ -11,6 +11,8 @@ import shutil
 import socket
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from backfire.errors import BackfireError
@@ -50,6 +52,17 @@ def refused(error: Exception, path: str | Path) -> BackfireError | None:
     # Of two files the second is the one that is written.
     path = _place(getattr(error, "filename2", None) or getattr(error, "filename", None) or path)
     return BackfireError(f"{path}: {os.strerror(number)}{_free(number, path)}.", REMEDIES[number])
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Name the file that the body reads where the machine refuses: it names one itself only while opening it."""
+    try:
+        yield
+    except OSError as error:
+        if (refusal := refused(error, path)) is not None:
+            raise refusal from error
+        raise
 
 
 def explained(error: Exception, path: str | Path | None = None) -> BackfireError | None:

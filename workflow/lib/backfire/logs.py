@@ -1,5 +1,6 @@
 """What a job says while it runs and when it fails: a log file, progress lines, one readable error."""
 
+import faulthandler
 import logging
 import os
 import re
@@ -100,9 +101,15 @@ def _logging_to(log: str) -> Iterator[None]:
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
+    # Where a signal ends the process (SIGBUS: a mapped file that the disk does not give), the log tells what was run.
+    ours = not faulthandler.is_enabled()
+    if ours:
+        faulthandler.enable(handler.stream)
     try:
         yield
     finally:
+        if ours:
+            faulthandler.disable()
         root.removeHandler(handler)
         with suppress(OSError):
             handler.close()

@@ -23,6 +23,7 @@ from backfire.datasets.handlers import sources_beneath
 from backfire.datasets.ids import check_needs, registered
 from backfire.datasets.wording import docs_of
 from backfire.errors import BackfireError
+from backfire.faults import reading
 from backfire.formats.atomic import read_json, write_json
 
 # What keeps the result of reading something beneath it, and the attribute with the path it is kept at.
@@ -227,7 +228,7 @@ def _kept(keeper: Any) -> str:
 
 
 def _description(path: str, source: _Source) -> dict[str, Any]:
-    with Path(path).open("rb") as stream:
+    with reading(path), Path(path).open("rb") as stream:
         md5 = hashlib.file_digest(stream, "md5").hexdigest()
     expected = getattr(source.node, "expected_md5", None)
     if path in (source.own_path, str(source.local_copy)) and expected and md5 != expected.lower():

@@ -19,6 +19,7 @@ from ir_datasets.util import MetadataComponent
 from backfire.datasets.sources import check_there, corpus_file, qrels_file, queries_file
 from backfire.datasets.streams import StreamedDocs
 from backfire.errors import BackfireError
+from backfire.faults import reading
 
 QRELS_HEADER = ("query-id", "corpus-id", "score")
 
@@ -136,7 +137,7 @@ def _lines(path: str) -> Iterator[tuple[int, str]]:
     """(line number, line without its end) of the lines that are not blank."""
     number = 0
     try:
-        with gzip.open(path, "rb") if path.endswith(".gz") else Path(path).open("rb") as stream:
+        with reading(path), gzip.open(path, "rb") if path.endswith(".gz") else Path(path).open("rb") as stream:
             for number, line in enumerate(stream, start=1):
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
                 if text.strip():

@@ -22,6 +22,7 @@ from backfire.datasets import extraction
 from backfire.datasets.packages import PACKAGES, package_versions
 from backfire.datasets.sources import PYDOCS
 from backfire.datasets.streams import StreamedDocs
+from backfire.faults import reading
 from backfire.formats.atomic import replacing
 from backfire.logs import progress
 from backfire.provenance import code_digest, file_sha256, value_digest
@@ -141,7 +142,7 @@ class PydocsQrels(BaseQrels):
 
 
 def _records(split: str | None = None) -> Iterator[dict]:
-    with collection_file().open(encoding="utf-8") as stream:
+    with reading(collection_file()), collection_file().open(encoding="utf-8") as stream:
         for line in stream:
             record = json.loads(line)
             if split is None or record["split"] == split:

@@ -1,4 +1,4 @@
-"""Writing by rename: a file that exists under its name is whole."""
+"""Writing by rename: a file that exists under its name is whole, also after a power cut."""
 
 import json
 import os
@@ -35,6 +35,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield temporary
         if any(temporary.rglob("*.safetensors")):
             write_sums(temporary)
+        _force(temporary)
         if temporary.is_dir() and path.exists():
             _remove(path)
         temporary.replace(path)
@@ -95,6 +96,18 @@ def _checksum(value: Any) -> str:
     """CRC-32 of plain JSON data, whatever the order and the layout of a file."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return f"{zlib.crc32(text.encode()):08x}"
+
+
+def _force(path: Path) -> None:
+    """Wait until the disk has what was written, in a folder every file of it.
+
+    A disk may refuse (full, over quota, broken) only what was already taken from a program, and tell it at `fsync` or
+    when the file is closed, where some libraries do not listen.
+    """
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        if file.is_file():
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
 
 
 def _remove_leftovers(path: Path) -> None:

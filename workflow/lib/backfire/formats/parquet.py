@@ -19,19 +19,21 @@ def writing(path, **options) -> Iterator[Callable]:
 
     def write(table: pa.Table, row_group_size: int | None = None) -> None:
         nonlocal writer
-        writer = writer or pq.ParquetWriter(temporary, table.schema, **options)
+        writer = writer or pq.ParquetWriter(stream, table.schema, **options)
         if len(table):
             writer.write_table(table, row_group_size)
 
     with replacing(path) as temporary:
-        try:
-            yield write
-            if writer is None:
-                raise ValueError(f"{path}: no batch, so no columns")
-            writer.add_key_value_metadata(MARK)
-        finally:
-            if writer is not None:
-                writer.close()
+        # By Python's stream, since Arrow's own does not say why a file could not be closed.
+        with temporary.open("wb") as stream:
+            try:
+                yield write
+                if writer is None:
+                    raise ValueError(f"{path}: no batch, so no columns")
+                writer.add_key_value_metadata(MARK)
+            finally:
+                if writer is not None:
+                    writer.close()
         seal_parquet(temporary)
 
 

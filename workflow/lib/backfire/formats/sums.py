@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from backfire.errors import BackfireError
+from backfire.faults import reading
 
 NAME = "SHA256SUMS"
 # What a model is loaded from. Other files may come and go.
@@ -26,7 +27,8 @@ def check_sums(folder: Path) -> None:
     A folder without checksums is not checked. In one process a file that was not touched is read once.
     """
     try:
-        lines = (folder / NAME).read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+        with reading(folder / NAME):
+            lines = (folder / NAME).read_text(encoding="utf-8", errors="surrogateescape").split("\n")
     except FileNotFoundError:
         return
     listed = set(lines)
@@ -70,5 +72,5 @@ def _sha256(file: Path) -> str:
 @cache
 def _digest(file: Path, size: int, time: int, inode: int) -> str:
     """SHA-256 of a file, remembered for as long as it is not touched."""
-    with file.open("rb") as stream:
+    with reading(file), file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from backfire.errors import BackfireError
+from backfire.faults import reading
 from backfire.formats.atomic import replacing
 
 _ESCAPED = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
@@ -92,7 +93,7 @@ def iterate_run(path: str | Path) -> Iterator[tuple[str, Ranking]]:
         raise BackfireError(f"{path}: there is no such run.", "it is an output of the rule rank; run that first.")
     _check(path)
     query_id, ranking, done = None, [], set()
-    with path.open("rb") as stream:
+    with reading(path), path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             current, doc_id, rank, score = _columns(path, number, line)
             if current != query_id:
@@ -117,10 +118,11 @@ def iterate_run(path: str | Path) -> Iterator[tuple[str, Ranking]]:
 
 def _check(path: Path) -> None:
     try:
-        expected = checksum_file(path).read_bytes()[:64].decode("ascii", "replace")
+        with reading(checksum_file(path)):
+            expected = checksum_file(path).read_bytes()[:64].decode("ascii", "replace")
     except FileNotFoundError:
         return
-    with path.open("rb") as stream:
+    with reading(path), path.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != expected:
         raise BackfireError(

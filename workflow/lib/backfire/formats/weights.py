@@ -3,6 +3,19 @@
 from pathlib import Path
 
 from backfire.errors import BackfireError
+from backfire.faults import explained, reading
+
+_READ = 1 << 24
+
+
+def read_through(path: str | Path) -> None:
+    """Read a file once, so that what the disk refuses is an error that names it.
+
+    The library maps files: there the process would end by SIGBUS, and one that cannot be opened would be missing.
+    """
+    with reading(path), Path(path).open("rb", buffering=0) as stream:
+        while stream.read(_READ):
+            pass
 
 
 def read_weights(path: str | Path, framework: str = "torch") -> dict:
@@ -17,8 +30,11 @@ def read_weights(path: str | Path, framework: str = "torch") -> dict:
     else:
         from safetensors.numpy import load_file
     try:
+        read_through(path)
         return load_file(path)
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, MemoryError) as error:
+        if (refusal := explained(error, path)) is not None:
+            raise refusal from error
         raise BackfireError(
             f"{path}: not a readable safetensors file ({error}).",
             "it is missing, cut short or damaged; delete the model's folder and run again, or fetch it anew.",

@@ -11,6 +11,7 @@ import ir_datasets
 
 from backfire.datasets.load import load_corpus
 from backfire.datasets.sources import corpus_file, is_folder, is_pydocs, qrels_file
+from backfire.faults import reading
 from backfire.formats.tables import iterate_rows
 from backfire.study import Collection
 
@@ -111,7 +112,7 @@ def _read(corpus: str) -> tuple[int, list[str], list[str]]:
 
 
 def _lines(path: str) -> int:
-    with _opened(path) as stream:
+    with reading(path), _opened(path) as stream:
         return sum(1 for line in stream if line.strip())
 
 

@@ -17,7 +17,9 @@ from torch import Tensor
 
 from backfire import locks
 from backfire.errors import BackfireError
+from backfire.faults import explained
 from backfire.formats.atomic import replacing
+from backfire.formats.weights import read_through
 from backfire.provenance import file_sha256, value_digest
 
 logger = logging.getLogger(__name__)
@@ -102,13 +104,18 @@ class Checkpoints:
         logger.info("after step %d a checkpoint took %.2f s", step, self._took)
 
     def load(self) -> State | None:
-        """The newest state that is whole, None where there is none; a damaged one is removed with a warning."""
+        """The newest state that is whole, None where there is none; a damaged one is removed with a warning.
+
+        Raises `BackfireError`, and removes nothing, where the machine refuses to read one.
+        """
         for leftover in self._folder.glob(".*"):
             leftover.unlink()
         for path in self._files():
             try:
                 return _read(path)
             except Exception as error:
+                if (refusal := explained(error, path)) is not None:
+                    raise refusal from error
                 logger.warning("%s is damaged and is not used: %s", path, error)
                 path.unlink()
         return None
@@ -161,6 +168,7 @@ def _write(path: Path, state: State) -> None:
 def _read(path: Path) -> State:
     from safetensors import safe_open
 
+    read_through(path)
     with safe_open(path, framework="pt") as stream:
         # Copies, since the file may go before they do.
         tensors = {name: stream.get_tensor(name).clone() for name in stream.keys()}  # noqa: SIM118
