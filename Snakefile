@@ -39,6 +39,11 @@ onstart:
     verify_base()
 
 
+onerror:
+    for found in of_signals(log):
+        print(f"\nError: {found}", file=sys.stderr)
+
+
 rule all:
     default_target: True
     input:

@@ -33,12 +33,14 @@ class Engine:
         source = copy_of_the_workflow(directory)
         return Engine(source, source, source / self.study.relative_to(self.source))
 
-    def run(self, *arguments: str, overlays: tuple[Path, ...] = ()) -> subprocess.CompletedProcess:
-        """Run Snakemake to its end; the exit status is the caller's to check."""
+    def run(
+        self, *arguments: str, overlays: tuple[Path, ...] = (), through: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess:
+        """Run Snakemake to its end, by a command `through` if there is one; the exit status is the caller's to check."""
         command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "8", "--directory", str(self.directory)]
         command += ["--snakefile", str(self.source / "Snakefile")]
         command += ["--configfile", str(self.study), *map(str, overlays)]
-        return subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
+        return subprocess.run([*through, *command], cwd=self.directory, capture_output=True, text=True, check=False)
 
     def succeed(self, *arguments: str, overlays: tuple[Path, ...] = ()) -> str:
         """Run, expect success, and give all that was printed."""

@@ -15,8 +15,7 @@ os.environ.update(BACKFIRE_ENGINE=str(os.getpid()), PYTHONPATH=f"{LIBRARY}:{os.g
 os.environ.setdefault("PIP_CONSTRAINT", (ROOT / "requirements.lock").as_uri())
 
 from backfire.errors import BackfireError
-from backfire.gpus import visible_gpus
-from backfire.logs import usable_threads
+from backfire.faults import of_signals
 from backfire.model import check_base
 from backfire.plan.jobs import batch_name, count_jobs, planned
 from backfire.plan.requests import Requests
@@ -35,30 +34,16 @@ def _study() -> Study:
 
 
 STUDY = _study()
-# The executor is not known while rules are read, but a cluster demands --jobs, which a local run does not keep.
-CLUSTER = workflow.is_main_process and workflow.resource_settings.nodes is not None
-LOCAL = workflow.is_main_process and not CLUSTER
-# Local jobs share the processors that there are, whatever --cores says, so that they do not press on one another.
-LOCAL_CORES = None
-if LOCAL:
-    LOCAL_CORES = usable_threads(workflow.global_resources["_cores"].value or 1)
-    workflow.register_resource("_cores", LOCAL_CORES)
-# A cluster has the GPUs that its profile tells (resources: [gpu=...]). That limit is not handed on to the jobs.
-if CLUSTER:
-    GPUS = workflow.global_resources.get("gpu").value or 0
-else:
-    GPUS = len(visible_gpus()) if LOCAL else int("SLURM_GPUS" in os.environ)
-    if GPUS:
-        workflow.global_resources.setdefault("gpu", GPUS)
-GPU = min(1, GPUS)
-# A job of a model takes up to this many cores; locally two run at once, as much is not parallel, or one for each GPU.
-THREADS = min(8, max(1, LOCAL_CORES // max(2, GPUS))) if LOCAL_CORES else 8
-ALL_THREADS = LOCAL_CORES or THREADS  # What must run alone.
+
+
+include: "machine.smk"
+
+
 REQUESTS = Requests(STUDY, GPU > 0, THREADS)
 
 
 def asked(rule: str, what: str):
-    """Memory (mem_mb) or time (runtime) that a job of the rule asks a cluster for; a retry asks for more."""
+    """Memory (mem_mb) or time (runtime) that a job of the rule asks for; a retry asks for more."""
     return lambda w, attempt: getattr(REQUESTS.of(rule, w, attempt), what)
 
 

@@ -11,8 +11,8 @@ import shutil
 import socket
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from backfire.errors import BackfireError
@@ -33,10 +33,22 @@ REMEDIES = {
     errno.ENFILE: "raise the machine's limit on open files, then run again.",
 }
 _MEMORY = (
-    "run fewer jobs at once (a smaller --cores), or make the job smaller: more encoding.shards, a smaller "
-    "encoding.batch_tokens, a variant's smaller batch_size or max_length. On a cluster ask for more: --set-resources "
+    "run fewer jobs at once (a smaller --cores or --resources mem_mb=N), or make the job smaller: more "
+    "encoding.shards, a smaller encoding.batch_tokens, a variant's smaller batch_size or max_length. On a cluster ask for more: --set-resources "
     "RULE:mem_mb=N."
 )
+# How the engine says that a signal ended a job, and what may be behind it where nobody sent one.
+_SIGNALS = {
+    "died with <Signals.SIGKILL: 9>": (
+        "a job was killed (SIGKILL). Where nobody did that it was the kernel, which was out of memory.",
+        _MEMORY,
+    ),
+    "died with <Signals.SIGBUS: 7>": (
+        "a job ended with SIGBUS: the disk did not give a file that it read, or the file was cut short meanwhile. The "
+        "end of the job's log tells where.",
+        _DISK,
+    ),
+}
 _PACKAGE = (
     "install what requirements.lock pins, on every node that runs jobs (pip install -e . -c requirements.lock), or run "
     "in an environment that all nodes see."
@@ -86,6 +98,14 @@ def explained(error: Exception, path: str | Path | None = None) -> BackfireError
             _PACKAGE,
         )
     return None
+
+
+def of_signals(logs: Iterable[str | Path]) -> list[BackfireError]:
+    """What may be behind the signals that jobs ended with, as the engine's `logs` tell of them."""
+    with suppress(OSError):
+        text = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
+        return [BackfireError(*said) for words, said in _SIGNALS.items() if words in text]
+    return []
 
 
 def _number(error: Exception) -> int | None:

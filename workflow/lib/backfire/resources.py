@@ -1,4 +1,4 @@
-"""What a job has used: measured from within, since the engine sees no GPU."""
+"""What a machine has, and what a job has used: measured from within, since the engine sees no GPU."""
 
 import platform
 import resource
@@ -6,6 +6,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+_MEMORY_V1 = Path("/sys/fs/cgroup/memory")
 _VECTORS = ("amx", "asimd", "avx", "bf16", "fma", "sse", "sve")
 
 
@@ -16,6 +17,27 @@ def processor() -> list[str]:
         lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
         flags = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
     return [platform.machine(), *sorted(flag for flag in flags if flag.startswith(_VECTORS))]
+
+
+def available_memory() -> int | None:
+    """MiB that new processes here can have now, a limit on this process's cgroup included; None where it is unknown."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        found = next(int(line.split()[1]) >> 10 for line in lines if line.startswith("MemAvailable:"))
+        groups = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except (OSError, StopIteration):
+        return None
+    for line in groups:
+        _, kinds, place = line.split(":", 2)
+        if kinds not in ("", "memory"):
+            continue
+        root, limit = (Path("/sys/fs/cgroup"), "memory.max") if not kinds else (_MEMORY_V1, "memory.limit_in_bytes")
+        inner = root / place.lstrip("/")
+        # A container sees its own group as the root, whatever the path says.
+        for group in (inner, *inner.parents) if inner.is_dir() else (root,):
+            with suppress(OSError, ValueError):
+                found = min(found, int((group / limit).read_text(encoding="ascii")) >> 20)
+    return found
 
 
 def peak_memory() -> float:
