@@ -33,9 +33,9 @@ REMEDIES = {
     errno.ENFILE: "raise the machine's limit on open files, then run again.",
 }
 _MEMORY = (
-    "run fewer jobs at once (a smaller --cores or --resources mem_mb=N), or make the job smaller: more "
-    "encoding.shards, a smaller encoding.batch_tokens, a variant's smaller batch_size or max_length. On a cluster ask for more: --set-resources "
-    "RULE:mem_mb=N."
+    "run fewer jobs at once (a smaller --cores, or --resources mem_mb=N), or make the job smaller: more "
+    "encoding.shards, a smaller encoding.batch_tokens, a variant's smaller batch_size or max_length. On a cluster ask "
+    "for more: --set-resources RULE:mem_mb=N."
 )
 # How the engine says that a signal ended a job, and what may be behind it where nobody sent one.
 _SIGNALS = {
