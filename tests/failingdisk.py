@@ -18,11 +18,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
+class NoFuse(Exception):
+    """What stands in the way of mounting."""
+
+
 @contextlib.contextmanager
 def failing_disk(folder: Path) -> Iterator[tuple[Path, Callable[..., None]]]:
     """Mount an empty such disk below `folder`: its place, and a function that sets its faults, none to mend it.
 
-    Raises `OSError` where the system has no FUSE, or does not let this user mount.
+    Raises `NoFuse` where the system has no FUSE, or does not let this user mount.
     """
     source, mount, faults = folder / "kept", folder / "disk", folder / "faults.json"
     source.mkdir()
@@ -39,7 +43,7 @@ def failing_disk(folder: Path) -> Iterator[tuple[Path, Callable[..., None]]]:
     try:
         while not mount.is_mount():
             if server.poll() is not None:
-                raise OSError(server.stderr.read().decode(errors="replace").strip().rpartition("\n")[2])
+                raise NoFuse(server.stderr.read().decode(errors="replace").strip().rpartition("\n")[2])
             time.sleep(0.02)
         yield mount, fail
     finally:

@@ -15,7 +15,7 @@ from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
 from backfire.formats.weights import read_weights
 from backfire.training.checkpoints import Checkpoints, Pace, State
-from failingdisk import failing_disk
+from failingdisk import NoFuse, failing_disk
 
 SAID = {
     errno.EIO: ("Input/output error", "look at the disk"),
@@ -30,7 +30,7 @@ def disk(tmp_path_factory):
     try:
         with failing_disk(tmp_path_factory.mktemp("fuse")) as found:
             yield found
-    except OSError as error:
+    except NoFuse as error:
         pytest.skip(f"no file system can be mounted through FUSE: {error}")
 
 

@@ -36,7 +36,7 @@ class Engine:
     def run(
         self, *arguments: str, overlays: tuple[Path, ...] = (), through: tuple[str, ...] = ()
     ) -> subprocess.CompletedProcess:
-        """Run Snakemake to its end, by a command `through` if there is one; the exit status is the caller's to check."""
+        """Run Snakemake to its end, by a command `through` if there is one; the caller checks the exit status."""
         command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "8", "--directory", str(self.directory)]
         command += ["--snakefile", str(self.source / "Snakefile")]
         command += ["--configfile", str(self.study), *map(str, overlays)]

@@ -1,11 +1,15 @@
 """Disks that are full, closed, late or dated in the future under the real engine: what it says, and that it goes on."""
 
+import errno
 import os
+import re
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from failingdisk import NoFuse, failing_disk
 
 pytestmark = pytest.mark.workflow
 BASE = "results/quickstart/models/base/seed-0"
@@ -55,6 +59,33 @@ def test_results_that_cannot_be_written_to_are_named(clone, results, tmp_path):
     failed = clone.elsewhere(tmp_path).run(BASE)
     assert failed.returncode == 1
     assert "Read-only file system: 'results/quickstart'" in failed.stdout + failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "said"),
+    [("close", errno.EDQUOT, "Disk quota exceeded"), ("read", errno.EIO, "Input/output error")],
+)
+def test_a_run_on_a_disk_that_fails_goes_on_when_it_is_mended(clone, tmp_path, call, number, said):
+    """All of a run, the engine's own files too, on a disk that does not keep, or not give, the first table."""
+    try:
+        with failing_disk(tmp_path) as (disk, fail):
+            _collection(disk)
+            engine, wanted = clone.on("folder").elsewhere(disk), "data/mine/manifest.json"
+            if call == "read":
+                engine.succeed("data/mine/corpus/manifest.json")
+            fail({"call": call, "name": "*.parquet", "errno": number})
+            failed = engine.run(wanted)
+            text = failed.stdout + failed.stderr
+            assert failed.returncode == 1
+            named = re.search(rf"^Error: (\S+\.parquet): {said}.*\nHint: (make room|look at)", text, re.MULTILINE)
+            assert named, text[-3000:]
+            assert (disk / named[1]).exists() == (call == "read"), "what was whole stays, what was not is gone"
+            fail()
+            again = engine.succeed(wanted)
+            assert "rule export_corpus:" not in again or call == "close"
+            assert "Nothing to be done" in engine.succeed(wanted)
+    except NoFuse as error:
+        pytest.skip(f"no file system can be mounted through FUSE: {error}")
 
 
 def test_a_source_from_the_future_is_named_and_is_no_loop(clone, tmp_path):
