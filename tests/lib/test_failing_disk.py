@@ -54,9 +54,16 @@ def entries(folder):
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith(".fuse_hidden"))
 
 
-@pytest.mark.parametrize("number", SAID)
 @pytest.mark.parametrize(
-    ("call", "beyond"), [("open", 0), ("write", 0), ("write", 1 << 19), ("fsync", 0), ("close", 0)]
+    ("call", "beyond", "number"),
+    [
+        ("open", 0, errno.ESTALE),
+        ("write", 0, errno.EDQUOT),
+        ("write", 1 << 19, errno.EIO),
+        ("fsync", 0, errno.EIO),
+        ("close", 0, errno.EDQUOT),
+        ("close", 0, errno.ESTALE),
+    ],
 )
 @pytest.mark.parametrize(("write", "name"), WRITERS)
 def test_a_write_that_fails_is_named_and_leaves_nothing(disk, write, name, call, beyond, number):
@@ -83,8 +90,9 @@ def test_what_was_there_stays_when_its_successor_cannot_be_closed(disk):
     assert read_json(folder / "a.json") == {"old": 1}
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
-@pytest.mark.parametrize(("call", "beyond"), [("open", 0), ("read", 0), ("read", 1_500_000)])
+@pytest.mark.parametrize(
+    ("call", "beyond", "number"), [("open", 0, errno.ESTALE), ("read", 0, errno.EIO), ("read", 1_500_000, errno.EIO)]
+)
 @pytest.mark.parametrize(("write", "read", "name"), READERS)
 def test_a_file_that_cannot_be_read_is_named_and_not_called_damaged(disk, write, read, name, call, beyond, number):
     folder, fail = disk

@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.workflow
 # The engine takes some 170 MiB, and encoding, with torch and the model, some 400.
-SMALL, AMPLE = 340 << 20, 4 << 30
+SMALL, AMPLE = 340 << 20, 2 << 30
 WANTED = [f"results/tiny/embeddings/base/seed-0/tiny/corpus/{shard}-of-2.parquet" for shard in (1, 2)]
 
 
@@ -65,7 +65,7 @@ def group():
     pytest.skip("no group of processes can be made whose memory is bounded: that takes root and cgroups")
 
 
-def test_a_job_that_the_kernel_kills_for_its_memory_is_explained_and_done_again(clone, group, tmp_path):
+def test_a_job_that_the_kernel_kills_is_explained_and_jobs_take_turns_on_memory(clone, group, tmp_path):
     engine = clone.on("tiny").elsewhere(tmp_path)
     group.bound(SMALL)
     failed = engine.run(*WANTED, through=group.enter)
@@ -79,7 +79,10 @@ def test_a_job_that_the_kernel_kills_for_its_memory_is_explained_and_done_again(
     done = engine.run(*WANTED, through=group.enter)
     assert done.returncode == 0, done.stderr[-3000:]
     assert group.kills == before and all((tmp_path / path).exists() for path in WANTED)
-    assert "rule tokenize_corpus:" not in done.stdout + done.stderr, "it had ended before"
+    text = done.stdout + done.stderr
+    assert "rule tokenize_corpus:" not in text, "it had ended before"
+    events = re.findall(r"rule (encode_corpus):|Finished jobid: \d+ \(Rule: encode_corpus\)", text)
+    assert events == ["encode_corpus", "", "encode_corpus", ""], "of 2 GiB each asks for 1,500 MiB: one after the other"
 
 
 def test_what_a_machine_has_is_what_its_group_may_have(group):
@@ -92,11 +95,3 @@ def test_what_a_machine_has_is_what_its_group_may_have(group):
     total = int(re.search(r"^MemTotal: +(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)[1]) >> 10
     assert 0 < outside <= total
     assert inside == min(AMPLE >> 20, outside) or outside < AMPLE >> 20
-
-
-def test_local_jobs_take_turns_on_memory(clone, tmp_path):
-    """Two that ask for 1,500 MiB each, on cores for both."""
-    engine = clone.on("tiny").elsewhere(tmp_path)
-    text = engine.succeed(*WANTED, "--resources", "mem_mb=2000")
-    events = re.findall(r"rule (encode_corpus):|Finished jobid: \d+ \(Rule: encode_corpus\)", text)
-    assert events == ["encode_corpus", "", "encode_corpus", ""], "the second starts when the first has ended"
