@@ -1,6 +1,7 @@
 """What every test may use: the repository, the real base model, and Parquet tables from plain rows."""
 
 import os
+import sys
 from pathlib import Path
 
 # No test may reach for the network, whatever a machine's cache holds.
@@ -14,6 +15,14 @@ from backfire.formats.tables import write_rows
 from backfire.model import find_base
 
 BASE_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@pytest.fixture(autouse=True)
+def plain_floats():
+    """Training rounds the smallest numbers to zero in all of its process; here other tests come after it."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")
