@@ -16,8 +16,8 @@ from backfire.plan.requests import Requests
 MSMARCO = {"collection": "msmarco", "split": "dev_small"}
 # Peak resident memory in MiB of single jobs at the paper's size (docs/scale.md), and what the job is.
 MEASURED = {
-    "rank": (833, MSMARCO),
-    "mine_hard": (1088, {"depth": "200"}),
+    "rank": (664, MSMARCO),
+    "mine_hard": (1012, {"depth": "200"}),
     "sample_triples": (1540, {"triples": "hard"}),
     "index_shard": (649, {"collection": "msmarco"}),
     "encode_corpus": (714, {"collection": "msmarco"}),

@@ -44,7 +44,7 @@ ACTIVATION = 80
 # (16 s). Statistics beside it take some more: compare_variants 291 MiB, most of it libraries.
 MEASURED_MIB, MEASURED_QUERY = 600, 5000
 # Processor seconds (docs/scale.md, "Work"): a query against a passage, mined and ranked; a million passages of tables.
-MINED, RANKED, TABLES = 28.6e-9, 57e-9, 25.0
+MINED, RANKED, TABLES = 14.1e-9, 25e-9, 25.0
 # Tokens a second of MiniLM's 22 M parameters: encoding and training, one core (default study), one GPU (A1, A2).
 ENCODED, TRAINED, ENCODED_GPU, TRAINED_GPU = 3000, 2000, 250_000, 98_000
 MINILM_MIB = 87
