@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from large_files import LARGE, WRITERS, embeddings, vectors
 
 from backfire.errors import BackfireError
+from backfire.faults import of_signals
 from backfire.formats.atomic import read_json, write_json
 from backfire.formats.tables import write_embeddings, write_rows
 
@@ -169,6 +171,24 @@ def test_memory_that_is_not_there(tmp_path, imported, wanted):
     assert "Error: not enough memory on " in text
     assert "encoding.batch_tokens" in text and "mem_mb" in text
     assert "Traceback" in (tmp_path / "a.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (signal.SIGKILL, ["out of memory"]),
+        (signal.SIGBUS, ["the disk did not give a file"]),
+        (signal.SIGTERM, []),
+    ],
+)
+def test_what_may_be_behind_a_signal(tmp_path, number, said):
+    """In the words of Python, which the engine repeats (see tests/workflow/test_memory.py)."""
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        subprocess.run([sys.executable, "-c", f"import os; os.kill(os.getpid(), {int(number)})"], check=True)
+    (tmp_path / "engine.log").write_text(f"Finished jobid: 1\n{caught.value}\n")
+    found = of_signals([tmp_path / "engine.log"])
+    assert len(found) == len(said) and all(words in each.message for words, each in zip(said, found, strict=True))
+    assert of_signals([tmp_path / "none.log"]) == []
 
 
 def test_a_whole_file_that_memory_is_missing_for_is_not_called_damaged(tmp_path):
