@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from backfire.errors import BackfireError
-from backfire.faults import reading
 from backfire.formats.atomic import write_json
+from backfire.formats.sums import file_digest
 
 PACKAGE = "backfire"
 # Another way to take digests is another digest.
@@ -34,8 +34,7 @@ _IGNORED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
 
 def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    with reading(path), Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_digest(path)
 
 
 def value_digest(value: Any) -> str:

@@ -5,7 +5,6 @@ make, so that one rule fetches them all and every other job can be sure to need 
 stays under the home of `ir_datasets`; one without is temporary, and the `Cache` around it is what stays.
 """
 
-import hashlib
 import shlex
 import tarfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -23,8 +22,8 @@ from backfire.datasets.handlers import sources_beneath
 from backfire.datasets.ids import check_needs, registered
 from backfire.datasets.wording import docs_of
 from backfire.errors import BackfireError
-from backfire.faults import reading
 from backfire.formats.atomic import read_json, write_json
+from backfire.formats.sums import file_digest
 
 # What keeps the result of reading something beneath it, and the attribute with the path it is kept at.
 KEEPERS = {Cache: "_path", TarExtractAll: "_extract_path", ZipExtractCache: "extract_path", ReTar: "_output_file"}
@@ -228,8 +227,7 @@ def _kept(keeper: Any) -> str:
 
 
 def _description(path: str, source: _Source) -> dict[str, Any]:
-    with reading(path), Path(path).open("rb") as stream:
-        md5 = hashlib.file_digest(stream, "md5").hexdigest()
+    md5 = file_digest(path, "md5")
     expected = getattr(source.node, "expected_md5", None)
     if path in (source.own_path, str(source.local_copy)) and expected and md5 != expected.lower():
         raise BackfireError(

@@ -13,6 +13,12 @@ _KINDS = {".json", ".model", ".safetensors", ".txt"}
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 
 
+def file_digest(path: str | Path, algorithm: str = "sha256") -> str:
+    """Digest of a file's bytes, hexadecimal. Raises `BackfireError` where the machine refuses to read it."""
+    with reading(path), Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, algorithm).hexdigest()
+
+
 def write_sums(folder: Path) -> None:
     """Write the checksums of all files in a folder and below."""
     lines = [f"{_sha256(file)}  {name}" for name, file in _files(folder).items()]
@@ -72,5 +78,4 @@ def _sha256(file: Path) -> str:
 @cache
 def _digest(file: Path, size: int, time: int, inode: int) -> str:
     """SHA-256 of a file, remembered for as long as it is not touched."""
-    with reading(file), file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_digest(file)

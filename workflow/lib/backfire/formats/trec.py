@@ -18,6 +18,7 @@ import numpy as np
 from backfire.errors import BackfireError
 from backfire.faults import reading
 from backfire.formats.atomic import replacing
+from backfire.formats.sums import file_digest
 
 _ESCAPED = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _TO_ESCAPE = re.compile(r"\s|%(?=[0-9A-Fa-f]{2})")
@@ -122,9 +123,7 @@ def _check(path: Path) -> None:
             expected = checksum_file(path).read_bytes()[:64].decode("ascii", "replace")
     except FileNotFoundError:
         return
-    with reading(path), path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != expected:
+    if file_digest(path) != expected:
         raise BackfireError(
             f"{path}: its bytes are not those it was written with ({checksum_file(path).name} beside it says so).",
             "it was cut short, damaged or edited; delete it and run again. To use it as it is, delete the .sha256.",
