@@ -14,6 +14,7 @@ from backfire.formats.tables import SCHEMAS, read_rows, write_rows
 from backfire.keyed import keyed_rng
 from backfire.perquery import read_store
 from backfire.significance.intervals import crossed_interval
+from backfire.significance.randomisation import sign_flip_tests
 
 PLACES = [("pydocs", "test"), ("pydocs", "unseen")]
 NAMES = ["RR@10", "AP"]
@@ -73,12 +74,13 @@ def values(rows, variant, place=PRIMARY):
     return found
 
 
-def at(rows, variant, place=PRIMARY, reference="base"):
+def at(rows, variant, place=PRIMARY, reference="base", helpers=False):
     (found,) = (
         each
         for each in rows
         if (each["variant"], each["reference"]) == (variant, reference)
         and (each["collection"], each["split"], each["measure"]) == place
+        and (each["family"] == "helpers") == helpers
     )
     return found
 
@@ -87,13 +89,15 @@ def test_rows_follow_the_configuration_and_hold_the_paired_numbers(compared):
     variants = ["base", "full_hard", "lora_hard"]
     rows = study(variants)
     found = compared(rows, variants)
-    assert [(each["variant"], each["split"], each["measure"]) for each in found] == [
-        (variant, split, name) for variant in variants for _, split in PLACES for name in NAMES
+    assert [(each["variant"], each["reference"], each["split"], each["measure"]) for each in found] == [
+        *((variant, "base", split, name) for variant in variants for _, split in PLACES for name in NAMES),
+        # Both help, and are compared with one another.
+        ("lora_hard", "full_hard", "test", "RR@10"),
     ]
     for each in found:
         assert set(each) == set(SCHEMAS["comparison"].names)
         place = each["collection"], each["split"], each["measure"]
-        tuned, base = values(rows, each["variant"], place)[0], values(rows, "base", place)[0]
+        tuned, base = values(rows, each["variant"], place)[0], values(rows, each["reference"], place)[0]
         differences = np.array([tuned[query] - base[query] for query in sorted(base)])
         assert each["mean"] == pytest.approx(np.mean(list(tuned.values())))
         assert each["reference_mean"] == pytest.approx(np.mean(list(base.values())))
@@ -169,6 +173,61 @@ def test_text_that_was_not_trained_on_is_kept_or_forgotten(compared):
         assert at(found, "tuned", ("pydocs", "test", "AP"))["retention"] is None
 
 
+def test_a_loss_that_is_excluded_is_kept_though_the_two_cannot_be_told_apart(compared):
+    """Gains of unknown size: no claim, not equivalent, yet no loss that matters."""
+    rng = np.random.default_rng(1)
+    for queries, word in ((597, "open"), (700, "keeps")):
+        gains = 0.004 + 0.06 * rng.standard_normal(queries)
+        rows = [
+            row(variant, 0, *place, measure, f"q{number}", 0.5 + (gains[number] if variant == "tuned" else 0))
+            for place in PLACES
+            for measure in NAMES
+            for variant in ("base", "tuned")
+            for number in range(queries)
+        ]
+        found = at(compared(rows, ["base", "tuned"], resamples=200, flips=200), "tuned", ("pydocs", "unseen", "RR@10"))
+        assert found["verdict"] == "INCONCLUSIVE" and found["fewest_queries"] == 598
+        assert found["retention"] == word
+        assert found["one_sided_low"] > -0.005
+        assert (found["p_noninferiority"] is None) == (queries < 598)
+    assert found["p_noninferiority"] == pytest.approx(
+        scipy.stats.ttest_1samp(gains, -0.005, alternative="greater").pvalue
+    )
+    assert found["p_noninferiority"] <= found["p_noninferiority_adjusted"] < 0.05 < found["p_equivalence_adjusted"]
+
+
+def test_lists_where_rules_hand_them_over_are_the_tuples_that_the_library_compares(compared, tmp_path):
+    rows = study(["base", "tuned"])
+    write_rows(tmp_path / "lists.parquet", "measures", rows)
+    lists = Design(["base", "tuned"], [list(pair) for pair in PLACES], NAMES, list(PRIMARY), [["pydocs", "unseen"]])
+    found = compare(read_store(tmp_path / "lists.parquet"), lists, rules())
+    assert found == compared(rows, ["base", "tuned"])
+    assert {each["family"] for each in found} == {None, "claims", "explores"}
+    assert {each["split"] for each in found if each["retention"]} == {"unseen"}
+
+
+def test_variants_that_help_are_compared_with_one_another_as_a_family(compared):
+    variants = ["base", "a", "b", "worse", "c"]
+    rows = study(variants[:3], seeds=(0,))
+    rows += [each | {"variant": "worse", "value": each["value"] - 0.3} for each in rows if each["variant"] == "base"]
+    rows += [each | {"variant": "c", "value": each["value"] + 0.01} for each in rows if each["variant"] == "b"]
+    found = compared(rows, variants)
+    among = [each for each in found if each["family"] == "helpers"]
+    assert [(each["variant"], each["reference"]) for each in among] == [("c", "b"), ("c", "a"), ("b", "a")]
+    assert {(each["split"], each["measure"]) for each in among} == {("test", "RR@10")}
+    assert {each["retention"] for each in among} == {None}
+    place = {name: values(rows, name)[0] for name in ("a", "b", "c")}
+    queries = sorted(place["a"])
+    paired = np.array([[place[x][query] - place[y][query] for x, y in ("cb", "ca", "ba")] for query in queries])
+    paired[np.abs(paired) < 1e-12] = 0
+    _, family = sign_flip_tests(paired, 5000, keyed_rng("sign flip", 0, *PRIMARY))
+    assert [each["p_adjusted"] for each in among] == pytest.approx(list(family))
+    assert all(each["p_adjusted"] >= each["p"] and each["p_holm"] >= each["p"] for each in among)
+    assert [each["verdict"] for each in among] == ["HELPS"] * 3
+    # Whoever was passed over in a choice makes no claim, and takes no part.
+    assert not [each for each in compared(rows, variants, passed={"a", "b"}) if each["family"] == "helpers"]
+
+
 def test_an_identical_variant_cannot_be_told_apart(compared):
     rows = [each for each in study(["base"]) if each["variant"] == "base"]
     rows += [each | {"variant": "tuned", "seed": seed} for each in rows for seed in (0, 1, 2)]
@@ -215,7 +274,9 @@ def test_variants_named_in_the_configuration_are_references_too(compared):
     variants = ["base", "a", "b"]
     rows = study(variants, seeds=(0, 1))
     found = compared(rows, variants, against=["a"])
-    assert [each["variant"] for each in found if each["reference"] == "a"] == ["b"] * 4
+    assert [(each["variant"], each["family"]) for each in found if each["reference"] == "a"] == [
+        ("b", "claims"), *[("b", "explores")] * 3, ("b", "helpers"),
+    ]  # fmt: skip
     row_ = at(found, "b", reference="a")
     a, b = values(rows, "a"), values(rows, "b")
     expected = np.mean([b[seed][query] - a[seed][query] for seed in (0, 1) for query in a[0]])
@@ -253,7 +314,8 @@ def test_one_more_variant_changes_no_interval_and_no_p(compared):
 
     def pick(found):
         columns = ("split", "measure", "mean", "delta", "ci_low", "ci_high", "p")
-        return [[each[column] for column in columns] for each in found if each["variant"] == "full_hard"]
+        chosen = [each for each in found if (each["variant"], each["reference"]) == ("full_hard", "base")]
+        return [[each[column] for column in columns] for each in chosen]
 
     assert pick(compared(rows, few)) == pick(compared(rows, many))
     assert pick(compared(rows, few)) != pick(compared(rows, few, seed=1))

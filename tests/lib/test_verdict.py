@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfire.verdict import Retention, Verdict, retention, sentence, verdict
+from backfire.verdict import MEANINGS, Retention, Verdict, keeping, retention, sentence, shortfall, verdict
 
 ROW = {
     "variant": "full_hard",
@@ -18,6 +18,7 @@ ROW = {
     "ci_low": 0.015,
     "ci_high": 0.049,
     "margin": 0.005,
+    "fewest_queries": 598,
     "p_adjusted": 0.0004,
     "p_equivalence_adjusted": 1.0,
     "queries_needed": 9000,
@@ -49,6 +50,9 @@ ALPHA, MARGIN = 0.05, 0.005
         (0.4, None, 0.001, None, Verdict.INCONCLUSIVE),
         (0.03, (0.01, 0.05), float("nan"), float("nan"), Verdict.INCONCLUSIVE),
         (0.0, (-0.001, 0.001), 0.9, 0.05, Verdict.INCONCLUSIVE),
+        # the tests say equal, but the interval that is drawn reaches the margin
+        (0.001, (0.0, 0.0055), 0.9, 0.01, Verdict.INCONCLUSIVE),
+        (0.0, (-0.005, 0.001), 0.9, 0.01, Verdict.INCONCLUSIVE),
     ],
 )
 def test_the_rule(delta, interval, p, p_equivalence, expected):
@@ -66,16 +70,26 @@ def test_mirrored_numbers_give_the_mirrored_verdict(delta, first, second, p, p_e
     assert verdict(-delta, (-high, -low), p, p_equivalence, margin, alpha) is mirror.get(found, found)
     claimed = found in mirror
     assert claimed == (p < alpha and abs(delta) >= margin and (low > 0 or high < 0))
-    assert (found is Verdict.EQUIVALENT) == (not claimed and p_equivalence < alpha)
+    assert (found is Verdict.EQUIVALENT) == (not claimed and p_equivalence < alpha and -margin < low and high < margin)
 
 
-def test_forgetting():
-    assert {found: retention(found) for found in Verdict if found != Verdict.BASE} == {
+@pytest.mark.parametrize("p", [None, 0.05, 0.4, float("nan")])
+def test_forgetting_without_a_test_that_excludes_a_loss(p):
+    assert {found: retention(found, p, ALPHA) for found in Verdict if found != Verdict.BASE} == {
         Verdict.HELPS: Retention.KEEPS,
         Verdict.EQUIVALENT: Retention.KEEPS,
         Verdict.HARMS: Retention.FORGETS,
         Verdict.INCONCLUSIVE: Retention.OPEN,
     }
+
+
+def test_what_cannot_be_told_apart_is_kept_where_a_loss_is_excluded():
+    assert retention(Verdict.INCONCLUSIVE, 0.049, ALPHA) is Retention.KEEPS
+    assert retention(Verdict.HARMS, 0.049, ALPHA) is Retention.FORGETS
+
+
+def test_every_outcome_has_its_meaning():
+    assert list(MEANINGS) == [*(found for found in Verdict if found != Verdict.BASE), *Retention]
 
 
 def test_sentences():
@@ -112,6 +126,33 @@ def test_an_inconclusive_sentence_says_what_it_would_take():
     assert "this one lies in between" in sentence({**unsure, "queries": 10000})
     assert "No number of queries" in sentence({**unsure, "queries_needed": None})
     assert "perhaps by less than the 0.005 that would matter" in sentence({**unsure, "p_adjusted": 0.001})
+
+
+def test_an_interval_within_the_margin_that_is_not_equivalent_says_why_in_the_same_sentence():
+    inside = {**ROW, "mean": 0.5816, "delta": 0.0016, "ci_low": 0.0004, "ci_high": 0.0038, "verdict": "INCONCLUSIVE"}
+    inside |= {"p_adjusted": 0.12, "queries": 462, "queries_needed": 598}
+    assert sentence(inside) == (
+        "full_hard is within 0.005 of base by its interval, but 462 queries are too few for the rule, which takes 598 "
+        "to call it equivalent: RR@10 0.582 against 0.580 for base (+0.002, 95 % interval +0.000 to +0.004, adjusted p "
+        "0.12; 462 queries, one training seed: query sampling only). About 598 queries would tell no difference from "
+        "twice the margin."
+    )
+    enough = {**inside, "queries": 700, "p_equivalence_adjusted": 0.061}
+    assert (
+        "by its interval, but the tests against the margin, adjusted for the number of comparisons, do not call "
+        in (sentence(enough))
+    )
+    assert shortfall(enough).endswith("(p 0.061)")
+    for other in ({"ci_high": 0.0051}, {"ci_low": -0.005}, {"ci_low": None}, {"verdict": "EQUIVALENT"}):
+        assert shortfall({**inside, **other}) is None
+
+
+def test_keeps_shows_the_interval_of_its_test_and_the_queries_that_it_takes():
+    row = {**ROW, "one_sided_low": -0.0036, "one_sided_high": 0.0124, "retention": "keeps", "queries": 462}
+    assert keeping(row, ALPHA) == "90 % interval -0.0036 to +0.0124"
+    assert keeping({**row, "retention": "open"}, 0.01) == "98 % interval -0.0036 to +0.0124; 'keeps' takes 598 queries"
+    assert "takes" not in keeping({**row, "retention": "open", "queries": 598}, ALPHA)
+    assert keeping({**row, "one_sided_low": None}, ALPHA) == "no interval"
 
 
 @pytest.mark.parametrize(

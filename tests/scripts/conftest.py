@@ -1,6 +1,11 @@
 """Scripts are run as the engine runs them."""
 
+import os
+import pickle
 import runpy
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, ResourceList, Wildcards
@@ -39,3 +44,37 @@ def script(root):
         runpy.run_path(str(root / f"workflow/scripts/{name}.py"), init_globals={"snakemake": engine})
 
     return call
+
+
+@pytest.fixture(scope="session")
+def planned(root):
+    """A function that gives the jobs of a study, each with the parameters that its rule makes: see `dag.jobs`."""
+
+    def jobs(study, directory):
+        output = directory / "jobs.pickle"
+        reader = Path(__file__).with_name("dag.py")
+        command = [sys.executable, str(reader), str(root / "Snakefile"), str(directory), str(output), str(root / study)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=directory)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return pickle.loads(output.read_bytes())
+
+    return jobs
+
+
+@pytest.fixture(scope="session")
+def run_job(root):
+    """A function that runs the script of a planned job in a folder, as the engine does."""
+
+    def run(script, snakemake, directory):
+        before = Path.cwd()
+        os.chdir(directory)
+        try:
+            for path in map(Path, snakemake.output):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            runpy.run_path(str(root / f"workflow/scripts/{script}.py"), init_globals={"snakemake": snakemake})
+        except SystemExit:
+            pytest.fail(f"{script} failed: {Path(snakemake.log[0]).read_text()}")
+        finally:
+            os.chdir(before)
+
+    return run

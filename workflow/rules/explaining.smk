@@ -220,7 +220,7 @@ rule collect_cost:
         mem_mb=1000,
         runtime=10,
     params:
-        cfg={"runs": STUDY.runs},
+        cfg=plain({"runs": STUDY.runs}),
         code=code("collect_cost"),
     script:
         "../scripts/collect_cost.py"

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from backfire.formats.tables import SCHEMAS, read_rows, write_rows
 from backfire.keyed import keyed_rng
 from backfire.perquery import Place, Scores, Store, read_store
 from backfire.significance.effects import cohen_d, crossed_t_p, paired_t_p
-from backfire.significance.equivalence import fewest_queries, tost_p
+from backfire.significance.equivalence import fewest_queries, noninferiority_p, one_sided_bounds, tost_p
 from backfire.significance.families import benjamini_hochberg, holm
 from backfire.significance.intervals import crossed_interval
 from backfire.significance.power import minimum_detectable_effect, needed
@@ -25,7 +27,7 @@ from backfire.verdict import Verdict, retention, sentence, verdict
 log = logging.getLogger(__name__)
 
 BASE = "base"
-CLAIMS, EXPLORES = "claims", "explores"
+CLAIMS, EXPLORES, HELPERS = "claims", "explores", "helpers"
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,22 @@ class Rules:
 
 @dataclass(frozen=True)
 class Design:
-    """What a study compares, in the order of its tables."""
+    """What a study compares, in the order of its tables; lists, as a rule's parameters hold them, become tuples."""
 
     variants: Sequence[str]
-    evaluations: Sequence[tuple[str, str]]
+    evaluations: Sequence[Sequence[str]]
     """(collection, split)"""
     measures: Sequence[str]
-    primary: Place
+    primary: Sequence[str]
     """(collection, split, measure) of the claims."""
-    elsewhere: Sequence[tuple[str, str]]
+    elsewhere: Sequence[Sequence[str]]
     """The (collection, split) of text that was not trained on, where forgetting shows."""
+
+    def __post_init__(self):
+        # A list equals no tuple, and says so of every comparison without an error.
+        object.__setattr__(self, "primary", tuple(self.primary))
+        for name in ("evaluations", "elsewhere"):
+            object.__setattr__(self, name, [tuple(pair) for pair in getattr(self, name)])
 
     @property
     def places(self) -> list[Place]:
@@ -96,19 +104,20 @@ def compare(store: Store, design: Design, rules: Rules, passed: set[str] = froze
     """Rows of the table `comparison`: for base and each of `against`, one for each variant and place.
 
     Differences are paired by query and described by a bootstrap interval at confidence 1 - alpha (BCa with one seed,
-    crossed over seeds and queries with several), a paired t test, a sign-flip test, d_z, wins, ties and losses, and two
+    crossed over seeds and queries with several), a paired t test, a sign-flip test, d_z, wins, ties and losses, and
     one-sided tests against the margin. Claims are the variants at `primary` but for those in `passed`, a family for
-    each reference: its sign-flip tests are adjusted by step-down maxT, with Holm's beside it, its equivalence tests by
-    Holm. All other rows explore and are one family, adjusted by Benjamini-Hochberg. With several seeds the sign-flip
-    test looks at a query's mean over the seeds and takes them as given, so a t test over seeds and queries stands
-    beside it, and the larger of the two counts. Intervals are of one comparison and are not adjusted. Rows of base
-    have delta 0 and no tests.
+    each reference: its sign-flip tests are adjusted by step-down maxT, with Holm's beside it, its tests against the
+    margin by Holm. Claims that help are then compared with one another at `primary`, all pairs a family of its own,
+    adjusted alike; `variant` is the one with the higher mean. All other rows explore and are one family, adjusted by
+    Benjamini-Hochberg. With several seeds the sign-flip test looks at a query's mean over the seeds and takes them as
+    given, so a t test over seeds and queries stands beside it, and the larger of the two counts. Intervals are of one
+    comparison and are not adjusted. Rows of base have delta 0 and no tests.
 
     Draws are keyed by (seed, place) for signs, which all variants share, and by (seed, variant, reference, place) for
     intervals, so one more variant changes no other's interval or p. Raises `BackfireError` as `Store` does, and when
     the primary measure is not one of the study.
     """
-    if tuple(design.primary) not in design.places:
+    if design.primary not in design.places:
         raise BackfireError(
             f"primary: {'/'.join(design.primary)} is not among the measures of this study.",
             "set primary to a collection, split and measure that the study evaluates.",
@@ -118,18 +127,30 @@ def compare(store: Store, design: Design, rules: Rules, passed: set[str] = froze
         compared = [name for name in design.variants if name not in (BASE, reference)]
         found: dict[tuple[str, Place], dict[str, Any]] = {}
         for place in design.places:
-            claims = [name for name in compared if place == tuple(design.primary) and name not in passed]
+            claims = [name for name in compared if place == design.primary and name not in passed]
             for family, names in ((CLAIMS, claims), (EXPLORES, [name for name in compared if name not in claims])):
-                described = _family(store, names, reference, place, family, rules)
+                described = _family(store, [(name, reference) for name in names], place, family, rules)
                 found |= {(row["variant"], place): row for row in described}
         rows += [found[name, place] for name in compared for place in design.places]
     exploring = [row for row in rows if row["family"] == EXPLORES]
     _adjust(exploring, "p_adjusted", _larger_p, benjamini_hochberg)
-    _adjust(exploring, "p_equivalence_adjusted", _equivalence_p, benjamini_hochberg)
+    _adjust_margins(exploring, benjamini_hochberg)
     for row in rows:
         if row["family"] is not None:
             _conclude(row, design, rules)
-    return rows
+    among = _family(store, _helping(rows), design.primary, HELPERS, rules)
+    for row in among:
+        _conclude(row, design, rules)
+    return rows + among
+
+
+def _helping(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Every two of the claims that help, the one with the higher mean first."""
+    helping = [
+        row for row in rows if (row["family"], row["reference"], row["verdict"]) == (CLAIMS, BASE, Verdict.HELPS)
+    ]
+    helping.sort(key=lambda row: -row["mean"])
+    return [(better["variant"], other["variant"]) for better, other in combinations(helping, 2)]
 
 
 def _base_row(store: Store, place: Place) -> dict[str, Any]:
@@ -152,25 +173,28 @@ def _head(variant: str, reference: str, place: Place, tuned: Scores, base: Score
 
 
 def _family(
-    store: Store, variants: Sequence[str], reference: str, place: Place, family: str, rules: Rules
+    store: Store, pairs: Sequence[tuple[str, str]], place: Place, family: str, rules: Rules
 ) -> list[dict[str, Any]]:
-    """Rows of variants that are tested together at one place; those of claims are adjusted for one another."""
-    if not variants:
+    """Rows of the pairs (variant, reference) that are tested together at one place.
+
+    Those that do not explore are adjusted for one another.
+    """
+    if not pairs:
         return []
-    crossed = {name: store.differences(place, name, reference) for name in variants}
+    crossed = {pair: store.differences(place, *pair) for pair in pairs}
     rng = keyed_rng("sign flip", rules.seed, *place)
     paired = np.stack([_over_seeds(differences) for differences in crossed.values()], axis=1)
     alone, maxt = sign_flip_tests(paired, rules.flips, rng)
     rows = [
         dict.fromkeys(SCHEMAS["comparison"].names)
         | _head(name, reference, place, store.at(place, name), store.at(place, reference))
-        | _effect(crossed[name], (name, reference, *place), len(variants) if family == CLAIMS else 1, rules)
+        | _effect(crossed[name, reference], (name, reference, *place), 1 if family == EXPLORES else len(pairs), rules)
         | {"family": family, "p": float(p)}
-        for name, p in zip(variants, alone, strict=True)
+        for (name, reference), p in zip(pairs, alone, strict=True)
     ]
-    if family == CLAIMS:
+    if family != EXPLORES:
         _adjust(rows, "p_holm", _larger_p, holm)
-        _adjust(rows, "p_equivalence_adjusted", _equivalence_p, holm)
+        _adjust_margins(rows, holm)
         for row, p in zip(rows, maxt, strict=True):
             # Signs are turned query by query, so step-down maxT knows nothing of seeds.
             row["p_adjusted"] = float(p) if row["p_seeds"] is None else max(float(p), row["p_holm"])
@@ -199,6 +223,7 @@ def _effect(crossed: np.ndarray, key: tuple[str, ...], claims: int, rules: Rules
         "ties": int((differences == 0).sum()),
         "losses": int((differences < 0).sum()),
         "margin": margin,
+        "fewest_queries": fewest_queries(margin, rules.alpha),
     }
     if len(differences) > 1:  # a single query has no spread to plan with
         spread = components(crossed)
@@ -206,8 +231,10 @@ def _effect(crossed: np.ndarray, key: tuple[str, ...], claims: int, rules: Rules
         found["p_seeds"] = crossed_t_p(delta, spread)
         found["mde"] = minimum_detectable_effect(spread.standard_error, rules.alpha / claims, margin, rules.power)
         found["queries_needed"], found["seeds_needed"] = needed(spread, rules.alpha, claims, margin, rules.power)
-        if len(differences) >= fewest_queries(margin, rules.alpha):
+        found["one_sided_low"], found["one_sided_high"] = one_sided_bounds(delta, spread, rules.alpha)
+        if len(differences) >= found["fewest_queries"]:
             found["p_equivalence"] = tost_p(delta, spread, margin)
+            found["p_noninferiority"] = noninferiority_p(delta, spread, margin)
     return found
 
 
@@ -222,8 +249,10 @@ def _larger_p(row: dict[str, Any]) -> float:
     return row["p"] if row["p_seeds"] is None else max(row["p"], row["p_seeds"])
 
 
-def _equivalence_p(row: dict[str, Any]) -> float | None:
-    return row["p_equivalence"]
+def _adjust_margins(rows: Sequence[dict[str, Any]], method: Callable) -> None:
+    """Adjust the tests against the margin, each kind for itself."""
+    for column in ("p_equivalence", "p_noninferiority"):
+        _adjust(rows, f"{column}_adjusted", itemgetter(column), method)
 
 
 def _conclude(row: dict[str, Any], design: Design, rules: Rules) -> None:
@@ -235,4 +264,4 @@ def _conclude(row: dict[str, Any], design: Design, rules: Rules) -> None:
     )
     row["verdict"] = found.value
     if row["reference"] == BASE and (row["collection"], row["split"]) in design.elsewhere:
-        row["retention"] = retention(found).value
+        row["retention"] = retention(found, row["p_noninferiority_adjusted"], rules.alpha).value

@@ -1,4 +1,8 @@
-"""What a comparison says: does fine-tuning help, does it backfire, does it change nothing that matters?"""
+"""What a comparison says: does fine-tuning help, does it backfire, does it change nothing that matters?
+
+The rule is the functions `verdict` and `retention`; its words are `MEANINGS` and the sentences below them. Whatever
+tells it (the page, the paragraph for a paper, the captions, the documentation) takes it from here.
+"""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -23,6 +27,36 @@ class Retention(StrEnum):
     OPEN = "open"
 
 
+MEANINGS: dict[str, str] = {
+    Verdict.HELPS: "better than base: the adjusted p is below {alpha}, the difference is at least the margin, and its "
+    "interval lies above 0",
+    Verdict.HARMS: "fine-tuning backfired: the same, below 0",
+    Verdict.EQUIVALENT: "no difference that matters: two one-sided tests exclude the margin in both directions (the "
+    "adjusted p is below {alpha}), the interval lies within the margin, and there are enough queries to say so",
+    Verdict.INCONCLUSIVE: "anything else: these queries cannot tell, which does not mean that the two are equal; the "
+    "sentence says what is missing",
+    Retention.FORGETS: "on text that was not trained on: HARMS",
+    Retention.KEEPS: "no loss that matters on such text: a one-sided test excludes a loss of the margin or more (the "
+    "adjusted p is below {alpha}), and there are enough queries to say so; HELPS and EQUIVALENT say it too",
+    Retention.OPEN: "on such text: neither is known",
+}
+"""What each outcome takes, by its name, in the order in which the rule asks. {alpha} is the level."""
+
+MARGIN = "The margin is the smallest difference that matters, set before looking."
+ENOUGH = (
+    "Enough queries are {fewest} at a margin of {margin}: with fewer, a change that costs a share of {margin} of all "
+    "queries a full point each, which moves the mean by the margin, could go unseen altogether."
+)
+UNCORRECTED = (
+    "Intervals are of one comparison each and are not corrected for the number of comparisons, as adjusted p-values "
+    "are: an interval can lie on one side of 0 where the verdict is INCONCLUSIVE."
+)
+ONE_SIDED = (
+    "The {one_sided} interval goes with the one-sided test behind 'keeps', before its p is adjusted: it lies above "
+    "minus the margin where that test excludes a loss of the margin."
+)
+
+
 def verdict(
     delta: float,
     interval: tuple[float, float] | None,
@@ -31,35 +65,61 @@ def verdict(
     margin: float,
     alpha: float,
 ) -> Verdict:
-    """The rule.
+    """The rule, as `MEANINGS` says it, on the mean difference `delta`.
 
-    1. HELPS and HARMS need an adjusted p below `alpha`,
-    2. a mean difference `delta` of at least `margin`, upwards or downwards,
-    3. and an interval on that side of 0, which with several seeds covers seeds as well as queries.
-    4. EQUIVALENT needs an adjusted p of the two one-sided tests against `margin` below `alpha`.
-    5. Everything else is INCONCLUSIVE, which does not mean equal.
-
-    `interval` and `p_equivalence` are None where they are not defined: a single query, too few queries.
+    `p_adjusted` and `p_equivalence` (that of the two one-sided tests) are adjusted; with several seeds p-values and
+    interval cover seeds as well as queries. `interval` is None for a single query, `p_equivalence` for too few.
     """
-    if interval is not None and p_adjusted < alpha and abs(delta) >= margin:
+    if interval is None:
+        return Verdict.INCONCLUSIVE
+    if p_adjusted < alpha and abs(delta) >= margin:
         if interval[0] > 0:
             return Verdict.HELPS
         if interval[1] < 0:
             return Verdict.HARMS
-    if p_equivalence is not None and p_equivalence < alpha:
+    if p_equivalence is not None and p_equivalence < alpha and -margin < interval[0] and interval[1] < margin:
         return Verdict.EQUIVALENT
     return Verdict.INCONCLUSIVE
 
 
-def retention(found: Verdict) -> Retention:
-    """The verdict on text that was not trained on, as forgetting: no loss that matters is `keeps`."""
-    return {Verdict.HARMS: Retention.FORGETS, Verdict.INCONCLUSIVE: Retention.OPEN}.get(found, Retention.KEEPS)
+def retention(found: Verdict, p_noninferiority: float | None, alpha: float) -> Retention:
+    """What a comparison on text that was not trained on says of forgetting, as `MEANINGS` says it.
+
+    `found` is its verdict and `p_noninferiority` the adjusted p of a loss of the margin or more, None with too few
+    queries for the rule.
+    """
+    if found == Verdict.HARMS:
+        return Retention.FORGETS
+    if found in (Verdict.HELPS, Verdict.EQUIVALENT) or (p_noninferiority is not None and p_noninferiority < alpha):
+        return Retention.KEEPS
+    return Retention.OPEN
+
+
+def shortfall(row: Mapping[str, Any]) -> str | None:
+    """Why a row of `comparison` is INCONCLUSIVE though its interval lies within the margin; None for any other row."""
+    low, high, margin = row["ci_low"], row["ci_high"], row["margin"]
+    if row["verdict"] != Verdict.INCONCLUSIVE or low is None or not -margin < low <= high < margin:
+        return None
+    if row["queries"] < row["fewest_queries"]:
+        return f"{_queries(row)} are too few for the rule, which takes {row['fewest_queries']:,} to call it equivalent"
+    p = p_value(row["p_equivalence_adjusted"])
+    return f"the tests against the margin, adjusted for the number of comparisons, do not call it equivalent (p {p})"
+
+
+def keeping(row: Mapping[str, Any], alpha: float) -> str:
+    """What `retention` of a row rests on: the one-sided interval, and the queries that `keeps` would take."""
+    if row["one_sided_low"] is None:
+        return "no interval"
+    bounds = f"{100 * (1 - 2 * alpha):g} % interval {row['one_sided_low']:+.4f} to {row['one_sided_high']:+.4f}"
+    if row["retention"] == Retention.OPEN and row["queries"] < row["fewest_queries"]:
+        return f"{bounds}; 'keeps' takes {row['fewest_queries']:,} queries"
+    return bounds
 
 
 def sentence(row: Mapping[str, Any], alpha: float = 0.05) -> str:
     """A row of the table `comparison` in plain words, with the numbers that the verdict rests on."""
     variant, measure, reference = row["variant"], row["measure"], row["reference"]
-    queries = f"{row['queries']:,} {'query' if row['queries'] == 1 else 'queries'}"
+    queries = _queries(row)
     if row["verdict"] == Verdict.BASE:
         return f"{variant}: {measure} {row['mean']:.3f} over {queries}."
     margin = f"{row['margin']:g}"
@@ -69,7 +129,9 @@ def sentence(row: Mapping[str, Any], alpha: float = 0.05) -> str:
         Verdict.EQUIVALENT: f"is equivalent to {reference} within {margin}",
         Verdict.INCONCLUSIVE: f"cannot be told apart from {reference}",
     }[Verdict(row["verdict"])]
-    if row["verdict"] == Verdict.INCONCLUSIVE and row["p_adjusted"] < alpha:
+    if missing := shortfall(row):
+        claim = f"is within {margin} of {reference} by its interval, but {missing}"
+    elif row["verdict"] == Verdict.INCONCLUSIVE and row["p_adjusted"] < alpha:
         claim = f"differs from {reference}, but perhaps by less than the {margin} that would matter"
     interval = "no interval"
     if row["ci_low"] is not None:
@@ -97,6 +159,10 @@ def _takes(row: Mapping[str, Any]) -> str:
     if not more:
         return " The queries and seeds tell no difference from twice the margin; this one lies in between."
     return f" About {' and '.join(more)} would tell no difference from twice the margin."
+
+
+def _queries(row: Mapping[str, Any]) -> str:
+    return f"{row['queries']:,} {'query' if row['queries'] == 1 else 'queries'}"
 
 
 def p_value(p: float) -> str:

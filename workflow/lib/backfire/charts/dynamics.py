@@ -1,5 +1,6 @@
 """Training curves: what the loss, the gradients, the weights and the development measure did, step by step."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ LINE = 1.1
 
 def plot_dynamics(
     tables: list[str | Path],
-    runs: list[tuple[str, int]],
+    runs: Sequence[Sequence],
     variants: list[str],
     svg: str | Path,
     png: str | Path,

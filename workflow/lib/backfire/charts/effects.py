@@ -1,5 +1,6 @@
 """Effect plot: how far each variant is from base, with the interval that says how sure that is."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -17,7 +18,7 @@ BAND = "#e3edf5"
 
 def plot_effects(
     comparison: str | Path,
-    primary: tuple[str, str, str],
+    primary: Sequence[str],
     alpha: float,
     variants: list[str],
     svg: str | Path,

@@ -1,6 +1,7 @@
 """The report: one self-contained HTML page, the verdict first, every setting last."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def write_report(
     moved: str | Path,
     strata: str | Path,
     dynamics: list[str | Path],
-    runs: list[tuple[str, int]],
+    runs: Sequence[Sequence],
     manifests: dict[str, str | Path],
     figures: dict[str, tuple[str | Path, str | Path]],
     config: dict[str, Any],

@@ -2,7 +2,7 @@
 
 By normal approximation with the measured variances, for the rule in `verdict`: a claim needs a test at level `alpha`
 (two-sided, already divided by the number of claims where it is one of several) and a mean difference of at least the
-margin, equivalence needs two one-sided tests.
+margin; equivalence needs two one-sided tests, divided alike, and a two-sided interval within the margin.
 """
 
 import math
@@ -38,7 +38,7 @@ def largest_error(alpha: float, claims: int, margin: float, wanted: float) -> fl
     return float(
         min(
             # No difference is called EQUIVALENT ...
-            margin / (norm.isf(alpha) + norm.ppf((1 + wanted) / 2)),
+            margin / (norm.isf(min(alpha / 2, alpha / claims)) + norm.ppf((1 + wanted) / 2)),
             # ... and one of twice the margin, HELPS or HARMS: beyond the margin and beyond the test's threshold.
             margin / quantile if quantile > 0 else math.inf,
             2 * margin / (norm.isf(alpha / claims / 2) + quantile),
