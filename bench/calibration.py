@@ -21,7 +21,7 @@ from statistics import NormalDist
 import numpy as np
 from scipy.optimize import brentq
 
-from backfire.comparison import Design, Rules, compare
+from backfire.comparison import CLAIMS, Design, Rules, compare
 from backfire.perquery import Scores, Store
 from backfire.significance.power import power
 from backfire.verdict import Verdict
@@ -91,7 +91,8 @@ def outcomes(truth: Truth, gain: float, rules: Rules, numbers: range) -> list[tu
     design, found = Design(["base", *names], [PLACE[:2]], [PLACE[2]], PLACE, []), []
     for number in numbers:
         rng = np.random.default_rng([number, truth.queries, truth.seeds])
-        rows = compare(draw(truth, gain, rng), design, replace(rules, seed=number))[1:]
+        rows = compare(draw(truth, gain, rng), design, replace(rules, seed=number))
+        rows = [row for row in rows if row["family"] == CLAIMS]
         covered = sum(row["ci_low"] <= truth.effect <= row["ci_high"] for row in rows)
         variances = [(row["delta"] / row["d_z"]) ** 2 if row["d_z"] else 0.0 for row in rows]
         width = np.mean([row["ci_high"] - row["ci_low"] for row in rows])

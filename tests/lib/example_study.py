@@ -1,6 +1,7 @@
 """Small tables of a study, made from seeds, for tests of what renders them; the numbers mean nothing."""
 
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ class Example:
     verdicts: dict[str, str] = field(default_factory=lambda: dict(VERDICTS))
     overrides: dict[tuple[str, str], str] = field(default_factory=dict)
     """Verdicts of a (variant, split), where they differ from those of the primary split."""
+    among: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Verdicts of (variant, reference) where variants that help are compared with one another."""
     seeds: int = 1
     extra_collection: str | None = "vaswani"
     text: str = "a passage"
@@ -92,12 +95,28 @@ class Example:
                             "p_holm": 0.4 if primary else None,
                         }
                         | {"p_equivalence_adjusted": 0.02 if verdict == "EQUIVALENT" else 0.5, "d_z": delta / 0.2}
+                        | {"one_sided_low": delta - 0.8 * half, "one_sided_high": delta + 0.8 * half}
+                        | {"fewest_queries": 598}
                         | {"wins": wins, "ties": 140, "losses": losses, "mde": 0.031, "queries_needed": 9000}
                         | {"seeds_needed": 5 if self.seeds > 1 else None}
                         | {"seed_share": 0.25 if self.seeds > 1 else None}
                     )
+        rows += self.helpers(rows)
         write_rows(self.path("comparison.parquet"), "comparison", rows)
         return self.path("comparison.parquet")
+
+    def helpers(self, rows: list[dict]) -> list[dict]:
+        """Comparisons with one another of the variants that help at the primary place, by `among` or inconclusive."""
+        helping = [row for row in rows if row.get("family") == "claims" and row["verdict"] == "HELPS"]
+        helping.sort(key=lambda row: -row["mean"])
+        found = []
+        for better, other in combinations(helping, 2):
+            verdict = self.among.get((better["variant"], other["variant"]), "INCONCLUSIVE")
+            delta, half = better["mean"] - other["mean"] + (0.02 if verdict == "HELPS" else 0), 0.011
+            pair = {"variant": better["variant"], "reference": other["variant"], "reference_mean": other["mean"]}
+            bounds = {"ci_low": delta - half, "ci_high": delta + half, "one_sided_low": None, "one_sided_high": None}
+            found.append(better | pair | bounds | {"family": "helpers", "verdict": verdict, "delta": delta})
+        return found
 
     def ties(self, reach: float = 0.0002) -> str:
         """Write the table `ties`; an order of equal scores moves AP of base and of the last variant by `reach`."""

@@ -7,7 +7,7 @@ localrules:
 
 
 rule explain_queries:
-    """For each variant the queries that moved most are listed with the passages that changed places with the answer; effects by query length, lexical overlap with the answer and base's rank get BCa bootstrap intervals and permutation tests of dependence (Oldham's by base's rank), corrected by Benjamini-Hochberg."""
+    """For each variant the queries that moved most are listed with the passages that changed places with the answer; effects by query length, lexical overlap with the answer and base's rank get BCa bootstrap intervals, and by the first two permutation tests of dependence, corrected by Benjamini-Hochberg."""
     input:
         measures="results/{study}/measures.parquet",
         runs=per_run(

@@ -12,8 +12,8 @@ from backfire.report.findings import Findings, headline
 def findings(tmp_path, root):
     """A function that makes findings with the verdicts given, and the table changed by `change`, row by row."""
 
-    def make(verdicts, overrides=None, seeds=1, change=None):
-        study = Example(tmp_path, verdicts=dict(verdicts), overrides=overrides or {}, seeds=seeds)
+    def make(verdicts, overrides=None, seeds=1, change=None, among=None):
+        study = Example(tmp_path, verdicts=dict(verdicts), overrides=overrides or {}, seeds=seeds, among=among or {})
         rows = read_rows(study.comparison(), "comparison").to_pylist()
         for row in rows:
             if change is not None:
@@ -64,9 +64,37 @@ def test_one_helper_is_used_and_its_numbers_are_given(findings):
     assert f"{row['delta']:+.4f}" in said(found)["Use full_hard."]
 
 
-def test_several_helpers_are_not_ranked(findings):
-    text = said(findings(verdicts("HELPS", "HELPS", "HELPS", "HARMS")))["Use full_bm25, full_hard or lora_bm25."]
-    assert "not against each other" in text
+def order(found):
+    """Variants that help, the highest mean first."""
+    return sorted(found.having("HELPS"), key=lambda name: -found.claims[name]["mean"])
+
+
+def test_cost_decides_between_helpers_that_cannot_be_told_apart(findings):
+    found = findings(verdicts("HELPS", "HELPS", "HARMS"))
+    best, other = order(found)
+    text = said(found)["Use full_bm25 or full_hard."]
+    assert f"They were compared with each other, paired by query: {best} and {other} cannot be told apart (" in text
+    assert "Let cost decide between full_bm25 and full_hard." in text and "not against each other" not in text
+
+
+def test_a_helper_that_another_is_better_than_is_not_advised(findings):
+    given = verdicts("HELPS", "HELPS", "HELPS", "HARMS")
+    best, second, third = order(findings(given))
+    found = findings(given, among={(best, third): "HELPS", (best, second): "EQUIVALENT"})
+    (title,) = (title for title in said(found) if title.startswith("Use "))
+    assert title == f"Use {' or '.join(name for name in found.having('HELPS') if name != third)}."
+    text = said(found)[title]
+    assert "paired by query and as a family of 3: " in text and f"{best} is better than {third} (" in text
+    assert f"{best} and {second} are equivalent (" in text and f"{second} and {third} cannot be told apart (" in text
+    (row,) = (row for row in found.helpers if (row["variant"], row["reference"]) == (best, third))
+    assert f"{row['delta']:+.4f}" in text
+
+
+def test_one_that_is_better_than_all_other_helpers_is_used(findings):
+    given = verdicts("HELPS", "HELPS")
+    best, other = order(findings(given))
+    text = said(findings(given, among={(best, other): "HELPS"}))[f"Use {best}."]
+    assert f"{best} is better than {other} (" in text and "cost" not in text
 
 
 def test_inconclusive_keeps_base_for_now_and_shows_what_remains_possible(findings):

@@ -87,27 +87,27 @@ def dependences(
 ) -> dict[tuple[str, str], dict[str, float | None]]:
     """Does the effect of a variant depend on a factor? {(variant, factor): {"rho", "p", "p_adjusted"}}.
 
-    For length and overlap `rho` is the rank correlation of the factor with the difference from base, tested by
-    permutation (see `interaction`); queries without the factor are left out. A query that base ranked first can only
-    fall, so its difference depends on base's value whatever the variant does (regression to the mean). By base's rank
-    the test is therefore Oldham's (A note on the analysis of repeated measurements of the same subjects, J. Chronic
-    Dis. 1962): the difference is correlated with the mean of base's and the variant's value, which is 0 as long as
-    the two spread alike. It takes the first seed alone, since a mean over seeds spreads less than a single model. A
-    positive `rho` then says that queries with high values gain more, or lose less.
+    `rho` is the rank correlation of the factor with the difference from base, tested by permutation (see
+    `interaction`); queries without the factor are left out. A positive `rho` says that queries with high values gain
+    more, or lose less.
 
-    `p_adjusted` controls the false-discovery rate over all variants and factors that have a p-value; None where one
-    side is constant.
+    By base's rank nothing is tested: a query that base answers best can only fall, and one that it misses can only
+    rise. So the difference goes with base's value whatever a variant does, and even Oldham's correlation with the mean
+    of the two, which allows for regression to the mean, takes the ceiling for an effect: where a variant moves all
+    queries alike, it says so of most studies.
+
+    `p_adjusted` controls the false-discovery rate over all variants and factors that have a p-value; None where there
+    is no test, or one side is constant.
     """
     found = {}
-    for variant, runs in paired.seeds.items():
+    for variant in paired.seeds:
         for factor in factors:
-            if factor.name == BASE_RANK:
-                values, effect = (paired.base + runs[0]) / 2, runs[0] - paired.base
-            else:
+            found[variant, factor.name] = None
+            if factor.name != BASE_RANK:
                 known = np.isfinite(factor.values)
                 values, effect = factor.values[known], paired.difference(variant)[known]
-            rng = keyed_rng("interaction", seed, variant, factor.name)
-            found[variant, factor.name] = rank_dependence(values, effect, resamples, rng)
+                rng = keyed_rng("interaction", seed, variant, factor.name)
+                found[variant, factor.name] = rank_dependence(values, effect, resamples, rng)
     tested = {key: test for key, test in found.items() if test is not None}
     adjusted = dict(zip(tested, benjamini_hochberg([p for _, p in tested.values()]), strict=True))
     return {

@@ -40,12 +40,7 @@ def decision(findings: Findings) -> Advice | None:
             f"It is {only} whose gain over base on {where} is beyond chance: {_change(claims[helping[0]])}.",
         )
     if helping:
-        best = max(helping, key=lambda name: claims[name]["delta"])
-        return Advice(
-            f"Use {names(helping, 'or')}.",
-            f"They gain over base on {where}. The largest gain was measured for {best}, {_change(claims[best])}; but "
-            "variants are tested against base and not against each other, so let cost decide between them.",
-        )
+        return _among(findings, helping)
     if len(harming) == len(claims):
         every = "Every fine-tuned variant ranks" if len(claims) > 1 else "The fine-tuned variant ranks"
         return Advice(
@@ -68,6 +63,29 @@ def decision(findings: Findings) -> Advice | None:
         "Keep the base model for now.",
         f"No variant showed a difference on {where} that {count(_queries(findings), 'query', 'queries')} can resolve.",
     )
+
+
+def _among(findings: Findings, helping: list[str]) -> Advice:
+    """Of several variants that help, those that no other is shown to be better than; cost decides between these."""
+    claims, pairs = findings.claims, findings.helpers
+    better = [row for row in pairs if row["verdict"] == Verdict.HELPS]
+    beaten = {row["reference"] for row in better}
+    left = [name for name in helping if name not in beaten]
+    best = max(helping, key=lambda name: claims[name]["delta"])
+    tested = "They were compared with each other, paired by query"
+    tested += f" and as a family of {len(pairs)}: " if len(pairs) > 1 else ": "
+    shown = [f"{row['variant']} is better than {row['reference']} ({_numbers(row)})" for row in better]
+    alike = [row for row in pairs if row["verdict"] == Verdict.EQUIVALENT]
+    shown += [f"{row['variant']} and {row['reference']} are equivalent ({_numbers(row)})" for row in alike]
+    unknown = [row for row in pairs if row["verdict"] == Verdict.INCONCLUSIVE]
+    shown += [f"{row['variant']} and {row['reference']} cannot be told apart ({_numbers(row)})" for row in unknown]
+    text = (
+        f"{names(helping)} gain over base on {'/'.join(findings.primary[:2])}, {best} most: {_change(claims[best])}. "
+        f"{tested}{names(shown)}."
+    )
+    if len(left) > 1:
+        text += f" Let cost decide between {names(left)}."
+    return Advice(f"Use {names(left, 'or')}.", text)
 
 
 def negatives(findings: Findings) -> Advice | None:
@@ -182,7 +200,8 @@ def keeping(findings: Findings) -> Advice | None:
         return None
     return Advice(
         f"Nothing forgotten: {names(kept)}.",
-        " ".join(f"{name} loses nothing that matters on {where}." for name, where in kept.items()),
+        " ".join(f"{name} loses nothing that matters on {where}." for name, where in kept.items())
+        + " A loss of the margin or more is excluded there.",
     )
 
 

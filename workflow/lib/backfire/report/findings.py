@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from backfire.comparison import CLAIMS
+from backfire.comparison import CLAIMS, HELPERS
 from backfire.report.numbers import names
 from backfire.study import BASE
 from backfire.verdict import Verdict
@@ -49,6 +49,11 @@ class Findings:
     def seeds(self) -> int:
         """Training seeds behind each claim; the smallest number when they differ, 0 without a claim."""
         return min((row["seeds"] for row in self.claims.values()), default=0)
+
+    @property
+    def helpers(self) -> list[Row]:
+        """Comparisons of the variants that help with one another: every pair, the higher mean first."""
+        return [row for row in self.rows if row["family"] == HELPERS]
 
     @property
     def others(self) -> list[Row]:

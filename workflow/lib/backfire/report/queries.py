@@ -15,7 +15,7 @@ FACTORS = {
 }
 """Heading of each factor in the table `strata`."""
 
-# What the low and the high end of a factor are called.
+# What the low and the high end of a factor that is tested are called. By base's rank nothing is: see `dependences`.
 _ENDS = {
     "length": ("short queries", "long queries"),
     "overlap": ("queries that share few words with their answer", "queries that share many"),
@@ -56,14 +56,15 @@ def claims(groups: dict[str, dict[str, list[Row]]], alpha: float) -> list[str]:
     Of all others together it is said that nothing was shown, which is not that nothing is there.
     """
     said, silent = [], 0
-    for factor in (name for name in FACTORS if name in groups):
+    tested = [name for name in _ENDS if name in groups]
+    for factor in tested:
         for strata in groups[factor].values():
             if _depends(strata[0], alpha):
-                said.append(_by_rank(strata[0]) if factor == "base_rank" else _by_trend(factor, strata))
+                said.append(_by_trend(factor, strata))
             else:
                 silent += 1
     if not said:
-        asked = names([FACTORS[name][:1].lower() + FACTORS[name][1:] for name in FACTORS if name in groups], "or")
+        asked = names([FACTORS[name][:1].lower() + FACTORS[name][1:] for name in tested], "or")
         said.append(
             f"It was not shown that the effect of any variant depends on {asked}: no adjusted p-value is below "
             f"{alpha:g}. That does not mean that there is no such dependence."
@@ -107,21 +108,12 @@ def _by_trend(factor: str, strata: list[Row]) -> str:
     return f"{variant} {what}: {numbers} ({evidence})."
 
 
-def _by_rank(row: Row) -> str:
-    """A dependence on base's rank: Oldham's test, of which only the direction is told."""
-    ends = ("well", "badly") if row["rho"] < 0 else ("badly", "well")
-    return (
-        f"Beyond regression to the mean, {row['variant']} gains less, or loses more, on queries that are answered "
-        f"{ends[0]} than on those answered {ends[1]} (Oldham's correlation {signed(row['rho'], 2)}, adjusted p "
-        f"{p_value(row['p_adjusted'])})."
-    )
-
-
 def _table(factor: str, by_variant: dict[str, list[Row]], alpha: float) -> dict[str, Any]:
     """The strata of a factor, the same for all variants, a cell per variant; and the test of each."""
     first = next(iter(by_variant.values()))
     return {
         "title": FACTORS[factor],
+        "tested": factor in _ENDS,
         "rows": [
             {
                 "stratum": row["stratum"],
