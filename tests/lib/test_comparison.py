@@ -228,6 +228,20 @@ def test_variants_that_help_are_compared_with_one_another_as_a_family(compared):
     assert not [each for each in compared(rows, variants, passed={"a", "b"}) if each["family"] == "helpers"]
 
 
+def test_one_query_that_moves_does_not_prove_that_none_matters(compared):
+    """The t tests alone would call it equivalent: one difference tells them too little of the spread."""
+    rows = [
+        row(variant, 0, *place, measure, f"q{number}", float(variant == "tuned" and number == 0))
+        for place in PLACES
+        for measure in NAMES
+        for variant in ("base", "tuned")
+        for number in range(299)
+    ]
+    found = at(compared(rows, ["base", "tuned"], flips=200), "tuned", ("pydocs", "test", "AP"))
+    assert found["p_equivalence_adjusted"] < 0.05 and found["ci_high"] > found["margin"] == 0.01
+    assert found["verdict"] == "INCONCLUSIVE"
+
+
 def test_an_identical_variant_cannot_be_told_apart(compared):
     rows = [each for each in study(["base"]) if each["variant"] == "base"]
     rows += [each | {"variant": "tuned", "seed": seed} for each in rows for seed in (0, 1, 2)]

@@ -22,6 +22,7 @@ from backfire.plan.requests import Requests
 from backfire.provenance import fingerprint, plain
 from backfire.settings import checked
 from backfire.study import TRAIN, Study
+from backfire.verdict import words
 
 
 def _study() -> Study:
@@ -34,6 +35,8 @@ def _study() -> Study:
 
 
 STUDY = _study()
+# For the captions of Snakemake's own report, which see this and no module.
+config["words"] = words(STUDY.config["comparison"], STUDY.primary[2])
 
 
 include: "machine.smk"

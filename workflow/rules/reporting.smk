@@ -201,6 +201,7 @@ rule write_report:
         # Relative, so that a copy of the folder elsewhere finds its results up to date.
         expected=os.path.relpath(ROOT / "studies/expected.yaml"),
         template=os.path.relpath(ROOT / "workflow/report/report.html.j2"),
+        captions=[os.path.relpath(ROOT / f"workflow/report/{figure}.rst") for figure in FIGURES],
         css=os.path.relpath(ROOT / "workflow/report/style.css"),
     output:
         report(

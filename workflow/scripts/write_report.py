@@ -27,6 +27,7 @@ with job(snakemake.log[0], snakemake.threads):
         selection=next(iter(snakemake.input.selection), None),
         protocol=next(iter(snakemake.input.protocol), None),
         template=snakemake.input.template,
+        captions=dict(zip(cfg["figures"], snakemake.input.captions, strict=True)),
         css=snakemake.input.css,
         output=snakemake.output[0],
     )

@@ -71,6 +71,21 @@ def test_effects_show_numbers_splits_and_verdict_colours(tmp_path):
     assert "within the margin of 0.005" in said and BAND in drawn
 
 
+def test_effects_show_the_one_sided_interval_and_what_keeps_takes(tmp_path):
+    study = Example(tmp_path)
+    svg, _ = draw("effects", study)
+    said = texts(svg)
+    assert "one-sided, 90 %" in said
+    # Two query sets of text that was not trained on, with fewer queries than the rule takes.
+    assert said.count("250 queries; keeps takes 598") == 2
+    thick = svg.read_text().count("stroke-width: 5")
+    assert thick == 2 * len(TRAINED) + 1, "one for each variant there, and one in the legend"
+    rows = read_rows(study.path("comparison.parquet"), "comparison").to_pylist()
+    write_rows(study.path("here.parquet"), "comparison", [row | {"retention": None} for row in rows])
+    plot_effects(study.path("here.parquet"), PRIMARY, 0.05, VARIANTS, tmp_path / "a.svg", tmp_path / "a.png")
+    assert "one-sided" not in texts(tmp_path / "a.svg") and "stroke-width: 5" not in (tmp_path / "a.svg").read_text()
+
+
 def test_effects_without_an_interval_still_show_the_difference(tmp_path):
     study = Example(tmp_path, extra_collection=None)
     rows = read_rows(study.comparison(), "comparison").to_pylist()

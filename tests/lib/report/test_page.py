@@ -18,9 +18,9 @@ from backfire.formats.tables import read_rows, write_rows
 from backfire.model import PINS
 from backfire.report.method import flattened
 from backfire.report.numbers import interval, p_value, plain, quantity, signed
-from backfire.report.page import LARGEST_SVG, picture, write_report
+from backfire.report.page import LARGEST_SVG, caption, picture, write_report
 from backfire.report.paper import main_rows, paragraph
-from backfire.verdict import sentence
+from backfire.verdict import sentence, words
 
 VOID = {"meta", "img", "line", "br", "hr", "link"}
 BASE_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -87,6 +87,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
         "selection": None,
         "ties": changes.get("ties") or study.ties(),
         "template": root / "workflow/report/report.html.j2",
+        "captions": {name: root / f"workflow/report/{name}.rst" for name in figures},
         "css": root / "workflow/report/style.css",
         "output": folder / "report.html",
     }
@@ -348,3 +349,32 @@ def test_nested_data_become_leaves():
         ("f", "none"),
         ("g", "{}"),
     ]
+
+
+def test_the_rule_and_the_captions_are_told_in_the_words_of_their_one_source(rendered, root):
+    study, html = rendered
+    config = example_config(root, VERDICTS)
+    told = words(config["comparison"], PRIMARY[2])
+    text = re.sub(r"\s+", " ", Page(html).text)
+    for meaning in told["meanings"].values():
+        assert meaning[1:] in text
+    # Beside the table, in the caption of the figure, and in the method and the paragraph.
+    assert text.count(told["uncorrected"]) == 4
+    assert text.count(told["one_sided"]) == 2 and told["margin"] in text and told["fewest"] in text
+    for name in ("dynamics", "projection", "effects", "queries", "cost"):
+        shown = caption(root / f"workflow/report/{name}.rst", config | {"words": told})
+        assert shown in text and "{{" not in shown and len(shown) > 100
+
+
+def test_why_a_comparison_is_open_stands_in_its_cell(tmp_path, root):
+    study, config = Example(tmp_path, verdicts={"full_hard": "INCONCLUSIVE"}), example_config(root, {"full_hard": "X"})
+    rows = read_rows(study.comparison(), "comparison").to_pylist()
+    for row in rows:
+        if row["variant"] != "base":
+            row |= {"ci_low": 0.0004, "ci_high": 0.0038, "delta": 0.0016}
+    write_rows(tmp_path / "inside.parquet", "comparison", rows)
+    text = Page(render(study, config, root, comparison=tmp_path / "inside.parquet")).text
+    few = "250 queries are too few for the rule, which takes 598 to call it equivalent"
+    assert text.count(f"Within the margin, but {few}.") == 16
+    assert f"full_hard is within 0.005 of base by its interval, but {few}: RR@10" in text
+    assert text.count("'keeps' takes 598 queries") == 8

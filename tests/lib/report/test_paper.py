@@ -9,7 +9,7 @@ from backfire.formats.tables import read_rows
 from backfire.report.paper import latex, main_rows, paragraph, write_tables
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-RULES = {"alpha": 0.05, "resamples": 10000, "flips": 100000, "power": 0.8}
+RULES = {"alpha": 0.05, "resamples": 10000, "flips": 100000, "power": 0.8, "margins": {"default": 0.01, "RR@10": 0.005}}
 
 
 def rows(tmp_path, verdicts=VERDICTS, **options):

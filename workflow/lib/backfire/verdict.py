@@ -1,12 +1,14 @@
 """What a comparison says: does fine-tuning help, does it backfire, does it change nothing that matters?
 
-The rule is the functions `verdict` and `retention`; its words are `MEANINGS` and the sentences below them. Whatever
-tells it (the page, the paragraph for a paper, the captions, the documentation) takes it from here.
+The rule is the functions `verdict` and `retention`; its words are `MEANINGS` and `NOTES`. Whatever tells it (the page,
+the paragraph for a paper, the captions, docs/statistics.md) takes it from `words`.
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
+
+from backfire.significance.equivalence import fewest_queries
 
 
 class Verdict(StrEnum):
@@ -27,34 +29,56 @@ class Retention(StrEnum):
     OPEN = "open"
 
 
-MEANINGS: dict[str, str] = {
-    Verdict.HELPS: "better than base: the adjusted p is below {alpha}, the difference is at least the margin, and its "
-    "interval lies above 0",
-    Verdict.HARMS: "fine-tuning backfired: the same, below 0",
-    Verdict.EQUIVALENT: "no difference that matters: two one-sided tests exclude the margin in both directions (the "
-    "adjusted p is below {alpha}), the interval lies within the margin, and there are enough queries to say so",
-    Verdict.INCONCLUSIVE: "anything else: these queries cannot tell, which does not mean that the two are equal; the "
-    "sentence says what is missing",
-    Retention.FORGETS: "on text that was not trained on: HARMS",
-    Retention.KEEPS: "no loss that matters on such text: a one-sided test excludes a loss of the margin or more (the "
-    "adjusted p is below {alpha}), and there are enough queries to say so; HELPS and EQUIVALENT say it too",
-    Retention.OPEN: "on such text: neither is known",
+MEANINGS: dict[str, tuple[str, str]] = {
+    Verdict.HELPS: (
+        "better than base",
+        "the adjusted p is below {alpha}, the difference is at least the margin ({margin}), and its interval "
+        "lies above 0",
+    ),
+    Verdict.HARMS: ("fine-tuning backfired", "the same holds below 0"),
+    Verdict.EQUIVALENT: (
+        "no difference that matters",
+        "two one-sided tests exclude the margin in both directions (the adjusted p is below {alpha}), the interval "
+        "lies within the margin, and there are at least {fewest} queries",
+    ),
+    Verdict.INCONCLUSIVE: (
+        "not known",
+        "none of these holds; that does not mean that the two are equal, and the sentence beside it says what is "
+        "missing",
+    ),
+    Retention.FORGETS: ("a loss that matters on text that was not trained on", "the verdict there is HARMS"),
+    Retention.KEEPS: (
+        "no loss that matters on such text",
+        "a one-sided test excludes a loss of the margin or more there (the adjusted p is below {alpha}) with at least "
+        "{fewest} queries, or the verdict is HELPS or EQUIVALENT",
+    ),
+    Retention.OPEN: ("not known for such text", "neither holds"),
 }
-"""What each outcome takes, by its name, in the order in which the rule asks. {alpha} is the level."""
+"""The rule: what each outcome says and when, by its name, in the order in which it asks."""
 
-MARGIN = "The margin is the smallest difference that matters, set before looking."
-ENOUGH = (
-    "Enough queries are {fewest} at a margin of {margin}: with fewer, a change that costs a share of {margin} of all "
-    "queries a full point each, which moves the mean by the margin, could go unseen altogether."
-)
-UNCORRECTED = (
-    "Intervals are of one comparison each and are not corrected for the number of comparisons, as adjusted p-values "
-    "are: an interval can lie on one side of 0 where the verdict is INCONCLUSIVE."
-)
-ONE_SIDED = (
-    "The {one_sided} interval goes with the one-sided test behind 'keeps', before its p is adjusted: it lies above "
-    "minus the margin where that test excludes a loss of the margin."
-)
+NOTES = {
+    "margin": "The margin is the smallest difference that matters, set before looking: {margin} for {measure}.",
+    "fewest": "{fewest} queries, since with fewer a change that costs a share of {margin} of all queries a full point "
+    "each, which moves the mean by the margin, could go unseen altogether.",
+    "uncorrected": "Intervals are of one comparison each and are not corrected for the number of comparisons, as "
+    "adjusted p-values are: an interval can lie on one side of 0 where the verdict is INCONCLUSIVE.",
+    "one_sided": "On text that was not trained on, the {one_sided} interval goes with the one-sided test behind "
+    "'keeps', before its p is adjusted: it lies above minus the margin where a loss of the margin or more is excluded.",
+}
+"""What goes with the rule, wherever its numbers are shown."""
+
+
+def words(comparison: Mapping[str, Any], measure: str) -> dict[str, Any]:
+    """The rule and its notes with the numbers of a study: {"meanings": {outcome: text}, and each of `NOTES`}.
+
+    `comparison` is that block of the configuration, `measure` the primary one.
+    """
+    alpha, margins = comparison["alpha"], comparison["margins"]
+    margin = margins.get(measure, margins["default"])
+    numbers = {"alpha": f"{alpha:g}", "margin": f"{margin:g}", "measure": measure}
+    numbers |= {"fewest": f"{fewest_queries(margin, alpha):,}", "one_sided": f"{100 * (1 - 2 * alpha):g} %"}
+    meanings = {str(name): ": ".join(parts).format(**numbers) for name, parts in MEANINGS.items()}
+    return {"meanings": meanings, **{name: note.format(**numbers) for name, note in NOTES.items()}}
 
 
 def verdict(

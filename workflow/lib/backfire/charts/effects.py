@@ -14,6 +14,7 @@ from backfire.formats.tables import read_rows
 COLUMNS = 3
 ROW = 0.34
 BAND = "#e3edf5"
+THICK = 5.0
 
 
 def plot_effects(
@@ -28,7 +29,8 @@ def plot_effects(
 
     `primary` is (collection, split, measure): its panel is the large one, and the measure's other splits
     follow in small, on the same scale. The band is the margin within which a difference does not matter; the
-    intervals have confidence 1 - `alpha`; `variants` is the order of the rows.
+    intervals have confidence 1 - `alpha`, and on text that was not trained on a thick one has 1 - 2 `alpha`, as goes
+    with the one-sided test against the dashed line. `variants` is the order of the rows.
     """
     collection, split, measure = primary
     rows = [
@@ -46,7 +48,7 @@ def plot_effects(
         return
     others = list(panels)[1:]
     below = -(-len(others) // COLUMNS)
-    large, small = 0.95 + 1.25 * ROW * len(shown), 0.85 + ROW * len(shown)
+    large, small = 0.95 + 1.25 * ROW * len(shown), 1.0 + ROW * len(shown)
     with drawing(svg, png, height=0.3 + large + below * small) as figure:
         grid = figure.add_gridspec(1 + below, COLUMNS, height_ratios=[large, *[small] * below])
         main = figure.add_subplot(grid[0, :])
@@ -55,7 +57,7 @@ def plot_effects(
         _numbers(main, panels[collection, split], shown)
         for place, panel in enumerate(others):
             axes = figure.add_subplot(grid[1 + place // COLUMNS, place % COLUMNS], sharex=main)
-            _forest(axes, panels[panel], shown, "/".join(panel))
+            _forest(axes, panels[panel], shown, f"{'/'.join(panel)}{_takes(panels[panel])}")
             if place % COLUMNS:
                 axes.tick_params(axis="y", labelleft=False)
         found = dict.fromkeys(row["verdict"] for row in rows)
@@ -66,7 +68,16 @@ def plot_effects(
         ]
         margin = f"within the margin of {rows[0]['margin']:g}"
         handles.append(Patch(color=BAND, label=margin))
+        if any(row["retention"] for row in rows):
+            one_sided = f"one-sided, {100 * (1 - 2 * alpha):g} %"
+            handles.append(Line2D([], [], color=INK, linewidth=THICK, solid_capstyle="butt", label=one_sided))
         figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+
+
+def _takes(panel: dict[str, dict]) -> str:
+    """The queries of a panel of text that was not trained on, where they are fewer than `keeps` takes."""
+    few = [row for row in panel.values() if row["retention"] and row["queries"] < row["fewest_queries"]]
+    return f"\n{few[0]['queries']:,} queries; keeps takes {few[0]['fewest_queries']:,}" if few else ""
 
 
 def _forest(axes: Axes, panel: dict[str, dict], variants: list[str], title: str) -> None:
@@ -85,6 +96,10 @@ def _forest(axes: Axes, panel: dict[str, dict], variants: list[str], title: str)
             axes.plot(
                 [row["ci_low"], row["ci_high"]], [place, place], color=colour, linewidth=2, solid_capstyle="round"
             )
+        if row["retention"] and row["one_sided_low"] is not None:
+            ends = [row["one_sided_low"], row["one_sided_high"]]
+            axes.plot(ends, [place, place], color=colour, linewidth=THICK, solid_capstyle="butt", alpha=0.55)
+            axes.axvline(-row["margin"], color=INK, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
         axes.plot(row["delta"], place, VERDICT_MARKERS.get(row["verdict"], "o"), color=colour, markersize=6.5)
     axes.set_yticks(range(len(variants)), variants)
     axes.set_ylim(len(variants) - 0.4, -0.6)

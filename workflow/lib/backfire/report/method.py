@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from backfire.comparison import Rules
 from backfire.report.numbers import count, names, rate
 from backfire.report.words import relevance_note
 from backfire.study import Study
+from backfire.verdict import words
 
 
 def method_paragraphs(
@@ -153,7 +153,8 @@ def _tests(config: dict[str, Any]) -> str:
         notes.setdefault(relevance_note(config["measures"], grade), []).append("/".join(place))
     graded = "".join(f" On {names(places)}, {note}" for note, places in notes.items() if note)
     level = f"{100 * (1 - comparison['alpha']):g} %"
-    margin = Rules(**comparison).margin(measure)
+    told = words(comparison, measure)
+    rule = " ".join(f"{outcome}: {meaning}." for outcome, meaning in told["meanings"].items())
     over = "over queries (BCa)" if len(config["seeds"]) == 1 else "over seeds and queries, both resampled"
     against = f" and with {names(comparison['against'])}" if comparison["against"] else ""
     return (
@@ -162,10 +163,9 @@ def _tests(config: dict[str, Any]) -> str:
         f"resamples), a two-sided sign-flip test ({count(comparison['flips'])} assignments) and two one-sided t tests "
         f"against a margin ({_margins(comparison['margins'])}). The claims of this study are the variants at {measure} "
         f"on {collection}/{split}: their p-values are adjusted for one another by step-down maxT (Westfall and Young), "
-        "those of equivalence by Holm. All other comparisons explore and are adjusted by Benjamini-Hochberg. The "
-        f"verdict is HELPS or HARMS where the adjusted p is below {comparison['alpha']:g}, the difference at least the "
-        f"margin ({margin:g}) and the interval on one side of 0; EQUIVALENT where the tests against the margin say so; "
-        f"else INCONCLUSIVE. Training seeds: {names(map(str, config['seeds']))}."
+        "those against the margin by Holm; those that help are compared with one another as a family alike. All other "
+        f"comparisons explore and are adjusted by Benjamini-Hochberg. {rule} {told['uncorrected']} "
+        f"Training seeds: {names(map(str, config['seeds']))}."
     )
 
 

@@ -9,7 +9,6 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from backfire.comparison import Rules
 from backfire.formats.atomic import read_json, replacing
 from backfire.formats.tables import read_rows
 from backfire.report.advice import advise
@@ -24,7 +23,7 @@ from backfire.report.tables import comparison_tables, cost_table, geometry_table
 from backfire.report.ties import ties_summary
 from backfire.report.words import GEOMETRY, measure_meaning
 from backfire.study import Study
-from backfire.verdict import sentence
+from backfire.verdict import sentence, words
 
 # A larger vector graphic is replaced by its bitmap, which keeps the page light to load and to mail.
 LARGEST_SVG = 400_000
@@ -49,6 +48,7 @@ def write_report(
     selection: str | Path | None,
     protocol: str | Path | None,
     template: str | Path,
+    captions: dict[str, str | Path],
     css: str | Path,
     output: str | Path,
 ) -> None:
@@ -58,14 +58,16 @@ def write_report(
     collection; `figures` the (svg, png) of `dynamics`, `projection`, `effects`, `queries` and `cost`. `config` is the
     whole configuration, checked and with defaults, and `variants` the order of the tables. `versions` maps packages to
     versions, `command` is what repeats the study. `expected` holds published figures (see `references`); `selection`
-    and `protocol` are the tables of those names, None where the study chooses nothing or tries no other protocol. The
-    page loads nothing from anywhere and holds no date, so that the same inputs give the same bytes.
+    and `protocol` are the tables of those names, None where the study chooses nothing or tries no other protocol.
+    `captions` are those of the figures, which Snakemake's own report shows too. The page loads nothing from anywhere
+    and holds no date, so that the same inputs give the same bytes.
     """
     primary = tuple(config["primary"][key] for key in ("collection", "split", "measure"))
     settings = {name: config["variants"][name] for name in variants}
     alpha = config["comparison"]["alpha"]
     rows = read_rows(comparison, "comparison").to_pylist()
     findings = Findings(rows, primary, settings, config["triples"], alpha)
+    told = words(config["comparison"], primary[2])
     watched, curves = training_table(dynamics, runs)
     base = findings.base
     described = {name: read_json(path) for name, path in manifests.items()}
@@ -85,7 +87,9 @@ def write_report(
         "cards": cards(findings),
         "advice": advise(findings),
         "paragraph": paragraph(main_rows(rows, primary), config["base_model"], primary, config["comparison"]),
-        "margin": f"{Rules(**config['comparison']).margin(primary[2]):g}",
+        "words": told,
+        "keeping": any(row["retention"] for row in rows),
+        "captions": {name: caption(path, config | {"words": told}) for name, path in captions.items()},
         "others": [{"sentence": sentence(row, alpha), "verdict": row["verdict"]} for row in findings.others],
         "tables": comparison_tables(findings, relevance(Study(config))),
         "ties": ties_summary(ties, variants),
@@ -131,6 +135,12 @@ def cards(findings: Findings) -> list[dict[str, Any]]:
         }
         for name, row in findings.claims.items()
     ]
+
+
+def caption(path: str | Path, config: dict[str, Any]) -> str:
+    """The text of a caption that is written for Snakemake's report, which fills it in from the configuration."""
+    template = Environment(undefined=StrictUndefined).from_string(Path(path).read_text(encoding="utf-8"))
+    return " ".join(template.render(snakemake={"config": config}).split())
 
 
 def picture(svg: str | Path, png: str | Path) -> str:

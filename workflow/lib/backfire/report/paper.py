@@ -7,7 +7,7 @@ from typing import Any
 from backfire.formats.atomic import replacing
 from backfire.formats.tables import read_rows
 from backfire.report.numbers import count, names
-from backfire.verdict import Verdict, p_value
+from backfire.verdict import Verdict, p_value, shortfall, words
 
 Row = Mapping[str, Any]
 
@@ -77,10 +77,11 @@ def latex(rows: Sequence[Row], primary: Sequence[str], rules: Mapping[str, Any])
     styled = styled.format_index(escape="latex-math", axis=1)
     place = f"{primary[0]}/{primary[1]}".replace("_", r"\_")
     queries = count(rows[0]["queries"], "query", "queries") if rows else "no queries"
+    uncorrected = words(rules, measure)["uncorrected"]
     return "% \\usepackage{booktabs}\n" + styled.to_latex(
         hrules=True,
         column_format="lrrrrrl",
-        caption=f"Difference from the base on {place} ({queries}). {_coverage(rows)}",
+        caption=f"Difference from the base on {place} ({queries}). {_coverage(rows)} {uncorrected}",
         label=f"tab:{primary[0]}-{primary[1]}",
         position_float="centering",
     )
@@ -100,9 +101,11 @@ def paragraph(rows: Sequence[Row], model: str, primary: Sequence[str], rules: Ma
         f"{base['mean']:.4f}."
     ]
     for verdict, verb in _VERBS.items():
-        told = [_told(row, level) for row in claims if row["verdict"] == verdict]
-        if told:
-            parts.append(f"{names(told)} {verb.format(margin=margin, be='was' if len(told) == 1 else 'were')}.")
+        found = [_told(row, level) for row in claims if row["verdict"] == verdict]
+        if found:
+            parts.append(f"{names(found)} {verb.format(margin=margin, be='was' if len(found) == 1 else 'were')}.")
+    told = words(rules, measure)
+    rule = " ".join(f"{outcome}: {told['meanings'][outcome]}." for outcome in _VERBS)
     seeds = {row["seeds"] for row in claims}
     one = seeds == {1}
     interval = (
@@ -117,9 +120,8 @@ def paragraph(rows: Sequence[Row], model: str, primary: Sequence[str], rules: Ma
     )
     parts.append(
         f"Differences are paired by query, with {level} % {interval} ({count(rules['resamples'])} resamples); p-values "
-        f"are of two-sided sign-flip tests ({count(rules['flips'])} random assignments) and {family}. A difference "
-        f"counts as better or worse with an adjusted p below {rules['alpha']:g} and a size of at least {margin}, and "
-        f"as equivalent if two one-sided t tests exclude {margin} in both directions (Holm-adjusted)."
+        f"are of two-sided sign-flip tests ({count(rules['flips'])} random assignments) and {family}; those of the "
+        f"one-sided t tests against the margin are Holm-adjusted. Verdicts are as follows. {rule} {told['uncorrected']}"
     )
     detectable = [row["mde"] for row in claims if row["mde"] is not None]
     if detectable:
@@ -146,7 +148,9 @@ def _told(row: Row, level: str) -> str:
         interval = f"{level} % interval {row['ci_low']:+.4f} to {row['ci_high']:+.4f}"
     p = p_value(row["p_adjusted"])
     effect = "" if row["d_z"] is None else f", d_z {row['d_z']:+.2f}"
-    return f"{row['variant']} ({row['delta']:+.4f}, {interval}, p {p if p.startswith('<') else f'= {p}'}{effect})"
+    missing = shortfall(row)
+    why = f"; within the margin, but {missing}" if missing else ""
+    return f"{row['variant']} ({row['delta']:+.4f}, {interval}, p {p if p.startswith('<') else f'= {p}'}{effect}{why})"
 
 
 def _coverage(rows: Sequence[Row]) -> str:

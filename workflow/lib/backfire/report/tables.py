@@ -8,9 +8,9 @@ import numpy as np
 
 from backfire.formats.tables import read_rows
 from backfire.report.findings import Findings, Row
-from backfire.report.numbers import MISSING, count, interval, p_value, plain, quantity, signed
+from backfire.report.numbers import MINUS, MISSING, count, interval, p_value, plain, quantity, signed
 from backfire.report.words import COST, GEOMETRY, relevance_note
-from backfire.verdict import Verdict
+from backfire.verdict import Verdict, keeping, shortfall
 
 # The first and the last tenth of a curve stand for its start and its end: single steps are noisy.
 TENTH = 10
@@ -35,14 +35,15 @@ def comparison_tables(findings: Findings, grades: Mapping[tuple[str, str], int])
                 "measures": list(cells),
                 "note": relevance_note(cells, grades.get(split, 1)),
                 "rows": [
-                    {"variant": name, "cells": [_cell(rows.get(name)) for rows in cells.values()]} for name in variants
+                    {"variant": name, "cells": [_cell(rows.get(name), findings.alpha) for rows in cells.values()]}
+                    for name in variants
                 ],
             }
         )
     return tables
 
 
-def _cell(row: Row | None) -> dict[str, str]:
+def _cell(row: Row | None, alpha: float) -> dict[str, str | None]:
     if row is None:
         return {"verdict": "", "mean": MISSING}
     if row["verdict"] == Verdict.BASE:
@@ -54,6 +55,8 @@ def _cell(row: Row | None) -> dict[str, str]:
         "interval": interval(row["ci_low"], row["ci_high"]),
         "p": p_value(row["p_adjusted"]),
         "retention": row["retention"],
+        "keeping": keeping(row, alpha).replace("-", MINUS) if row["retention"] else None,
+        "shortfall": shortfall(row),
         "tally": f"{row['wins']} / {row['ties']} / {row['losses']}",
     }
 

@@ -1,11 +1,13 @@
 """Whether a difference is too small to matter: one-sided tests against a margin, of a loss alone or both ways."""
 
 import math
+from typing import TYPE_CHECKING
 
-from backfire.significance.seeds import Components
+if TYPE_CHECKING:  # The DAG takes the words of the rule from here, and loads no numpy.
+    from backfire.significance.seeds import Components
 
 
-def noninferiority_p(delta: float, spread: Components, margin: float) -> float:
+def noninferiority_p(delta: float, spread: "Components", margin: float) -> float:
     """P-value of non-inferiority: a one-sided t test of a loss of `margin` or more, by the mean difference `delta`.
 
     The standard error and its quantiles are those of `spread`, so that with several seeds it is claimed for seeds in
@@ -18,7 +20,7 @@ def noninferiority_p(delta: float, spread: Components, margin: float) -> float:
     return spread.tail((margin + delta) / error)
 
 
-def tost_p(delta: float, spread: Components, margin: float) -> float:
+def tost_p(delta: float, spread: "Components", margin: float) -> float:
     """P-value of equivalence: the larger of two one-sided tests, of a loss and of a gain of `margin` or more.
 
     Schuirmann 1987 (TOST).
@@ -26,7 +28,7 @@ def tost_p(delta: float, spread: Components, margin: float) -> float:
     return max(noninferiority_p(delta, spread, margin), noninferiority_p(-delta, spread, margin))
 
 
-def one_sided_bounds(delta: float, spread: Components, alpha: float) -> tuple[float, float]:
+def one_sided_bounds(delta: float, spread: "Components", alpha: float) -> tuple[float, float]:
     """The interval at confidence 1 - 2 `alpha` that goes with those tests.
 
     Its lower end is above -margin where `noninferiority_p` is below `alpha`, and all of it within the margin where
