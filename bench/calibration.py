@@ -21,7 +21,7 @@ from statistics import NormalDist
 import numpy as np
 from scipy.optimize import brentq
 
-from backfire.comparison import CLAIMS, Design, Rules, compare
+from backfire.comparison import CLAIMS, HELPERS, Design, Rules, compare
 from backfire.perquery import Scores, Store
 from backfire.significance.power import power
 from backfire.verdict import Verdict
@@ -85,27 +85,36 @@ def draw(truth: Truth, gain: float, rng: np.random.Generator) -> Store:
     return Store({PLACE: scores})
 
 
-def outcomes(truth: Truth, gain: float, rules: Rules, numbers: range) -> list[tuple[list[str], int, float, float]]:
-    """Of each study: the verdicts, how many intervals hold the truth, mean variance of a difference, mean width."""
+def outcomes(
+    truth: Truth, gain: float, rules: Rules, numbers: range
+) -> list[tuple[list[str], bool, int, float, float]]:
+    """Of each study: verdicts of the claims, whether one that helps is called better than another that does, how many
+    intervals hold the truth, mean variance of a difference, mean width."""
     names = [f"v{number}" for number in range(truth.variants)]
     design, found = Design(["base", *names], [PLACE[:2]], [PLACE[2]], PLACE, []), []
     for number in numbers:
         rng = np.random.default_rng([number, truth.queries, truth.seeds])
         rows = compare(draw(truth, gain, rng), design, replace(rules, seed=number))
+        between = any(row["verdict"] == Verdict.HELPS for row in rows if row["family"] == HELPERS)
         rows = [row for row in rows if row["family"] == CLAIMS]
         covered = sum(row["ci_low"] <= truth.effect <= row["ci_high"] for row in rows)
         variances = [(row["delta"] / row["d_z"]) ** 2 if row["d_z"] else 0.0 for row in rows]
         width = np.mean([row["ci_high"] - row["ci_low"] for row in rows])
-        found.append(([row["verdict"] for row in rows], covered, float(np.mean(variances)), float(width)))
+        found.append(([row["verdict"] for row in rows], between, covered, float(np.mean(variances)), float(width)))
     return found
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Shares over the simulated studies; `family` is that of studies with any HELPS or HARMS."""
+    """Shares over the simulated studies.
+
+    `family` is that of studies with any HELPS or HARMS, `between` of those that call one variant that helps better than
+    another, though all variants are equally good.
+    """
 
     studies: int
     family: float
+    between: float
     helps: float
     harms: float
     equivalent: float
@@ -128,8 +137,9 @@ def simulate(truth: Truth, studies: int, workers: int, resamples: int = 1000, fl
     return Rates(
         studies,
         sum(bool({Verdict.HELPS, Verdict.HARMS} & set(verdicts)) for verdicts, *_ in found) / studies,
+        sum(between for _, between, *_ in found) / studies,
         *(counts[verdict] / claims for verdict in (Verdict.HELPS, Verdict.HARMS, Verdict.EQUIVALENT)),
-        sum(covered for _, covered, *_ in found) / claims,
+        sum(covered for _, _, covered, *_ in found) / claims,
         power(truth.effect, float(error), 0.05 / truth.variants, truth.margin) if truth.effect > 0 else float("nan"),
     )
 

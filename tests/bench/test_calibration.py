@@ -47,6 +47,14 @@ def test_seeds_that_differ_make_no_more_claims():
     assert found.coverage >= 0.935
 
 
+@pytest.mark.parametrize("effect", [0.04, 0.08])
+def test_variants_that_help_alike_are_seldom_told_apart(effect):
+    """Those that are compared with one another were picked by the same data, since they help."""
+    found = simulate(Truth(300, effect=effect), 600, WORKERS)
+    assert found.helps > 0.25
+    assert found.between <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 600)
+
+
 @pytest.mark.parametrize("queries", [50, 100, 597])
 def test_few_queries_are_never_equivalent(queries):
     """Of a light variant most studies of this size see no difference at all."""

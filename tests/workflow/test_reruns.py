@@ -245,9 +245,12 @@ CASES = [
     code("report/paper.py", ["tabulate", "write_report"]),
     code("report/page.py", ["write_report"]),
     Case(
-        "the style sheet or the template of the report",
+        "the style sheet, the template or a caption of the report",
         ["write_report"],
-        edits={"workflow/report/style.css": ("{", "{ /* edited */")},
+        edits={
+            "workflow/report/style.css": ("{", "{ /* edited */"),
+            "workflow/report/effects.rst": ("How far", "How very far"),
+        },
     ),
     Case(
         "a comment",

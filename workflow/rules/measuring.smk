@@ -63,7 +63,7 @@ rule collect_measures:
 
 
 rule compare_variants:
-    """Differences from base, paired by query, get a bootstrap interval (BCa; over seeds and queries where there are several seeds), a two-sided sign-flip test, a paired t test and two one-sided tests against a margin; p-values of the variants at the primary measure are corrected by step-down maxT, and those of all other comparisons by Benjamini-Hochberg."""
+    """Differences from base, paired by query, get a bootstrap interval (BCa; over seeds and queries where there are several seeds), a two-sided sign-flip test, a paired t test and two one-sided tests against a margin; p-values of the variants at the primary measure are corrected by step-down maxT, as are those between the variants that help, and those of all other comparisons by Benjamini-Hochberg."""
     input:
         measures="results/{study}/measures.parquet",
         selection=["results/{study}/selection.parquet"] if STUDY.selections else [],

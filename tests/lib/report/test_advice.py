@@ -90,6 +90,15 @@ def test_a_helper_that_another_is_better_than_is_not_advised(findings):
     assert f"{row['delta']:+.4f}" in text
 
 
+def test_two_variants_that_the_study_compares_anyway_are_told_once(findings):
+    found = findings(verdicts("HELPS", "HELPS"))
+    (pair,) = found.helpers
+    assert found.others == [pair]
+    asked = pair | {"variant": pair["reference"], "reference": pair["variant"], "family": "claims"}
+    found.rows.append(asked)
+    assert found.others == [asked]
+
+
 def test_one_that_is_better_than_all_other_helpers_is_used(findings):
     given = verdicts("HELPS", "HELPS")
     best, other = order(findings(given))

@@ -57,8 +57,14 @@ class Findings:
 
     @property
     def others(self) -> list[Row]:
-        """Comparisons at the primary place with another variant than base."""
-        return [row for row in self.rows if _place(row) == self.primary and row["reference"] != BASE]
+        """Comparisons at the primary place with another variant than base, no two variants twice."""
+        found = [row for row in self.rows if _place(row) == self.primary and row["reference"] != BASE]
+        asked = {frozenset((row["variant"], row["reference"])) for row in found if row["family"] != HELPERS}
+        return [
+            row
+            for row in found
+            if row["family"] != HELPERS or frozenset((row["variant"], row["reference"])) not in asked
+        ]
 
     def having(self, verdict: Verdict) -> list[str]:
         """Names of the variants with that verdict at the primary place."""
