@@ -51,16 +51,22 @@ class Rules:
 
 @dataclass(frozen=True)
 class Design:
-    """What a study compares, in the order of its tables."""
+    """What a study compares, in the order of its tables; lists, as a rule's parameters hold them, become tuples."""
 
     variants: Sequence[str]
-    evaluations: Sequence[tuple[str, str]]
+    evaluations: Sequence[Sequence[str]]
     """(collection, split)"""
     measures: Sequence[str]
-    primary: Place
+    primary: Sequence[str]
     """(collection, split, measure) of the claims."""
-    elsewhere: Sequence[tuple[str, str]]
+    elsewhere: Sequence[Sequence[str]]
     """The (collection, split) of text that was not trained on, where forgetting shows."""
+
+    def __post_init__(self):
+        # A list equals no tuple, and says so of every comparison without an error.
+        object.__setattr__(self, "primary", tuple(self.primary))
+        for name in ("evaluations", "elsewhere"):
+            object.__setattr__(self, name, [tuple(pair) for pair in getattr(self, name)])
 
     @property
     def places(self) -> list[Place]:
@@ -108,7 +114,7 @@ def compare(store: Store, design: Design, rules: Rules, passed: set[str] = froze
     intervals, so one more variant changes no other's interval or p. Raises `BackfireError` as `Store` does, and when
     the primary measure is not one of the study.
     """
-    if tuple(design.primary) not in design.places:
+    if design.primary not in design.places:
         raise BackfireError(
             f"primary: {'/'.join(design.primary)} is not among the measures of this study.",
             "set primary to a collection, split and measure that the study evaluates.",
@@ -118,7 +124,7 @@ def compare(store: Store, design: Design, rules: Rules, passed: set[str] = froze
         compared = [name for name in design.variants if name not in (BASE, reference)]
         found: dict[tuple[str, Place], dict[str, Any]] = {}
         for place in design.places:
-            claims = [name for name in compared if place == tuple(design.primary) and name not in passed]
+            claims = [name for name in compared if place == design.primary and name not in passed]
             for family, names in ((CLAIMS, claims), (EXPLORES, [name for name in compared if name not in claims])):
                 described = _family(store, names, reference, place, family, rules)
                 found |= {(row["variant"], place): row for row in described}
