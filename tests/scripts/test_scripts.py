@@ -276,7 +276,7 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
     step("plot_cost", {"table": f("cost.parquet")}, figure("cost"), names)
     scripts = {path.stem for path in (root / "workflow/scripts").glob("*.py")}
     # They take the whole configuration; the workflow's tests run them.
-    assert scripts - done == {"plan_download", "plan_study", "write_report"}
+    assert scripts - done == {"plan_download", "plan_study", "write_report", "check_results"}
 
 
 def test_a_script_that_fails_says_why_and_leaves_nothing(run, beir, capsys):

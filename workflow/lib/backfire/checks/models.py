@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from backfire.cost import UNITS as COSTS
-from backfire.geometry import AGAINST_BASE
-from backfire.geometry import UNITS as QUANTITIES
+from backfire.geometry import AGAINST_BASE, UNITS
+from backfire.report.words import COST
 from backfire.study import BASE
 
 # What only trained models, and what only models with an adapter have.
@@ -45,7 +44,7 @@ def check_geometry(found) -> Iterator[str]:
     for run in found.study.runs:
         for collection in found.study.collections:
             collapsed = table.get((*run, collection, "mean_cosine"), 0) > 1 - 1e-6
-            for quantity in QUANTITIES:
+            for quantity in UNITS:
                 key = (*run, collection, quantity)
                 if quantity in AGAINST_BASE and run[0] == BASE:
                     continue
@@ -58,7 +57,7 @@ def check_cost(found) -> Iterator[str]:
     table = found.tables["cost"].set_index(["variant", "seed", "quantity"])["value"]
     for run in found.study.runs:
         variant = found.study.variants[run[0]]
-        for quantity in COSTS:
+        for quantity in COST:
             applies = variant.trained if quantity in TRAINING else True
             applies = variant.settings["method"] == "lora" if quantity in ADAPTED else applies
             if applies and not table.get((*run, quantity), 0) > 0:
