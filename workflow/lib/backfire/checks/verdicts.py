@@ -135,7 +135,8 @@ def _faults(row: Row, found, means) -> Iterator[str]:
     mean = means.get((row["variant"], *(row[name] for name in PLACE)))
     if mean is None or abs(mean - row["mean"]) > CLOSE:
         yield "the mean is not that of the measures"
-    if row["ci_low"] is not None and not row["ci_low"] - CLOSE <= row["delta"] <= row["ci_high"] + CLOSE:
+    bounds = (row["ci_low"], row["ci_high"])
+    if None not in bounds and not bounds[0] - CLOSE <= row["delta"] <= bounds[1] + CLOSE:
         yield "the interval does not hold the difference"
     for column in ("p", "p_adjusted", "p_holm", "p_t", "p_seeds", "p_equivalence", "p_equivalence_adjusted"):
         if row[column] is not None and not 0 <= row[column] <= 1:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from backfire.formats.tables import read_rows
-from backfire.report.numbers import ARROW, MISSING, count, plain
+from backfire.report.numbers import ARROW, MISSING, SPACE, count, plain
 
 DEV = "dev_"
 # A window is a tenth of the steps, but at least so many where that is no more than a third of them.
@@ -127,8 +127,9 @@ def _extremes(steps: np.ndarray, values: np.ndarray) -> Watched:
 def _told(found: Ends | None, digits: int) -> str:
     if found is None:
         return MISSING
-    first = f"{plain(found.first, digits)} \N{PLUS-MINUS SIGN} {plain(found.first_spread, digits)}"
-    return f"{first} {ARROW} {plain(found.last, digits)} \N{PLUS-MINUS SIGN} {plain(found.last_spread, digits)}"
+    pairs = ((found.first, found.first_spread), (found.last, found.last_spread))
+    told = (f"{plain(mean, digits)}{SPACE}\N{PLUS-MINUS SIGN}{SPACE}{plain(spread, digits)}" for mean, spread in pairs)
+    return f" {ARROW} ".join(told)
 
 
 def _watched(found: Watched | None) -> str:
