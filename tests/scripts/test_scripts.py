@@ -197,6 +197,7 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
             "measure_geometry",
             {
                 "shards": [f(f"{variant}-1.emb"), f(f"{variant}-2.emb")],
+                "base": [] if variant == "base" else [f("base-1.emb"), f("base-2.emb")],
                 "queries": f(f"{variant}-test.emb"),
                 "qrels": f("test-qrels.parquet"),
             },
