@@ -56,6 +56,7 @@ rule all:
                 "results/{study}/cost.parquet",
                 "results/{study}/tables/main.csv",
                 "results/{study}/report.html",
+                "results/{study}/checks.json",
             ],
             study=STUDY.name,
         ),

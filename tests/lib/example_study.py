@@ -9,7 +9,7 @@ import yaml
 
 from backfire.formats.atomic import write_json
 from backfire.formats.tables import write_rows
-from backfire.geometry import UNITS
+from backfire.geometry import AGAINST_BASE, UNITS
 from backfire.settings import checked
 
 VARIANTS = ["base", "full_bm25", "full_hard", "lora_bm25", "lora_hard"]
@@ -240,6 +240,8 @@ class Example:
         for name, seed in [("base", 0), *self.runs]:
             for collection in collections:
                 for quantity, unit in UNITS.items():
+                    if name == "base" and quantity in AGAINST_BASE:
+                        continue
                     value = 2000.0 if unit == "count" else float(rng.uniform(0.1, 0.9))
                     if quantity == "effective_rank" and name == self.variants[-1]:
                         value = None

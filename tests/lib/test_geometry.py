@@ -107,7 +107,8 @@ def corpus(tmp_path):
 
 def measure(folder, shards, output, **changes):
     settings = {"variant": "base", "seed": 0, "collection": "toy", "sample": 100, "sample_seed": 0} | changes
-    geometry.measure_geometry(shards, folder / "queries.parquet", folder / "qrels.parquet", output=output, **settings)
+    settings |= {"base": changes.get("base", []), "queries": folder / "queries.parquet"}
+    geometry.measure_geometry(shards, qrels=folder / "qrels.parquet", output=output, **settings)
     return {row["quantity"]: row for row in read_rows(output, "geometry").to_pylist()}
 
 
@@ -127,14 +128,42 @@ def test_table_is_the_same_bytes_for_any_sharding(corpus):
     found = measure(folder, [folder / "all.parquet"], folder / "a.parquet")
     measure(folder, parts, folder / "b.parquet")
     assert (folder / "a.parquet").read_bytes() == (folder / "b.parquet").read_bytes()
-    assert list(found) == list(geometry.UNITS)
+    assert list(found) == [name for name in geometry.UNITS if name not in geometry.AGAINST_BASE]
     assert found["sampled_passages"]["value"] == 100
     # Neither the pair judged irrelevant nor the passage that no shard holds counts.
     assert found["judged_pairs"]["value"] == 2
     queries = unit(5, 16, seed=9)
     expected = (queries[0] @ vectors[7] + queries[1] @ vectors[8]) / 2
     assert found["relevant_cosine"]["value"] == pytest.approx(expected, abs=1e-6)
-    assert {row["unit"] for row in found.values()} == set(geometry.UNITS.values())
+    assert all(row["unit"] == geometry.UNITS[name] for name, row in found.items())
+
+
+def test_what_has_not_moved_keeps_its_places_and_what_was_drawn_anew_none(corpus):
+    folder, ids, vectors, parts = corpus
+    base = [folder / "all.parquet"]
+    still = measure(folder, parts, folder / "still.parquet", base=base, variant="tuned")
+    assert list(still) == list(geometry.UNITS)
+    assert still["base_cosine"]["value"] == pytest.approx(1, abs=1e-6) and still["neighbours_kept"]["value"] == 1
+
+    # Turned as a whole: far from base vector by vector, and everyone beside the same neighbours.
+    turn, _ = np.linalg.qr(np.random.default_rng(5).normal(size=(16, 16)))
+    write_embeddings(folder / "turned.parquet", "doc_id", ids, vectors @ turn)
+    turned = measure(folder, [folder / "turned.parquet"], folder / "t.parquet", base=base, variant="tuned")
+    assert abs(turned["base_cosine"]["value"]) < 0.5 and turned["neighbours_kept"]["value"] > 0.99
+
+    values = geometry.base_statistics(unit(100, 8, seed=8), unit(100, 16, seed=7))
+    assert values["base_cosine"] is None and values["neighbours_kept"] < 0.3
+
+
+def test_neighbours_are_counted_as_a_sort_counts_them():
+    base, moved = unit(40, 5, seed=1), unit(40, 5, seed=1) + 0.2 * unit(40, 5, seed=2)
+    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+    kept = 0
+    for row in range(40):
+        near = [sorted(set(range(40)) - {row}, key=lambda i, v=v: -v[row] @ v[i])[:10] for v in (base, moved)]
+        kept += len(set(near[0]) & set(near[1]))
+    assert geometry.neighbours_kept(moved, base) == pytest.approx(kept / 400)
+    assert geometry.neighbours_kept(moved[:3], base[:3]) == 1
 
 
 def test_whole_corpus_when_sample_is_larger(corpus):
@@ -150,7 +179,8 @@ def test_collected_tables_keep_every_row(corpus):
     measure(folder, parts, folder / "b.parquet", variant="full", seed=2)
     geometry.collect_geometry([folder / "b.parquet", folder / "a.parquet"], folder / "both.parquet")
     table = read_rows(folder / "both.parquet", "geometry").to_pylist()
-    assert [row["variant"] for row in table] == ["full"] * len(geometry.UNITS) + ["base"] * len(geometry.UNITS)
+    each = len(geometry.UNITS) - len(geometry.AGAINST_BASE)
+    assert [row["variant"] for row in table] == ["full"] * each + ["base"] * each
 
 
 def test_judgments_of_another_collection_are_an_error(corpus):

@@ -21,6 +21,7 @@ LAYERS = [
     ["plan"],
     ["charts"],
     ["report"],
+    ["checks"],
 ]
 # What no DAG may load: it would be paid on every dry run, and by every job on a cluster.
 HEAVY = {

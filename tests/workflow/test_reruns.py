@@ -58,7 +58,8 @@ def protocol(shards=SHARDS, choice="max_length-32 base"):
     ]
 
 
-COMPARISON = each("compare_variants plot_effects tabulate write_report")
+REPORT = each("write_report check_results")
+COMPARISON = [*each("compare_variants plot_effects tabulate"), *REPORT]
 MEASURED = [*COMPARISON, *each("collect_measures explain_queries plot_queries")]
 MAPS = each("project_embeddings plot_projection")
 GATHERING = [*MEASURED, *MAPS, *each("collect_cost plot_cost collect_geometry plot_dynamics")]
@@ -208,11 +209,11 @@ CASES = [
     ),
     setting(
         "another protocol to try",
-        [*protocol(choice="precision-fp32 base"), "write_report"],
+        [*protocol(choice="precision-fp32 base"), *REPORT],
         protocol={"precisions": ["fp32"]},
     ),
-    setting("no protocol to try", ["write_report"], protocol=None),
-    setting("the layout of the maps", [*MAPS, "write_report"], projection={"min_dist": 0.5}),
+    setting("no protocol to try", [*REPORT], protocol=None),
+    setting("the layout of the maps", [*MAPS, *REPORT], projection={"min_dist": 0.5}),
     code("datasets/export.py", without(everything(), "prepare_base")),
     code("model.py", WITHOUT_TEXT),
     code("tokens.py", WITHOUT_BASE),
@@ -234,19 +235,22 @@ CASES = [
         code(module, COMPARISON, "`comparison.py`, `verdict.py`, `significance/`")
         for module in ("comparison.py", "verdict.py", "significance/power.py")
     ),
-    code("protocol.py", ["compare_protocols", "write_report"]),
-    code("queries/strata.py", ["explain_queries", "write_report"]),
-    code("queries/paired.py", ["explain_queries", "plot_queries", "write_report"]),
-    code("geometry.py", [*each("measure_geometry", MODELS), "collect_geometry", "write_report"]),
-    code("projection.py", [*MAPS, "write_report"]),
-    code("cost.py", [*each("measure_latency", MODELS), "collect_cost", "plot_cost", "write_report"]),
-    code("charts/style.py", each("plot_cost plot_dynamics plot_effects plot_projection plot_queries write_report")),
-    code("charts/cost.py", ["plot_cost", "write_report"]),
-    code("report/paper.py", ["tabulate", "write_report"]),
-    code("report/page.py", ["write_report"]),
+    code("protocol.py", ["compare_protocols", *REPORT]),
+    code("queries/strata.py", ["explain_queries", *REPORT]),
+    code("queries/paired.py", ["explain_queries", "plot_queries", *REPORT]),
+    code("geometry.py", [*each("measure_geometry", MODELS), "collect_geometry", *REPORT]),
+    code("projection.py", [*MAPS, *REPORT]),
+    code("cost.py", [*each("measure_latency", MODELS), "collect_cost", "plot_cost", *REPORT]),
+    code(
+        "charts/style.py",
+        each("plot_cost plot_dynamics plot_effects plot_projection plot_queries write_report check_results"),
+    ),
+    code("charts/cost.py", ["plot_cost", *REPORT]),
+    code("report/paper.py", ["tabulate", *REPORT]),
+    code("report/page.py", [*REPORT]),
     Case(
         "the style sheet, the template or a caption of the report",
-        ["write_report"],
+        [*REPORT],
         edits={
             "workflow/report/style.css": ("{", "{ /* edited */"),
             "workflow/report/effects.rst": ("How far", "How very far"),
@@ -280,7 +284,7 @@ CASES = [
     ),
     Case("what a job asks a cluster for", [], arguments=(*MORE, "--set-threads", "rank=3")),
     Case("what a job asks a cluster for", [], arguments=("--profile", "slurm")),
-    Case("`umap-learn`", [*MAPS, "write_report"], package="umap-learn"),
+    Case("`umap-learn`", [*MAPS, *REPORT], package="umap-learn"),
     Case("`tokenizers`", WITHOUT_BASE, package="tokenizers"),
     Case("`torch`, in a study of pydocs", without(everything(), "prepare_base"), package="torch"),
     Case("`tqdm`", [], package="tqdm"),
@@ -402,8 +406,8 @@ def test_a_fresh_clone_with_copied_results(tiny, overlay, tmp_path, documented):
     shutil.rmtree(clone / ".snakemake")
     os.utime(clone / "workflow/report/style.css")
     # Without a record nobody knows what the results were made with, so another rate goes unnoticed.
-    assert there.planned() == there.planned(overlays=rate) == ["write_report"]
-    assert documented[COPY_ALONE] == {"write_report"}
+    assert there.planned() == there.planned(overlays=rate) == ["check_results", "write_report"]
+    assert documented[COPY_ALONE] == {"write_report", "check_results"}
     shutil.rmtree(clone)
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.workflow
 RESULTS = "results/tiny"
 # What depends on neither clock nor machine; UMAP's map and the costs do.
 COMPARED = ["measures", "ties", "comparison", "moved", "strata", "geometry"]
-LOCAL = {"prepare_base", "describe_collection", "measure_run", "tabulate", "write_report", "all"}
+LOCAL = {"prepare_base", "describe_collection", "measure_run", "tabulate", "write_report", "check_results", "all"}
 LOCAL |= {f"collect_{what}" for what in ("measures", "geometry", "cost")}
 LOCAL |= {f"plot_{what}" for what in ("effects", "queries", "dynamics", "projection", "cost")}
 ON_GPU = {"encode_corpus", "encode_queries", "train_variant", "measure_latency", "mine_hard"}

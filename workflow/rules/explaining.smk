@@ -6,6 +6,9 @@ localrules:
     collect_cost,
 
 
+from backfire.study import BASE
+
+
 rule explain_queries:
     """For each variant the queries that moved most are listed with the passages that changed places with the answer; effects by query length, lexical overlap with the answer and base's rank get BCa bootstrap intervals, and by the first two permutation tests of dependence, corrected by Benjamini-Hochberg."""
     input:
@@ -51,10 +54,21 @@ rule explain_queries:
 
 
 rule measure_geometry:
-    """Embedding statistics are taken over passages sampled by id, and over the relevant pairs of one split."""
+    """Embedding statistics are taken over passages sampled by id, over their distance from where base has them, and over the relevant pairs of one split."""
     input:
         shards=shards_of(
             "results/{study}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet"
+        ),
+        base=lambda w: (
+            []
+            if w.variant == BASE
+            else expand(
+                per_shard(
+                    f"results/{{study}}/embeddings/{BASE}/seed-0/{{collection}}/corpus/{{shard}}-of-{{shards}}.parquet",
+                    w.collection,
+                ),
+                study=w.study,
+            )
         ),
         queries=lambda w: expand(
             "results/{study}/embeddings/{variant}/seed-{seed}/{collection}/queries/{split}.parquet",

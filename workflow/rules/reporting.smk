@@ -8,6 +8,7 @@ localrules:
     plot_queries,
     plot_cost,
     write_report,
+    check_results,
 
 
 from backfire.provenance import installed_versions
@@ -235,3 +236,46 @@ rule write_report:
         code=code("write_report"),
     script:
         "../scripts/write_report.py"
+
+
+rule check_results:
+    """The finished tables and the page are held to what a reader relies on: nothing is empty that must not be, counts add up, intervals hold their means, every trained model differs from its start, and every section of the page has content."""
+    input:
+        measures="results/{study}/measures.parquet",
+        ties="results/{study}/ties.parquet",
+        comparison="results/{study}/comparison.parquet",
+        csv="results/{study}/comparison.csv",
+        main="results/{study}/tables/main.csv",
+        geometry="results/{study}/geometry.parquet",
+        cost="results/{study}/cost.parquet",
+        moved="results/{study}/moved.parquet",
+        strata="results/{study}/strata.parquet",
+        projection="results/{study}/projection.parquet",
+        dynamics=per_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet", STUDY.trained_runs),
+        models=per_run("results/{study}/models/{variant}/seed-{seed}"),
+        manifests=expand("data/{collection}/manifest.json", collection=STUDY.collections),
+        page="results/{study}/report.html",
+    output:
+        "results/{study}/checks.json",
+    log:
+        "results/{study}/logs/check_results.log",
+    benchmark:
+        "results/{study}/benchmarks/check_results.tsv"
+    conda:
+        "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=asked("compare_variants", "mem_mb"),
+        runtime=20,
+    params:
+        cfg=plain(
+            {
+                "collections": list(STUDY.collections),
+                "config": STUDY.config,
+                "runs": [list(run) for run in STUDY.runs],
+                "trained": [list(run) for run in STUDY.trained_runs],
+            }
+        ),
+        code=code("check_results"),
+    script:
+        "../scripts/check_results.py"

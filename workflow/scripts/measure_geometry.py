@@ -7,6 +7,7 @@ with job(snakemake.log[0], snakemake.threads):
 
     measure_geometry(
         shards=list(snakemake.input.shards),
+        base=list(snakemake.input.base),
         queries=str(snakemake.input.queries),
         qrels=str(snakemake.input.qrels),
         output=snakemake.output[0],

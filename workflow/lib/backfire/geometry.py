@@ -26,10 +26,16 @@ UNITS = {
     "relevant_cosine": "cosine",
     "random_cosine": "cosine",
     "margin": "cosine",
+    "base_cosine": "cosine",
+    "neighbours_kept": "share",
     "sampled_passages": "count",
     "judged_pairs": "count",
 }
 """Every quantity of the table, in its order, with its unit."""
+
+# What base has no value of: it is compared with itself.
+AGAINST_BASE = ("base_cosine", "neighbours_kept")
+NEIGHBOURS = 10
 
 # Below this total variance the spread of unit vectors is rounding of float32, which has no shape to speak of.
 COLLAPSED = 1e-12
@@ -38,6 +44,7 @@ BLOCK = 1024
 
 def measure_geometry(
     shards: Iterable[str | Path],
+    base: Iterable[str | Path],
     queries: str | Path,
     qrels: str | Path,
     variant: str,
@@ -49,11 +56,13 @@ def measure_geometry(
 ) -> None:
     """Write the table `geometry` of one model on one collection.
 
-    `shards` are passage embeddings, `queries` the query embeddings and `qrels` the judgments of one split.
-    A quantity that is undefined (the spectrum of a space that has collapsed to a point) is written as null.
+    `shards` are passage embeddings, `base` those of the base model, none where the model is base itself, `queries` the
+    query embeddings and `qrels` the judgments of one split.
+    A quantity that is undefined (the spectrum of a space that has collapsed to a point) is written as null, and those
+    that compare with base are left out of base's own table.
     Raises `BackfireError` for fewer than two passages, or when no judged pair is among the embeddings.
     """
-    shards = list(shards)
+    shards, base = list(shards), list(base)
     judged = read_rows(qrels, "qrels").to_pylist()
     pairs = [(row["query_id"], row["doc_id"]) for row in judged if row["relevance"] > 0]
     ids, passages, relevant = sample_embeddings(shards, sample, sample_seed, also={doc for _, doc in pairs})
@@ -77,6 +86,8 @@ def measure_geometry(
         np.stack([relevant[doc] for _, doc in present]),
         passages,
     )
+    if base:
+        values |= base_statistics(passages, sample_embeddings(base, sample, sample_seed)[1])
     values |= {"sampled_passages": len(ids), "judged_pairs": len(present)}
     log.info("%s seed %d on %s: %s", variant, seed, collection, values)
     rows = [
@@ -87,6 +98,7 @@ def measure_geometry(
             "unit": unit,
         }
         for quantity, unit in UNITS.items()
+        if quantity in values
     ]
     write_rows(output, "geometry", rows)
 
@@ -122,6 +134,38 @@ def pair_statistics(queries: np.ndarray, relevant: np.ndarray, passages: np.ndar
         "random_cosine": random,
         "margin": close - random,
     }
+
+
+def base_statistics(passages: np.ndarray, base: np.ndarray) -> dict[str, float | None]:
+    """How far unit-norm passages (passages, dimensions) have moved from where `base` has them, row by row.
+
+    `base_cosine` is the mean cosine of a passage to its place in base, None where the two spaces differ in their
+    number of dimensions; `neighbours_kept` the mean share of a passage's nearest `NEIGHBOURS` in base that are still
+    among its nearest, of the sampled passages alone.
+    """
+    same = passages.shape == base.shape
+    return {
+        "base_cosine": float(np.einsum("ij,ij->i", passages, base).mean()) if same else None,
+        "neighbours_kept": neighbours_kept(passages, base),
+    }
+
+
+def neighbours_kept(passages: np.ndarray, base: np.ndarray, number: int = NEIGHBOURS) -> float:
+    """Mean share of the `number` nearest rows of each row of `base` that are among the nearest in `passages`.
+
+    Rows are unit norm and as many in both; a row is not its own neighbour. With no more rows than `number` it is 1.
+    """
+    count, shared = len(passages), 0
+    number = min(number, count - 1)
+    for start in range(0, count, BLOCK):
+        nearest = []
+        for vectors in (base, passages):
+            cosines = vectors[start : start + BLOCK] @ vectors.T
+            rows = np.arange(len(cosines))
+            cosines[rows, start + rows] = -np.inf
+            nearest.append(np.sort(np.argpartition(-cosines, number - 1, axis=1)[:, :number], axis=1))
+        shared += sum(len(np.intersect1d(*pair, assume_unique=True)) for pair in zip(*nearest, strict=True))
+    return shared / (count * number)
 
 
 def mean_cosine(vectors: np.ndarray) -> float:

@@ -27,7 +27,7 @@ PACKAGES = {
     "torch": "torch",
     "transformers": "transformers",
 }
-# No training, dev or test query comes from these; they are the split `unseen`.
+# The held-out packages: no training, dev or test query comes from these; their queries are the split `unseen`.
 UNSEEN = ("networkx", "sympy")
 ABSENT = "absent"
 

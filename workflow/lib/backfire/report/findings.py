@@ -1,15 +1,29 @@
-"""The rows that the page reasons about: comparisons with base, by place, and the headline that they make."""
+"""The rows that the page reasons about: comparisons with base, by place; the headline; the form of advice."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from backfire.comparison import CLAIMS, HELPERS
+from backfire.formats.tables import read_rows
+from backfire.report.curves import Curve
 from backfire.report.numbers import names
 from backfire.study import BASE
 from backfire.verdict import Verdict
 
 Row = dict[str, Any]
 Place = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Advice:
+    """An instruction and the numbers that it rests on."""
+
+    title: str
+    text: str
+    settings: str = ""
+    """Lines of a configuration that do what is advised."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +37,12 @@ class Findings:
     """Settings of every variant, in the study's order."""
     triples: dict[str, dict]
     alpha: float
+    train_on: str | None = None
+    """The collection that variants are trained on."""
+    curves: Sequence[Curve] = ()
+    """What happened in each training."""
+    moved: Sequence[Row] = ()
+    """Rows of the table `geometry`: how far each model's space has moved from base's, among others."""
 
     def at(self, place: Place) -> dict[str, Row]:
         """Comparisons with base at one (collection, split, measure), by variant in the study's order."""
@@ -70,9 +90,45 @@ class Findings:
         """Names of the variants with that verdict at the primary place."""
         return [name for name, row in self.claims.items() if row["verdict"] == verdict]
 
+    @property
+    def other_text(self) -> list[Place]:
+        """The places of collections that no variant is trained on."""
+        return [place for place in self.places if place[0] != self.train_on]
+
+    def trainings(self, variant: str) -> list[Curve]:
+        """The curves of each seed of a variant."""
+        return [curve for curve in self.curves if curve.variant == variant]
+
+    def geometry(self, variant: str, quantity: str) -> float | None:
+        """Mean over the seeds of a quantity of a variant's space on the primary collection; None where it has none."""
+        key = (variant, self.primary[0], quantity)
+        values = [row["value"] for row in self.moved if (row["variant"], row["collection"], row["quantity"]) == key]
+        known = [value for value in values if value is not None]
+        return sum(known) / len(known) if known else None
+
     def negatives(self, variant: str) -> str | None:
         """Where a variant's negatives come from."""
         return self.triples.get(self.variants[variant].get("triples"), {}).get("negatives")
+
+
+def read_findings(
+    comparison: str | Path,
+    geometry: str | Path,
+    curves: Sequence[Curve],
+    config: dict[str, Any],
+    variants: Sequence[str],
+) -> Findings:
+    """Findings from the tables `comparison` and `geometry`; `variants` is the study's order of `config`'s."""
+    return Findings(
+        rows=read_rows(comparison, "comparison").to_pylist(),
+        primary=tuple(config["primary"][key] for key in ("collection", "split", "measure")),
+        variants={name: config["variants"][name] for name in variants},
+        triples=config["triples"],
+        alpha=config["comparison"]["alpha"],
+        train_on=config["train_on"],
+        curves=curves,
+        moved=read_rows(geometry, "geometry").to_pylist(),
+    )
 
 
 def _place(row: Row) -> Place:

@@ -6,6 +6,7 @@ from backfire import verdict
 
 MINUS = "\N{MINUS SIGN}"
 MISSING = "\N{EM DASH}"
+ARROW = "\N{RIGHTWARDS ARROW}"
 SPACE = "\N{NO-BREAK SPACE}"
 
 

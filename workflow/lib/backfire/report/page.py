@@ -13,13 +13,14 @@ from backfire.formats.atomic import read_json, replacing
 from backfire.formats.tables import read_rows
 from backfire.report.advice import advise
 from backfire.report.choices import protocol_table
-from backfire.report.findings import Findings, headline
+from backfire.report.curves import read_curves, training_table
+from backfire.report.findings import Findings, headline, read_findings
 from backfire.report.method import flattened, method_paragraphs, recipe, relevance
 from backfire.report.numbers import count, plain
 from backfire.report.paper import main_rows, paragraph
 from backfire.report.queries import which_queries
 from backfire.report.references import reference_table
-from backfire.report.tables import comparison_tables, cost_table, geometry_tables, training_table
+from backfire.report.tables import comparison_tables, cost_table, geometry_tables
 from backfire.report.ties import ties_summary
 from backfire.report.words import GEOMETRY, measure_meaning
 from backfire.study import Study
@@ -62,13 +63,11 @@ def write_report(
     `captions` are those of the figures, which Snakemake's own report shows too. The page loads nothing from anywhere
     and holds no date, so that the same inputs give the same bytes.
     """
-    primary = tuple(config["primary"][key] for key in ("collection", "split", "measure"))
-    settings = {name: config["variants"][name] for name in variants}
-    alpha = config["comparison"]["alpha"]
-    rows = read_rows(comparison, "comparison").to_pylist()
-    findings = Findings(rows, primary, settings, config["triples"], alpha)
+    found = read_curves(dynamics, runs)
+    findings = read_findings(comparison, geometry, found, config, variants)
+    primary, alpha, rows = findings.primary, findings.alpha, findings.rows
+    watched, curves = training_table(found)
     told = words(config["comparison"], primary[2])
-    watched, curves = training_table(dynamics, runs)
     base = findings.base
     described = {name: read_json(path) for name, path in manifests.items()}
     page = {

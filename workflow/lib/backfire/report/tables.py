@@ -4,16 +4,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from backfire.formats.tables import read_rows
 from backfire.report.findings import Findings, Row
 from backfire.report.numbers import MINUS, MISSING, count, interval, p_value, plain, quantity, signed
 from backfire.report.words import COST, GEOMETRY, relevance_note
 from backfire.verdict import Verdict, keeping, shortfall
-
-# The first and the last tenth of a curve stand for its start and its end: single steps are noisy.
-TENTH = 10
 
 
 def comparison_tables(findings: Findings, grades: Mapping[tuple[str, str], int]) -> list[dict[str, Any]]:
@@ -103,47 +98,6 @@ def cost_table(path: str | Path, variants: Iterable[str]) -> dict[str, Any]:
             if any(key[0] == name for key in values)
         ],
     }
-
-
-def training_table(
-    tables: Iterable[str | Path], runs: Iterable[tuple[str, int]]
-) -> tuple[list[str], list[dict[str, Any]]]:
-    """The development measures that were watched, and what the curves of each run say, first to last step."""
-    curves = [read_rows(table, "dynamics") for table in tables]
-    watched = sorted({name for curve in curves for name in curve.column_names if name.startswith("dev_")})
-    rows = []
-    for curve, (variant, seed) in zip(curves, runs, strict=True):
-        cells = [count(max(curve["step"].to_pylist(), default=0))]
-        cells += [_ends(curve, "loss", 4), _ends(curve, "active_triplets", 2)]
-        drift = _present(curve, "weight_drift")[1]
-        cells.append(f"{100 * drift[-1]:.2f} %" if len(drift) else MISSING)
-        for name in watched:
-            cells.append(_watched(*_present(curve, name)) if name in curve.column_names else MISSING)
-        rows.append({"variant": variant, "seed": seed, "cells": cells})
-    return [name.removeprefix("dev_") for name in watched], rows
-
-
-def _present(curve, column: str) -> tuple[np.ndarray, np.ndarray]:
-    steps, values = curve["step"].to_numpy(), curve[column].to_numpy().astype(float)
-    return steps[np.isfinite(values)], values[np.isfinite(values)]
-
-
-def _ends(curve, column: str, digits: int) -> str:
-    _, values = _present(curve, column)
-    if not len(values):
-        return MISSING
-    part = max(1, len(values) // TENTH)
-    return f"{plain(values[:part].mean(), digits)} \N{RIGHTWARDS ARROW} {plain(values[-part:].mean(), digits)}"
-
-
-def _watched(steps: np.ndarray, values: np.ndarray) -> str:
-    if not len(values):
-        return MISSING
-    best = int(values.argmax())
-    arrow = "\N{RIGHTWARDS ARROW}"
-    return (
-        f"{plain(values[0], 3)} {arrow} {plain(values[-1], 3)} (best {plain(values[best], 3)} at step {steps[best]:,})"
-    )
 
 
 def _grouped(rows: list[dict], keys: tuple[str, ...]) -> dict[tuple[str, ...], list[float]]:

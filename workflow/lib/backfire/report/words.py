@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from backfire.geometry import NEIGHBOURS
 from backfire.measures import is_binary, measure_named
 from backfire.report.numbers import names
 
@@ -35,6 +36,15 @@ GEOMETRY = {
         "Margin",
         "Relevant cosine less random cosine: how far a relevant passage stands out from the corpus, which is what "
         "ranking lives on.",
+    ),
+    "base_cosine": (
+        "Cosine to base",
+        "How alike a passage's vector and its vector under base are, on average; 1 is a model that has not moved.",
+    ),
+    "neighbours_kept": (
+        "Neighbours kept",
+        f"The share of a passage's {NEIGHBOURS} nearest passages under base that are still among its nearest; 1 is a "
+        "space in which nobody has changed places.",
     ),
 }
 """Heading and explanation of each quantity in the table `geometry`."""

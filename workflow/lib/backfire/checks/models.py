@@ -1,0 +1,81 @@
+"""Checks of what is said of each model: its training, its weights, its space, its cost."""
+
+from collections.abc import Iterator
+
+from backfire.geometry import AGAINST_BASE, UNITS
+from backfire.report.words import COST
+from backfire.study import BASE
+
+# What only trained models, and what only models with an adapter have.
+TRAINING = ("training_time", "training_peak_memory", "trainable_parameters")
+ADAPTED = ("query_latency_p50_unmerged", "query_latency_p95_unmerged")
+
+
+def check_curves(found) -> Iterator[str]:
+    """Every training has all its steps, watched at both ends, and moved its weights."""
+    for (variant, seed), curve in found.dynamics.items():
+        name, steps = f"{variant} seed {seed}", curve[curve["step"] > 0]
+        if not len(steps) or list(curve["step"]) != list(range(len(curve))):
+            yield f"{name}: steps are missing"
+            continue
+        for column in ("loss", "learning_rate", "grad_norm", "active_triplets", "weight_drift"):
+            if steps[column].isna().any():
+                yield f"{name}: a step has no {column}"
+        if not steps["active_triplets"].between(0, 1).all():
+            yield f"{name}: a share of active triplets is not between 0 and 1"
+        watched = [column for column in curve.columns if column.startswith("dev_")]
+        if not watched or curve[watched].iloc[[0, -1]].isna().any(axis=None):
+            yield f"{name}: the watched measures are missing at its start or end"
+        if not curve["weight_drift"].iloc[-1] > 0:
+            yield f"{name}: its weights never moved"
+
+
+def check_weights(found) -> Iterator[str]:
+    """Every trained model is another one than that it started from, by the digest of its weights."""
+    for variant, seed in found.study.trained_runs:
+        start = found.study.parent(variant, seed)
+        if _digests(found.models[variant, seed]) & _digests(found.models[start]):
+            yield f"{variant} seed {seed}: its weights are those of {start[0]}, which it started from"
+
+
+def check_geometry(found) -> Iterator[str]:
+    """Every model has every quantity on every collection, unless its space has no spread to speak of."""
+    table = found.tables["geometry"].set_index(["variant", "seed", "collection", "quantity"])["value"]
+    for run in found.study.runs:
+        for collection in found.study.collections:
+            collapsed = table.get((*run, collection, "mean_cosine"), 0) > 1 - 1e-6
+            for quantity in UNITS:
+                key = (*run, collection, quantity)
+                if quantity in AGAINST_BASE and run[0] == BASE:
+                    continue
+                if key not in table.index or (table.isna()[key] and not collapsed):
+                    yield f"{run[0]} seed {run[1]} has no {quantity} on {collection}"
+
+
+def check_cost(found) -> Iterator[str]:
+    """Every model has every cost that it can have, and it is above 0."""
+    table = found.tables["cost"].set_index(["variant", "seed", "quantity"])["value"]
+    for run in found.study.runs:
+        variant = found.study.variants[run[0]]
+        for quantity in COST:
+            applies = variant.trained if quantity in TRAINING else True
+            applies = variant.settings["method"] == "lora" if quantity in ADAPTED else applies
+            if applies and not table.get((*run, quantity), 0) > 0:
+                yield f"{run[0]} seed {run[1]} has no {quantity}"
+
+
+def check_maps(found) -> Iterator[str]:
+    """The map of every variant places the same passages and queries."""
+    table = found.tables["projection"]
+    places = {name: set(zip(rows["kind"], rows["id"], strict=True)) for name, rows in table.groupby("variant")}
+    for name in found.study.variants:
+        if not places.get(name) or places[name] != places.get(BASE):
+            yield f"{name} has no map, or one of other texts than base's"
+    if table[["x", "y"]].isna().any(axis=None):
+        yield "a text has no place"
+
+
+def _digests(folder) -> set[str]:
+    """Digests of the weights in a model folder, from the checksums that were written with it."""
+    lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    return {line.split(maxsplit=1)[0] for line in lines if line.endswith(".safetensors") and "/" not in line}

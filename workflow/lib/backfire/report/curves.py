@@ -1,0 +1,139 @@
+"""What the training curves say: means over a window at the start and at the end, with their spread.
+
+A batch's loss says as much about the batch as about the model, so no single step stands for anything here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from backfire.formats.tables import read_rows
+from backfire.report.numbers import ARROW, MISSING, SPACE, count, plain
+
+DEV = "dev_"
+# A window is a tenth of the steps, but at least so many where that is no more than a third of them.
+TENTH, FEWEST, THIRD = 10, 8, 3
+
+
+@dataclass(frozen=True)
+class Ends:
+    """A quantity in the first and the last window of steps: mean and standard deviation over the batches of each."""
+
+    first: float
+    first_spread: float
+    last: float
+    last_spread: float
+    window: int
+    """Steps in each of the two."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A development measure where training started, where it ended, and where it was highest."""
+
+    first: float
+    last: float
+    best: float
+    best_step: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The curves of one training; None for what was not recorded."""
+
+    variant: str
+    seed: int
+    steps: int
+    loss: Ends | None
+    active: Ends | None
+    drift: float | None
+    """Size of the change of the weights at the end, in relation to the weights."""
+    watched: dict[str, Watched]
+    """By measure."""
+
+
+def read_curves(tables: Iterable[str | Path], runs: Iterable[tuple[str, int]]) -> list[Curve]:
+    """The curves in the tables `dynamics` of `runs`, a (variant, seed) for each table, in their order."""
+    return [
+        _curve(read_rows(table, "dynamics"), variant, seed) for table, (variant, seed) in zip(tables, runs, strict=True)
+    ]
+
+
+def window(steps: int) -> int:
+    """Steps that stand for the start of a training of so many, and as many for its end."""
+    return max(1, steps // TENTH, min(FEWEST, steps // THIRD))
+
+
+def ends(values: np.ndarray) -> Ends | None:
+    """First and last window of one value for each step; None for no value at all."""
+    if not len(values):
+        return None
+    part = window(len(values))
+    first, last = values[:part], values[-part:]
+    return Ends(*(float(of) for each in (first, last) for of in (each.mean(), each.std(ddof=int(part > 1)))), part)
+
+
+def training_table(curves: Iterable[Curve]) -> tuple[list[str], list[dict]]:
+    """The development measures that were watched, and a row of text for each training."""
+    curves = list(curves)
+    watched = sorted({name for curve in curves for name in curve.watched})
+    rows = [
+        {
+            "variant": curve.variant,
+            "seed": curve.seed,
+            "cells": [
+                count(curve.steps),
+                _told(curve.loss, 4),
+                _told(curve.active, 2),
+                MISSING if curve.drift is None else f"{100 * curve.drift:.2f} %",
+                *(_watched(curve.watched.get(name)) for name in watched),
+            ],
+        }
+        for curve in curves
+    ]
+    return watched, rows
+
+
+def _curve(table: pa.Table, variant: str, seed: int) -> Curve:
+    _, drift = _present(table, "weight_drift")
+    return Curve(
+        variant=variant,
+        seed=seed,
+        steps=max(table["step"].to_pylist(), default=0),
+        loss=ends(_present(table, "loss")[1]),
+        active=ends(_present(table, "active_triplets")[1]),
+        drift=float(drift[-1]) if len(drift) else None,
+        watched={
+            name.removeprefix(DEV): _extremes(*found)
+            for name in table.column_names
+            if name.startswith(DEV) and len((found := _present(table, name))[0])
+        },
+    )
+
+
+def _present(table: pa.Table, column: str) -> tuple[np.ndarray, np.ndarray]:
+    steps, values = table["step"].to_numpy(), table[column].to_numpy().astype(float)
+    return steps[np.isfinite(values)], values[np.isfinite(values)]
+
+
+def _extremes(steps: np.ndarray, values: np.ndarray) -> Watched:
+    best = int(values.argmax())
+    return Watched(float(values[0]), float(values[-1]), float(values[best]), int(steps[best]))
+
+
+def _told(found: Ends | None, digits: int) -> str:
+    if found is None:
+        return MISSING
+    pairs = ((found.first, found.first_spread), (found.last, found.last_spread))
+    told = (f"{plain(mean, digits)}{SPACE}\N{PLUS-MINUS SIGN}{SPACE}{plain(spread, digits)}" for mean, spread in pairs)
+    return f" {ARROW} ".join(told)
+
+
+def _watched(found: Watched | None) -> str:
+    if found is None:
+        return MISSING
+    best = f"best {plain(found.best, 3)} at step {found.best_step:,}"
+    return f"{plain(found.first, 3)} {ARROW} {plain(found.last, 3)} ({best})"

@@ -1,0 +1,19 @@
+"""Hold the results of a study to what a reader relies on."""
+
+from backfire.logs import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from backfire.checks.results import TABLES, check_results
+
+    cfg = snakemake.params.cfg
+    check_results(
+        tables={name: snakemake.input[name] for name in TABLES},
+        csv=snakemake.input.csv,
+        main=snakemake.input.main,
+        dynamics=dict(zip(map(tuple, cfg["trained"]), snakemake.input.dynamics, strict=True)),
+        models=dict(zip(map(tuple, cfg["runs"]), snakemake.input.models, strict=True)),
+        manifests=dict(zip(cfg["collections"], snakemake.input.manifests, strict=True)),
+        page=snakemake.input.page,
+        config=cfg["config"],
+        output=snakemake.output[0],
+    )
