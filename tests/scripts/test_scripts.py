@@ -160,7 +160,12 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
             "development_queries": f("test.parquet"),
             "development_qrels": f("test-qrels.parquet"),
         },
-        {"model": f("lora"), "dynamics": f("dynamics.parquet"), "cost": f("cost/lora/seed-0/training.json")},
+        {
+            "model": f("lora"),
+            "dynamics": f("dynamics.parquet"),
+            "development": f("dynamics.queries.parquet"),
+            "cost": f("cost/lora/seed-0/training.json"),
+        },
         {
             "settings": settings,
             "dynamics": {"measures": ["RR@10"], "interval": 1, "queries": 3, "pool": 12},
