@@ -82,7 +82,7 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
             "qrels": f(f"{split}-qrels.parquet"),
             "manifest": f(f"{split}.json"),
         }
-        cfg = {"corpus": str(beir), "split": split, "drop_empty": False}
+        cfg = {"corpus": str(beir), "split": split, "drop_empty": False, "missing": "refuse"}
         step("export_queries", {"shards": shards}, outputs, cfg)
     step(
         "describe_collection",

@@ -88,7 +88,8 @@ def parsed_grade(where: str, grade: Any) -> int:
             "as 1).",
         )
     # More digits than any grade has would be refused by Python itself.
-    number = int(grade) if whole or len(found[1]) < 20 else HIGHEST + 1
+    digits = grade if whole else found[1]
+    number = int(digits) if whole or len(digits) < 20 else HIGHEST + 1
     if abs(number) > HIGHEST:
         raise BackfireError(
             f"{where}: found the grade {grade}, expected one between -{HIGHEST} and {HIGHEST}.",
