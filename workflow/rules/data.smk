@@ -129,7 +129,7 @@ use rule export_corpus_text as export_whole_corpus_text with:
 
 
 rule export_queries:
-    """Queries and judgments of a split, restricted to the passages kept; queries without a relevant passage among them are left out and counted."""
+    """Queries and judgments of a split, restricted to the passages kept; queries without a relevant passage among them are left out and counted. Judgments of queries or passages that the source lacks stop the study or are dropped and counted, as the collection says."""
     input:
         lambda w: (
             DOWNLOADED[w.collection]
@@ -152,7 +152,13 @@ rule export_queries:
         mem_mb=asked("export_queries", "mem_mb"),
         runtime=asked("export_queries", "runtime"),
     params:
-        cfg=lambda w: plain(CORPORA[w.collection] | {"split": STUDY.collections[w.collection].source(w.split)}),
+        cfg=lambda w: plain(
+            CORPORA[w.collection]
+            | {
+                "split": STUDY.collections[w.collection].source(w.split),
+                "missing": STUDY.collections[w.collection].missing,
+            }
+        ),
         code=code("export_queries"),
     script:
         "../scripts/export_queries.py"

@@ -120,7 +120,7 @@ rule merge_candidates:
 
 
 rule sample_triples:
-    """Each triple is a training query, one of its relevant passages, and a candidate that is not judged for it and does not repeat a relevant passage's text; choices are keyed by seed and query."""
+    """Each triple is a training query, one of its relevant passages (from the grade in `relevance` on), and a candidate that is not judged above grade 0 for it and does not repeat the text of one that is; choices are keyed by seed and query."""
     input:
         candidates=lambda w: expand(
             "results/{study}/negatives/{candidates}.parquet",
@@ -152,6 +152,7 @@ rule sample_triples:
             "source": STUDY.triples[w.triples].negatives,
             "size": STUDY.triples[w.triples].size,
             "seed": int(w.seed),
+            "relevant_from": STUDY.collections[STUDY.train_on].relevant_from(TRAIN),
         },
         code=code("sample_triples"),
     script:

@@ -38,6 +38,7 @@ rule train_variant:
     output:
         model=directory("results/{study}/models/{variant}/seed-{seed}"),
         dynamics="results/{study}/dynamics/{variant}/seed-{seed}.parquet",
+        development="results/{study}/dynamics/{variant}/seed-{seed}.queries.parquet",
         cost="results/{study}/cost/{variant}/seed-{seed}/training.json",
     log:
         "results/{study}/logs/train_variant/{variant}/seed-{seed}.log",
@@ -58,6 +59,7 @@ rule train_variant:
                 "settings": STUDY.variants[w.variant].settings,
                 "dynamics": STUDY.config["dynamics"],
                 "base_name": STUDY.config["base_model"],
+                "relevant_from": STUDY.collections[STUDY.train_on].relevant_from(STUDY.config["dynamics"]["split"]),
                 "seed": int(w.seed),
                 "label": f"train {w.variant} seed {w.seed}",
             }

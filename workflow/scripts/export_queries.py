@@ -26,4 +26,5 @@ with job(snakemake.log[0], snakemake.threads):
                 qrels=snakemake.output.qrels,
                 manifest=snakemake.output.manifest,
                 drop_empty=cfg["drop_empty"],
+                missing=cfg["missing"],
             )

@@ -14,6 +14,7 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
         development_qrels=snakemake.input.development_qrels,
         output=snakemake.output.model,
         dynamics_table=snakemake.output.dynamics,
+        development_table=snakemake.output.development,
         cost=snakemake.output.cost,
         checkpoints=snakemake.params.checkpoints,
         code=snakemake.params.code,

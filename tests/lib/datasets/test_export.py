@@ -248,6 +248,31 @@ def test_a_passage_that_the_whole_source_lacks_is_an_error_also_in_a_subset(beir
         out.split(folder)
 
 
+def test_what_published_qrels_lack_is_dropped_and_counted_when_asked_for(beir, export, caplog):
+    lacking = [("q1", "d8", 1), ("q3", "d9", 1), ("q9", "d1", 1), ("q9", "d1", 2)]
+    folder = beir(CORPUS, QUERIES, [*QRELS, *lacking])
+    out = export().corpus(folder)
+    with pytest.raises(BackfireError, match="query 'q9'.* passage 'd8' and 1 more(.|\n)*Hint: .*missing: drop"):
+        out.split(folder)
+    out.split(folder, missing="drop")
+    judged = [tuple(row.values()) for row in read_rows(out.qrels, "qrels").to_pylist()]
+    assert sorted(judged) == sorted(row for row in QRELS if row[0] != "q3")
+    manifest = read_json(out.manifest)
+    assert manifest["missing"] == {"queries": 1, "passages": 2}
+    assert manifest["queries"] == {"read": 3, "kept": 2, "dropped": {"relevant passages missing": 1}}
+    dropped = {"query missing": 2, "passage missing": 2, "query dropped": 1}
+    assert manifest["judgments"] == {"read": 9, "kept": 4, "dropped": dropped}
+    assert "1 here" in caplog.text
+
+
+def test_queries_that_are_passages_are_told(beir, export, caplog):
+    corpus = [*CORPUS, ("q1", "", "What holds back water?"), ("q2", "", "Something else.")]
+    folder = beir(corpus, QUERIES, QRELS)
+    out = export().corpus(folder).split(folder)
+    assert read_json(out.manifest)["queries that are passages"] == 1
+    assert "1 of 2 queries are passages of the corpus themselves" in caplog.text
+
+
 def test_a_subset_that_answers_no_query_says_what_to_do(beir, export):
     folder = beir(CORPUS, QUERIES, [("q1", "d4", 1)])
     out = export().corpus(folder, size=1)

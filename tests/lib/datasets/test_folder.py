@@ -87,11 +87,16 @@ def test_a_damaged_package_is_named(beir, damage):
     ("content", "message"),
     [
         ("query-id\tcorpus-id\tscore\nq1\td1\thigh\n", "test.tsv:2: found the grade 'high', expected a whole number"),
-        ("query-id\tcorpus-id\tscore\nq1\td1\t1.0\n", "test.tsv:2: found the grade '1.0'"),
+        ("query-id\tcorpus-id\tscore\nq1\td1\t1.5\n", "test.tsv:2: found the grade '1.5'"),
+        ("query-id\tcorpus-id\tscore\nq1\td1\t1_0\n", "test.tsv:2: found the grade '1_0'"),
+        ("query-id\tcorpus-id\tscore\nq1\td1\t\u0661\n", "test.tsv:2: found the grade"),
+        ("query-id\tcorpus-id\tscore\nq1\td1\t99999999999\n", "test.tsv:2: found the grade 99999999999, expected one"),
+        ("query-id\tcorpus-id\tscore\nq1\td1\t2147483647\n", "test.tsv:2: found the grade 2147483647, expected one"),
         ("query-id\tcorpus-id\tscore\nq1\td1\t\n", "test.tsv:2: found the grade ''"),
-        ("query\tdoc\trel\nq1\td1\t1\n", "test.tsv:1: found the grade 'rel'(.|\n)*header query-id corpus-id score"),
-        ("query-id\tcorpus-id\tscore\nq1 d1 1\n", "test.tsv:2: found 1 tab-separated column"),
-        ("q1\t0\td1\t1\n", "test.tsv:1: found 4 tab-separated column(.|\n)*TREC qrels"),
+        ("frage\tstelle\tnote\nq1\td1\t1\n", "test.tsv:1: found the grade 'note'(.|\n)*query-id, corpus-id and score"),
+        ("qid\tquery-id\tdocid\trel\n", "the columns qid and query-id could both be the query"),
+        ("query-id\tcorpus-id\tscore\nq1 d1 1\n", "test.tsv:2: found 1 column"),
+        ("q1 Q0 d1 1 0.5 bm25\n", "test.tsv:1: found 6 column.*six columns are a run"),
     ],
 )
 def test_a_broken_judgment_is_named(beir, content, message):

@@ -193,7 +193,7 @@ def by_the_rule(size, seed, qrels, texts, lists):
         relevant.setdefault(query, []).extend([doc] if grade > 0 else [])
     usable = {}
     for query, answers in relevant.items():
-        judged = {doc for asked, doc, _ in qrels if asked == query}
+        judged = {doc for asked, doc, grade in qrels if asked == query and grade > 0}
         alike = {normalised(texts[doc]) for doc in answers}
         left = [doc for doc in lists.get(query, []) if doc not in judged and normalised(texts[doc]) not in alike]
         usable[query] = sorted(left, key=lambda doc, query=query: (key(seed, query, doc), doc))
@@ -247,12 +247,30 @@ def test_triples_are_those_of_the_rule(size, spare, pydocs, shards, queries, tab
 
 def test_without_a_size_every_query_with_a_negative_gives_one_triple(world, table):
     files = world()
-    every = [{"query_id": "q3", "doc_id": doc, "relevance": int(doc == "eig")} for doc in PASSAGES]
+    every = [{"query_id": "q3", "doc_id": doc, "relevance": 1} for doc in PASSAGES]
     files["qrels"] = table("all-judged", "qrels", [*read_rows(files["qrels"], "qrels").to_pylist()[:-1], *every])
     assert sorted(row["query_id"] for row in sample(files, "hard", None)) == ["q1", "q2"]
     files["qrels"] = table("only-judged", "qrels", every)
     with pytest.raises(BackfireError, match="1 asked for, but the 1 training queries give only 0"):
         sample(files, "hard", None)
+
+
+def test_grades_below_the_threshold_are_neither_positives_nor_negatives(world, table):
+    files = world()
+    graded = [("q1", "sort", 2), ("q1", "fft", 1), ("q1", "svd", 0), ("q1", "eig", -1), ("q2", "fft", 1)]
+    rows = [dict(zip(("query_id", "doc_id", "relevance"), row, strict=True)) for row in graded]
+    files["qrels"] = table("graded", "qrels", rows)
+    names = {name: files[name] for name in ("qrels", "corpus", "query_embeddings", "embeddings")}
+    # All that q1 has: what reads like its positive is left out too.
+    everything = {"argsort", "ifft", "svd", "eig", "mean"}
+    for source, candidates in (("random", None), ("hard", mine(files, "hard", 8))):
+        options = {"source": source, "candidates": candidates, "seed": 0, "output": files["out"], "relevant_from": 2}
+        sample_triples(**names, **options, size=len(everything))
+        found = read_rows(files["out"], "triples").to_pylist()
+        assert {(row["query_id"], row["positive_id"]) for row in found} == {("q1", "sort")}
+        assert {row["negative_id"] for row in found} == everything
+        with pytest.raises(BackfireError, match="has a passage of grade 3 or more.*\nHint: lower train"):
+            sample_triples(**names, **options | {"relevant_from": 3}, size=1)
 
 
 def test_embeddings_of_other_data_are_refused(world):

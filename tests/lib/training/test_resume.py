@@ -98,6 +98,7 @@ def _train(inputs, folder, settings, pace, code, seed):
         base_name="base",
         output=str(folder / "model"),
         dynamics_table=str(folder / "dynamics.parquet"),
+        development_table=str(folder / "development.parquet"),
         cost=str(folder / "cost.json"),
         label=None,
         checkpoints=str(folder / "checkpoints"),
@@ -110,7 +111,9 @@ def outcome(folder):
     """Every byte of the model, and the dynamics."""
     model = {p.relative_to(folder): p.read_bytes() for p in sorted((folder / "model").rglob("*")) if p.is_file()}
     assert model
-    return model, read_rows(folder / "dynamics.parquet", "dynamics").to_pylist()
+    looks = read_rows(folder / "development.parquet", "development").to_pylist()
+    assert looks
+    return model, read_rows(folder / "dynamics.parquet", "dynamics").to_pylist(), looks
 
 
 def states(folder):

@@ -79,7 +79,7 @@ def files(docstrings, table):
 def train(files, base_model, tmp_path):
     """A function that trains and gives the model folder, the dynamics rows and the cost."""
 
-    def run(name, start=None, seed=0, **settings):
+    def run(name, start=None, seed=0, relevant_from=1, **settings):
         train_variant(
             start=str(start or base_model),
             **files,
@@ -89,10 +89,12 @@ def train(files, base_model, tmp_path):
             base_name="all-MiniLM-L6-v2",
             output=str(tmp_path / name),
             dynamics_table=str(tmp_path / f"{name}.parquet"),
+            development_table=str(tmp_path / f"{name}.queries.parquet"),
             cost=str(tmp_path / f"{name}.json"),
             label="test",
             checkpoints=str(tmp_path / "checkpoints" / name),
             code="code",
+            relevant_from=relevant_from,
         )
         rows = read_rows(tmp_path / f"{name}.parquet", "dynamics").to_pylist()
         return tmp_path / name, rows, json.loads((tmp_path / f"{name}.json").read_text())
@@ -102,6 +104,25 @@ def train(files, base_model, tmp_path):
 
 def vectors(folder, texts=("Return a random choice.", "Compute the median of data.")):
     return encode(load_encoder(folder, "fp32"), list(texts), "document", 32, 512)
+
+
+def test_every_look_keeps_its_queries_and_the_grade_that_counts(train, files, table, tmp_path):
+    """One query in two has a passage of grade 2 and another of grade 1; the threshold decides which is looked for."""
+    judged = read_rows(files["development_qrels"], "qrels").to_pylist()
+    ones = [row | {"doc_id": other["doc_id"]} for row, other in zip(judged, judged[1:] + judged[:1], strict=True)]
+    files["development_qrels"] = table("graded", "qrels", [*[row | {"relevance": 2} for row in judged[::2]], *ones])
+    _, low, _ = train("low", relevant_from=1)
+    _, high, _ = train("high", relevant_from=2)
+    for name, rows, grade in (("low", low, 1), ("high", high, 2)):
+        looks = read_rows(tmp_path / f"{name}.queries.parquet", "development").to_pylist()
+        assert {row["step"] for row in looks} == {row["step"] for row in rows if row["dev_RR@10"] is not None}
+        for row in rows:
+            values = [look["value"] for look in looks if (look["step"], look["measure"]) == (row["step"], "RR@10")]
+            if values:
+                assert row["dev_RR@10"] == pytest.approx(sum(values) / len(values), abs=1e-15)
+        asked = {look["query_id"] for look in looks}
+        assert asked <= {row["query_id"] for row in ([*judged[::2], *ones] if grade == 1 else judged[::2])}
+    assert [row["dev_RR@10"] for row in low] != [row["dev_RR@10"] for row in high]
 
 
 def test_full_training_records_every_step_and_moves_the_model(train, base_model):

@@ -147,18 +147,25 @@ def score_ties(
     return values, bounds
 
 
-def mean_measures(
-    measures: Sequence[str], qrels: Iterable[tuple[str, str, int]], run: dict[str, Ranking]
-) -> dict[str, float]:
-    """Mean over queries of each measure, {name: mean}, of a run in memory.
+def score_queries(
+    measures: Sequence[str], qrels: Iterable[tuple[str, str, int]], run: dict[str, Ranking], relevant_from: int = 1
+) -> Values:
+    """Values of each measure for every query, {name: {query_id: value}}, of a run in memory.
 
     `qrels` are (query_id, doc_id, relevance). Raises `BackfireError` as `score_run` and `measure_named` do.
     """
     judgments: Qrels = {}
     for query_id, doc_id, relevance in qrels:
         judgments.setdefault(query_id, {})[doc_id] = relevance
-    values = score_run(run.items(), judgments, {name: measure_named(name) for name in measures})
-    return {name: _mean(found.values()) for name, found in values.items()}
+    return score_run(run.items(), judgments, {name: measure_named(name, relevant_from) for name in measures})
+
+
+def mean_measures(
+    measures: Sequence[str], qrels: Iterable[tuple[str, str, int]], run: dict[str, Ranking], relevant_from: int = 1
+) -> dict[str, float]:
+    """Mean over queries of what `score_queries` gives, {name: mean}."""
+    values = score_queries(measures, qrels, run, relevant_from)
+    return {name: mean(found.values()) for name, found in values.items()}
 
 
 def read_qrels(path: str | Path) -> Qrels:
@@ -229,13 +236,14 @@ def _band(values: dict[str, float], bounds: dict[str, tuple[float, float]]) -> d
     return {
         "queries": len(values),
         "tied_queries": len(bounds),
-        "worst": _mean((values | worst).values()),
-        "value": _mean(values.values()),
-        "best": _mean((values | best).values()),
+        "worst": mean((values | worst).values()),
+        "value": mean(values.values()),
+        "best": mean((values | best).values()),
     }
 
 
-def _mean(values: Collection[float]) -> float:
+def mean(values: Collection[float]) -> float:
+    """Their mean, summed exactly."""
     return math.fsum(values) / len(values)
 
 

@@ -30,6 +30,7 @@ class Collection:
     whole: bool
     text: str
     drop_empty: bool
+    missing: str
     relevance: dict[str, int]
 
     @property
@@ -46,7 +47,7 @@ class Collection:
         return f"data/{self.name}/corpus" if text == self.text else f"data/{self.name}/texts/{text}/corpus"
 
     def relevant_from(self, split: str) -> int:
-        """The lowest grade that measures without grades count as relevant on a split."""
+        """The lowest grade that measures without grades count as relevant on a split; of train, that of a positive."""
         return self.relevance.get(split, 1)
 
 
@@ -273,12 +274,18 @@ class Study:
             )
         for collection in self.collections.values():
             for split in collection.relevance:
-                _known(f"collections.{collection.name}.relevance", split, collection.splits, "split")
+                _known(f"collections.{collection.name}.relevance", split, dict.fromkeys(collection.query_sets), "split")
         for triples in self.triples.values():
             if (triples.negatives == PUBLISHED) != (triples.source is not None):
                 raise BackfireError(
                     f"triples.{triples.name}: negatives are '{triples.negatives}', source is {triples.source!r}.",
                     "source names an ir_datasets id with document pairs and goes with negatives: published.",
+                )
+            if triples.source and train_on.relevant_from(TRAIN) > 1:
+                raise BackfireError(
+                    f"collections.{train_on.name}.relevance.train: found {train_on.relevant_from(TRAIN)}, but "
+                    f"triples.{triples.name} are taken as published, with the positives that they name.",
+                    "leave train out of relevance, or draw the triples with negatives: random, bm25 or hard.",
                 )
         primary, split, _ = self.primary
         _known(

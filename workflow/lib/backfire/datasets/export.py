@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from backfire.datasets.judged import Missing, passages_themselves, read_qrels, unknown_passages
 from backfire.datasets.load import load_corpus, load_split, provenance, records
 from backfire.datasets.wording import DEFAULT, wording
 from backfire.errors import BackfireError
@@ -25,6 +26,8 @@ from backfire.provenance import value_digest
 from backfire.texts import doc_ids
 
 BATCH = 16384
+# What happens to judgments of what the source does not hold.
+REFUSE, DROP = "refuse", "drop"
 
 _logger = logging.getLogger(__name__)
 
@@ -106,21 +109,34 @@ def export_queries(
     qrels: str,
     manifest: str,
     drop_empty: bool = False,
+    missing: str = REFUSE,
 ) -> None:
     """Write queries and qrels of the split `source` as Parquet, restricted to the passages in `corpus_shards`.
 
     Judgments of passages that were not kept are dropped and counted, and so are queries that no kept passage is
-    relevant to (grade 1 or more), and with `drop_empty` those without text. Queries and judgments keep the order of
-    the source; where a passage is judged twice for a query the last judgment holds, as in trec_eval. Raises
-    `BackfireError` for an empty set, a repeated query id, an empty query, a set of another corpus, and judgments of
-    unknown queries or passages.
+    relevant to (grade 1 or more), and with `drop_empty` those without text. Judgments of a query or passage that the
+    source does not hold at all are refused, or with `missing` "drop" dropped and counted. Queries and judgments keep
+    the order of the source; where a passage is judged twice for a query the last judgment holds, as in trec_eval.
+    The manifest also tells how many queries are passages themselves. Raises `BackfireError` for an empty set, a
+    repeated query id, an empty query, and a set of another corpus.
     """
     dataset = load_split(corpus, source)
     texts = _checked_queries(dataset, source, drop_empty)
-    grades, judged = _checked_qrels(dataset, source, texts)
+    grades, judged = read_qrels(dataset, source)
+    orphans = {query_id: grades.pop(query_id) for query_id in [each for each in grades if each not in texts]}
+    # The last judgment of a passage holds, so repeated ones are counted among those of known queries only.
+    orphaned, total = sum(judged[query_id] for query_id in orphans), sum(judged.values())
     needed = {doc_id for of_query in grades.values() for doc_id in of_query}
-    present = needed.intersection(doc_ids(corpus_shards))
-    _check_known(needed - present, corpus, source)
+    present, own = set(), set()
+    for doc_id in doc_ids(corpus_shards):
+        if doc_id in needed:
+            present.add(doc_id)
+        if doc_id in texts:
+            own.add(doc_id)
+    unknown = unknown_passages(needed - present, corpus)
+    lost = Missing(corpus, source, list(orphans), sorted(unknown), len(texts))
+    if lost and missing == REFUSE:
+        raise lost.refusal()
 
     inside = {
         query_id: {doc_id: grade for doc_id, grade in of_query.items() if doc_id in present}
@@ -146,23 +162,53 @@ def export_queries(
     )
     kept = write_batches(qrels, "qrels", _batches(_hashed(qrels_rows, digest)))
     worded = {query_id for query_id, text in texts.items() if text}
-    empty = len(texts) - len(worded)
-    relevant = sum(query_id in worded and max(of_query.values()) > 0 for query_id, of_query in grades.items())
+    relevant = {query for query, of_query in grades.items() if query in worded and max(of_query.values()) > 0}
+    known = {
+        query_id
+        for query_id in relevant
+        if any(grade > 0 and doc_id not in unknown for doc_id, grade in grades[query_id].items())
+    }
     counts = {
-        "empty": empty,
-        "no relevant passage": len(worded) - relevant,
-        "relevant passages not kept": relevant - len(answered),
+        "empty": len(texts) - len(worded),
+        "no relevant passage": len(worded) - len(relevant),
+        "relevant passages missing": len(relevant) - len(known),
+        "relevant passages not kept": len(known) - len(answered),
     }
     unique = sum(map(len, grades.values()))
     within = sum(map(len, inside.values()))
-    judgments = {"repeated": judged - unique, "passage not kept": unique - within, "query dropped": within - kept}
+    without = sum(doc_id in unknown for of_query in grades.values() for doc_id in of_query)
+    judgments = {
+        "query missing": orphaned,
+        "repeated": total - orphaned - unique,
+        "passage missing": without,
+        "passage not kept": unique - without - within,
+        "query dropped": within - kept,
+    }
+    if lost:
+        _logger.warning(
+            "%s. They are left out. Values may be higher than published ones: there a query scores 0 whose relevant "
+            "passages are all missing (%d here), and a missing passage counts as not found.",
+            lost,
+            counts["relevant passages missing"],
+        )
+    themselves = passages_themselves(own & set(answered), texts, corpus_shards)
+    if themselves:
+        _logger.warning(
+            "%s: %d of %d queries are passages of the corpus themselves (same id, same text), which a model ranks "
+            "first. BEIR drops them from rankings before it scores; the block `protocol` tells what that is worth.",
+            source,
+            themselves,
+            len(answered),
+        )
     write_json(
         manifest,
         {
             "source": source,
             **provenance(corpus, source),
             "queries": _tally(len(texts), len(answered), counts),
-            "judgments": _tally(judged, kept, judgments),
+            "judgments": _tally(total, kept, judgments),
+            **({"missing": lost.counts()} if lost else {}),
+            **({"queries that are passages": themselves} if themselves else {}),
             "digest": digest.hexdigest(),
         },
     )
@@ -229,43 +275,6 @@ def _checked_queries(dataset: Any, source: str, drop_empty: bool) -> dict[str, s
             )
         texts[query_id] = text
     return texts
-
-
-def _checked_qrels(dataset: Any, source: str, texts: dict[str, str]) -> tuple[dict[str, dict[str, int]], int]:
-    """Grades by query and passage, in the order of the source, and the number of judgments read."""
-    grades: dict[str, dict[str, int]] = {}
-    judged = 0
-    for qrel in records(dataset, source, "qrels"):
-        if qrel.query_id not in texts:
-            raise BackfireError(
-                f"'{source}': the qrels judge passages for the query '{qrel.query_id}', which is not among the "
-                f"{len(texts)} queries.",
-                "queries and qrels must come from the same set; add the query or remove its judgments.",
-            )
-        grades.setdefault(qrel.query_id, {})[qrel.doc_id] = qrel.relevance
-        judged += 1
-    if not judged:
-        raise BackfireError(f"'{source}': there are no judgments.", "a split needs qrels; choose one that has them.")
-    repeated = judged - sum(map(len, grades.values()))
-    if repeated:
-        _logger.warning("%s: %d judgments repeat an earlier one; the last holds.", source, repeated)
-    return grades, judged
-
-
-def _check_known(missing: set[str], corpus: str, source: str) -> None:
-    """Raise for judged passages that the corpus does not hold at all, as against ones that were not kept."""
-    if not missing:
-        return
-    unknown = set(missing)
-    for doc in records(load_corpus(corpus), corpus, "docs"):
-        unknown.discard(doc.doc_id)
-        if not unknown:
-            return
-    raise BackfireError(
-        f"'{source}': the qrels judge the passage '{min(unknown)}'"
-        f"{f' and {len(unknown) - 1} more' if len(unknown) > 1 else ''}, which the corpus '{corpus}' does not hold.",
-        "corpus and qrels must belong together; check both ids, or whether the corpus was cut short.",
-    )
 
 
 def _check_id(identifier: str, what: str, source: str) -> None:

@@ -1,27 +1,34 @@
-"""A local folder in BEIR layout as an `ir_datasets` dataset.
+"""A local folder as an `ir_datasets` dataset: the layout of BEIR, and what other tools write in its place.
 
 `corpus.jsonl` with `_id`, `text` and perhaps `title`; `queries.jsonl` with `_id` and `text`; `qrels/<split>.tsv` with
-the tab-separated columns `query-id`, `corpus-id`, `score`. Each may be packed with gzip.
-See Thakur et al. (2021), "BEIR: a heterogeneous benchmark for zero-shot evaluation of information retrieval models".
+the tab-separated columns `query-id`, `corpus-id`, `score`. See Thakur et al. (2021), "BEIR: a heterogeneous benchmark
+for zero-shot evaluation of information retrieval models". What else is read is shown in docs/inputs.md.
 """
 
-import gzip
 import json
-import zlib
-from collections.abc import Iterator
-from pathlib import Path
+import logging
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ir_datasets.datasets.base import Dataset
-from ir_datasets.formats import BaseQrels, BaseQueries, GenericQrel, GenericQuery
+from ir_datasets.formats import BaseQueries, GenericQuery
 from ir_datasets.util import MetadataComponent
 
-from backfire.datasets.sources import check_there, corpus_file, qrels_file, queries_file
+from backfire.datasets.layout import corpus_files, qrels_files, queries_files
+from backfire.datasets.qrels import FolderQrels
+from backfire.datasets.records import records, short
 from backfire.datasets.streams import StreamedDocs
 from backfire.errors import BackfireError
-from backfire.faults import reading
 
-QRELS_HEADER = ("query-id", "corpus-id", "score")
+# BEIR's name first. Where it is there, the others are something else; of the others there must be one.
+ID = ("_id", "id", "docid", "doc_id", "doc-id", "docno", "pid", "passage_id", "corpus-id", "corpus_id")
+QUERY_ID = ("_id", "id", "qid", "query_id", "query-id", "topic_id")
+TEXT = ("text", "contents", "content", "body", "passage", "segment")
+QUERY_TEXT = ("text", "query", "contents", "question")
+# Of Anserini and Pyserini: all that is indexed, the title included.
+CONTENTS = "contents"
+
+_logger = logging.getLogger(__name__)
 
 
 class FolderDoc(NamedTuple):
@@ -39,35 +46,41 @@ class FolderDoc(NamedTuple):
 def folder_dataset(folder: str, split: str | None = None) -> Dataset:
     """The passages of `folder`, with the queries and judgments of `split` when one is named.
 
-    Raises `BackfireError` when a file is missing; a line that is not in order is told when it is read.
+    Raises `BackfireError` when a file is missing or it cannot be told which is meant; a line that is not in order is
+    told when it is read.
     """
-    parts = [FolderDocs(_there(corpus_file(folder), folder))]
+    parts = [FolderDocs(corpus_files(folder))]
     if split is not None:
-        parts.append(FolderQueries(_there(queries_file(folder), folder)))
-        parts.append(FolderQrels(_there(qrels_file(folder, split), folder)))
+        parts += [FolderQueries(queries_files(folder, split)), FolderQrels(qrels_files(folder, split))]
     dataset = Dataset(*parts)
     return Dataset(MetadataComponent(f"{folder}/{split}" if split else folder, dataset), dataset)
 
 
 class FolderDocs(StreamedDocs):
-    """The passages of `corpus.jsonl`."""
+    """The passages."""
 
-    def __init__(self, path: str):
-        self._path = path
+    def __init__(self, paths: list[str]):
+        self._paths = paths
 
     def read(self) -> Iterator[FolderDoc]:
-        """All passages, in the order of the file."""
-        for where, entry in _objects(self._path):
-            title = entry.get("title")
-            yield FolderDoc(
-                _identifier(where, entry),
-                _string(where, entry, "text"),
-                "" if title is None else _string(where, entry, "title"),
-            )
+        """All passages, in the order of the files."""
+        for where, entry, doc_id, text in _entries(self._paths, ID, TEXT, {"title"}):
+            title = "" if entry.get("title") is None else _string(where, entry, "title")
+            content = _string(where, entry, text)
+            if text == CONTENTS and title.strip():
+                if not content.lstrip().startswith(title.strip()):
+                    raise BackfireError(
+                        f"{where}: '{CONTENTS}' does not begin with the title {short(title)}, so it cannot be told "
+                        "whether the title is part of the passage.",
+                        f"by the convention of Anserini '{CONTENTS}' holds all text: put the title in front of it, or "
+                        "name the field text, which is joined with the title.",
+                    )
+                title = ""
+            yield FolderDoc(_identifier(where, entry, doc_id), content, title)
 
     def docs_path(self, force: bool = True) -> str:
-        """The file."""
-        return self._path
+        """The file, or the first of several."""
+        return self._paths[0]
 
     def docs_cls(self) -> type:
         """Type of a passage."""
@@ -75,122 +88,78 @@ class FolderDocs(StreamedDocs):
 
 
 class FolderQueries(BaseQueries):
-    """The queries of `queries.jsonl`: those of every split."""
+    """The queries: those of a split, or of every one."""
 
-    def __init__(self, path: str):
-        self._path = path
+    def __init__(self, paths: list[str]):
+        self._paths = paths
 
     def queries_iter(self) -> Iterator[GenericQuery]:
-        """All queries, in the order of the file."""
-        for where, entry in _objects(self._path):
-            yield GenericQuery(_identifier(where, entry), _string(where, entry, "text"))
+        """All queries, in the order of the files."""
+        for where, entry, query_id, text in _entries(self._paths, QUERY_ID, QUERY_TEXT):
+            yield GenericQuery(_identifier(where, entry, query_id), _string(where, entry, text))
 
     def queries_path(self) -> str:
-        """The file."""
-        return self._path
+        """The file, or the first of several."""
+        return self._paths[0]
 
 
-class FolderQrels(BaseQrels):
-    """The judgments of `qrels/<split>.tsv`; the header may be missing."""
+def _entries(
+    paths: list[str], ids: Sequence[str], texts: Sequence[str], others: Collection[str] = ()
+) -> Iterator[tuple[str, dict[str, Any], str, str]]:
+    """Where a record stands, the record, and the names of its id and its text, which are the same in all of a file.
 
-    def __init__(self, path: str):
-        self._path = path
+    A table of text without a header has two columns, id and text.
+    """
 
-    def qrels_iter(self) -> Iterator[GenericQrel]:
-        """All judgments, in the order of the file."""
-        for number, line in _lines(self._path):
-            columns = tuple(line.split("\t"))
-            if number == 1 and columns == QRELS_HEADER:
-                continue
-            if len(columns) != len(QRELS_HEADER):
-                raise BackfireError(
-                    f"{self._path}:{number}: found {len(columns)} tab-separated column(s) in {_short(line)}, expected "
-                    f"{len(QRELS_HEADER)}: {', '.join(QRELS_HEADER)}.",
-                    "separate the three columns by one tab each; a TREC qrels file loses its second column.",
-                )
-            query_id, doc_id, grade = columns
-            try:
-                relevance = int(grade)
-            except ValueError:
-                raise BackfireError(
-                    f"{self._path}:{number}: found the grade {_short(grade)}, expected a whole number.",
-                    "a grade says how relevant the passage is: 0 not at all, 1 or more relevant; the first line may "
-                    f"be the header {' '.join(QRELS_HEADER)}, separated by tabs.",
-                ) from None
-            yield GenericQrel(query_id, doc_id, relevance)
+    def named(row: Sequence[str]) -> Sequence[str]:
+        return list(row) if set(ids) & set(row) and set(texts) & set(row) else ["_id", "text"]
 
-    def qrels_path(self) -> str:
-        """The file."""
-        return self._path
-
-    def qrels_defs(self) -> dict[int, str]:
-        """What the grades mean: the layout does not tell."""
-        return {}
+    wanted = {*ids, *texts, *others}
+    for path in paths:
+        key = text = None
+        for where, entry in records(path, wanted.__contains__, named):
+            if key is None:
+                key, text = _named(where, entry, ids, True), _named(where, entry, texts, "_id" in entry)
+                if (key, text) != ("_id", "text"):
+                    _logger.info("%s: ids are '%s', texts '%s'", path, key, text)
+            for name in (key, text):
+                if name not in entry:
+                    raise BackfireError(
+                        f"{where}: no '{name}' among the keys {', '.join(sorted(entry)) or '(none)'}.",
+                        f"every record of a file needs {key} and {text}, as its first one.",
+                    )
+            yield where, entry, key, text
 
 
-def _there(path: str, folder: str) -> str:
-    check_there(path, folder)
-    return path
-
-
-def _lines(path: str) -> Iterator[tuple[int, str]]:
-    """(line number, line without its end) of the lines that are not blank."""
-    number = 0
-    try:
-        with reading(path), gzip.open(path, "rb") if path.endswith(".gz") else Path(path).open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-                if text.strip():
-                    yield number, text
-    except UnicodeDecodeError as error:
-        raise BackfireError(f"{path}:{number}: not UTF-8 ({error.reason}).", "save the file as UTF-8.") from error
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+def _named(where: str, entry: dict[str, Any], names: Sequence[str], beir: bool) -> str:
+    """Under which of the names a record has its id, or its text; with `beir` under the first, where that is there."""
+    found = [name for name in names if name in entry]
+    if len(found) == 1 or (beir and names[0] in entry):
+        return found[0]
+    if found:
         raise BackfireError(
-            f"{path}: cannot be unpacked after line {number} ({error}).",
-            "the file was cut short or damaged; fetch it again.",
-        ) from error
+            f"{where}: {' and '.join(map(repr, found))} could both be the {'id' if '_id' in names else 'text'}.",
+            "leave one of them out, or name those that are meant _id and text.",
+        )
+    raise BackfireError(
+        f"{where}: no '{names[0]}' among the keys {', '.join(sorted(entry)) or '(none)'}, nor another name of it "
+        f"({', '.join(names[1:])}).",
+        "every record needs _id and text, under these names or one of those.",
+    )
 
 
-def _objects(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(file:line, JSON object) of every line."""
-    for number, line in _lines(path):
-        where = f"{path}:{number}"
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise BackfireError(
-                f"{where}: not a JSON object but {_short(line)} ({error.msg} at column {error.colno}).",
-                "each line is one whole JSON object, with control characters escaped (NUL as \\u0000); a broken last "
-                "line means that the file was cut short.",
-            ) from error
-        if not isinstance(entry, dict):
-            raise BackfireError(
-                f"{where}: found {_short(line)}, expected a JSON object.",
-                'a line looks like {"_id": "7", "text": "..."}.',
-            )
-        yield where, entry
-
-
-def _identifier(where: str, entry: dict[str, Any]) -> str:
-    found = entry.get("_id")
+def _identifier(where: str, entry: dict[str, Any], key: str) -> str:
+    found = entry[key]
     # Some collections write their numeric ids without quotes; the qrels hold text either way.
     if isinstance(found, int) and not isinstance(found, bool):
         return str(found)
-    return _string(where, entry, "_id")
+    return _string(where, entry, key)
 
 
 def _string(where: str, entry: dict[str, Any], key: str) -> str:
-    if key not in entry:
-        raise BackfireError(
-            f"{where}: no '{key}' among the keys {', '.join(sorted(entry)) or '(none)'}.",
-            "every line needs _id and text; the layout is that of BEIR.",
-        )
     if not isinstance(entry[key], str):
         raise BackfireError(
-            f"{where}: '{key}' is {_short(json.dumps(entry[key]))}, expected a string.", f"put {key} in quotes."
+            f"{where}: '{key}' is {short(json.dumps(entry[key], default=str))}, expected a string.",
+            f"put {key} in quotes; in Parquet its column is one of strings.",
         )
     return entry[key]
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")

@@ -12,19 +12,19 @@ from backfire.datasets.downloads import RECORD, recorded, require
 from backfire.datasets.folder import folder_dataset
 from backfire.datasets.ids import check_same_corpus, registered
 from backfire.datasets.packages import package_versions
-from backfire.datasets.sources import corpus_file, is_folder, is_pydocs, qrels_file, queries_file
+from backfire.datasets.sources import input_files, is_folder, is_pydocs
 from backfire.datasets.wording import DEFAULT, docs_of, passages, sentence
 from backfire.errors import BackfireError
 from backfire.provenance import file_sha256
 
 
 def load_corpus(source: str) -> Dataset:
-    """The dataset with the passages of `source`, an `ir_datasets` id or a folder in BEIR layout."""
+    """The dataset with the passages of `source`, an `ir_datasets` id or a folder."""
     return folder_dataset(source) if is_folder(source) else registered(source, "docs")
 
 
 def load_split(corpus: str, source: str) -> Dataset:
-    """The dataset with the queries and qrels of `source`: an id, or for a folder the name of a file under qrels/."""
+    """The dataset with the queries and qrels of `source`: an id, or for a folder the name of a split."""
     if is_folder(corpus):
         return folder_dataset(corpus, source)
     dataset = registered(source, "queries", "qrels")
@@ -58,8 +58,7 @@ def provenance(corpus: str, split: str | None = None, text: str = DEFAULT) -> di
     For a corpus also its kind, and which text stands for a passage: its name and what it means.
     """
     if is_folder(corpus):
-        files = [corpus_file(corpus)] if split is None else [queries_file(corpus), qrels_file(corpus, split)]
-        kind, found = "folder", {"files": {file: file_sha256(file) for file in files}}
+        kind, found = "folder", {"files": {file: file_sha256(file) for file in input_files(corpus, split)}}
     elif is_pydocs(corpus):
         versions = {"versions": package_versions()} if split is None else {}
         kind, found = "pydocs", {"collection_digest": pydocs.collection_digest(), **versions}

@@ -1,4 +1,4 @@
-"""Where a collection comes from: `pydocs`, a folder in BEIR layout, or an `ir_datasets` id.
+"""Where a collection comes from: `pydocs`, a local folder (see `layout`), or an `ir_datasets` id.
 
 Loaded whenever the DAG is built, so it uses the standard library only.
 """
@@ -6,7 +6,7 @@ Loaded whenever the DAG is built, so it uses the standard library only.
 from collections.abc import Iterable
 from pathlib import Path
 
-from backfire.errors import BackfireError
+from backfire.datasets.layout import corpus_files, qrels_files, queries_files
 
 PYDOCS = "pydocs"
 
@@ -25,47 +25,14 @@ def is_folder(source: str) -> bool:
         return False
 
 
-def corpus_file(folder: str) -> str:
-    """The file that holds the passages of a folder in BEIR layout, whether or not it is there."""
-    return _plain_or_packed(f"{folder}/corpus.jsonl")
-
-
-def queries_file(folder: str) -> str:
-    """The file that holds the queries of a folder in BEIR layout, whether or not it is there."""
-    return _plain_or_packed(f"{folder}/queries.jsonl")
-
-
-def qrels_file(folder: str, split: str) -> str:
-    """The file that holds the judgments of a split in BEIR layout, whether or not it is there."""
-    return _plain_or_packed(f"{folder}/qrels/{split}.tsv")
-
-
 def input_files(corpus: str, split: str | None = None) -> list[str]:
-    """The files that passages, or with `split` its queries and judgments, come from when the corpus is a folder."""
+    """The files that passages, or with `split` its queries and judgments, come from when the corpus is a folder.
+
+    Raises `BackfireError` when one is missing, or when it cannot be told which is meant (see `layout`).
+    """
     if not is_folder(corpus):
         return []
-    files = [corpus_file(corpus)] if split is None else [queries_file(corpus), qrels_file(corpus, split)]
-    for file in files:
-        check_there(file, corpus)
-    return files
-
-
-def check_there(file: str, folder: str) -> None:
-    """Raise `BackfireError` when a file of a folder in BEIR layout is missing, or is there both plain and packed."""
-    plain = file.removesuffix(".gz")
-    if Path(plain).is_file() and Path(f"{plain}.gz").is_file():
-        raise BackfireError(
-            f"{plain} and {plain}.gz are both there, and one of them would be passed over.",
-            "remove or rename the one that is not meant.",
-        )
-    if not Path(file).is_file():
-        names = sorted(each.relative_to(folder).as_posix() for each in Path(folder).glob("**/*.[jt]s*"))
-        holds = ", ".join(names[:8]) or "none of that kind"
-        raise BackfireError(
-            f"{file}: there is no such file (nor one ending in .gz); the folder holds {holds}.",
-            "a folder in BEIR layout holds corpus.jsonl, queries.jsonl and qrels/<split>.tsv; splits in the "
-            "configuration name the files under qrels/ without .tsv.",
-        )
+    return corpus_files(corpus) if split is None else [*queries_files(corpus, split), *qrels_files(corpus, split)]
 
 
 def needed_parts(corpus: str, query_sets: Iterable[str], published: Iterable[str] = ()) -> dict[str, list[str]]:
@@ -82,8 +49,3 @@ def needed_parts(corpus: str, query_sets: Iterable[str], published: Iterable[str
         if not is_pydocs(source):
             needed[source] = [*needed.get(source, []), *(part for part in parts if part not in needed.get(source, []))]
     return needed
-
-
-def _plain_or_packed(path: str) -> str:
-    packed = f"{path}.gz"
-    return packed if not Path(path).exists() and Path(packed).exists() else path

@@ -197,6 +197,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("y", pa.float32()),
         ]
     ),
+    # What the means of development measures in `dynamics` are of.
+    "development": pa.schema([("step", _whole), ("measure", _text), ("query_id", _text), ("value", _real)]),
     # Followed by one float column for each measure taken on the development queries, named `dev_<measure>`.
     "dynamics": pa.schema(
         [

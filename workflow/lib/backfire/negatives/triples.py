@@ -40,13 +40,16 @@ def sample_triples(
     size: int | None,
     seed: int,
     output: str,
+    relevant_from: int = 1,
 ) -> None:
     """Write `size` triples with negatives from `source` (random, bm25, hard), and the base's cosine of each negative.
 
     `candidates` is the table of a mined source, None for random, which draws from the whole corpus.
     Queries are taken in the order of their keys, once each before any is taken again; a query's r-th triple has the
-    r-th of its negatives in the order of their keys. No judged passage of a query is its negative, nor one with the
-    same normalised text as a relevant passage. Without `size` every query that has a negative gives one triple.
+    r-th of its negatives in the order of their keys. Positives are passages of grade `relevant_from` or more. Passages
+    of a lower grade above 0 are neither positive nor negative; those judged not relevant (0 or less) may be negatives.
+    No negative has the same normalised text as a passage of a grade above 0. Without `size` every query that has a
+    negative gives one triple.
     Raises `BackfireError` when there are fewer negatives than that.
 
     Memory holds the judgments, the first few draws of every query and 8 bytes for the text of each passage that is
@@ -54,18 +57,23 @@ def sample_triples(
     """
     if (candidates is None) != (source == "random"):
         raise ValueError(f"negatives from {source} with candidates {candidates}")
-    relevant, judged = _judgments(qrels)
+    relevant, spared = _judgments(qrels, relevant_from)
+    if not relevant:
+        raise BackfireError(
+            f"triples: no training query has a passage of grade {relevant_from} or more.",
+            "lower train in relevance of the collection that is trained on, or leave it out.",
+        )
     order = sorted(relevant, key=lambda query_id: (key(seed, query_id), query_id))
     keep = (1 if size is None else -(-size // len(order))) + SPARE
     while True:
         # One more than is kept tells whether there are more.
         drawn = _uniform if candidates is None else _listed
         draws, cut = {}, set()
-        for query_id, found in drawn(candidates or corpus, judged, seed, keep + 1):
+        for query_id, found in drawn(candidates or corpus, spared, seed, keep + 1):
             draws[query_id] = found[:keep]
             if len(found) > keep:
                 cut.add(query_id)
-        _drop_duplicates(draws, relevant, corpus)
+        _drop_duplicates(draws, spared, corpus)
         counts = np.array([len(draws.get(query_id, ())) for query_id in order])
         rounds = 1 if size is None else _rounds(counts, size)
         if not any(query_id in cut for query_id, count in zip(order, counts, strict=True) if count < rounds):
@@ -87,34 +95,42 @@ def sample_triples(
         for draw in draws.get(query_id, ())[number : number + 1]
     ][:size]
     queries, positives, negatives, ranks = zip(*chosen, strict=True)
-    del draws, relevant, judged, order, chosen
+    del draws, relevant, spared, order, chosen
     ids = [pa.array(column, pa.string()) for column in (queries, positives, negatives)]
     ranks = None if candidates is None else np.array(ranks, np.int32)
     del queries, positives, negatives
     write_triples(output, source, *ids, ranks, query_embeddings, embeddings)
 
 
-def _judgments(qrels: str) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
-    """Relevant passages, and all judged ones, of every query that has a relevant one."""
-    relevant, judged = defaultdict(list), defaultdict(set)
+def _judgments(qrels: str, relevant_from: int) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
+    """Positives of every query that has one, and all its passages of a grade above 0, which are no negatives."""
+    relevant, spared = defaultdict(list), defaultdict(set)
     for batch in iterate_rows(qrels, "qrels"):
         for query_id, doc_id, relevance in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            judged[query_id].add(doc_id)
             if relevance > 0:
+                spared[query_id].add(doc_id)
+            if relevance >= relevant_from:
                 relevant[query_id].append(doc_id)
+    if len(relevant) < len(spared):
+        logger.warning(
+            "%d of %d training queries have no passage of grade %d or more; they give no triple",
+            len(spared) - len(relevant),
+            len(spared),
+            relevant_from,
+        )
     relevant = {query_id: sorted(doc_ids) for query_id, doc_ids in relevant.items()}
-    return relevant, {query_id: judged[query_id] for query_id in relevant}
+    return relevant, {query_id: spared[query_id] for query_id in relevant}
 
 
 def _positive(relevant: list[str], seed: int, query_id: str, negative: str) -> str:
     return relevant[key(seed, query_id, "positive", negative) % len(relevant)]
 
 
-def _listed(candidates: str, judged: dict[str, set[str]], seed: int, count: int) -> Iterator[tuple[str, list[Draw]]]:
+def _listed(candidates: str, spared: dict[str, set[str]], seed: int, count: int) -> Iterator[tuple[str, list[Draw]]]:
     """The first `count` draws of each query from its candidates, without replacement, in the order of their keys."""
     for query_id, found in _by_query(candidates):
-        if query_id in judged:
-            keyed = ((key(seed, query_id, draw[0]), draw) for draw in found if draw[0] not in judged[query_id])
+        if query_id in spared:
+            keyed = ((key(seed, query_id, draw[0]), draw) for draw in found if draw[0] not in spared[query_id])
             yield query_id, [draw for _, draw in heapq.nsmallest(count, keyed)]
 
 
@@ -136,7 +152,7 @@ def _by_query(candidates: str) -> Iterator[tuple[str, list[Draw]]]:
         yield current, found
 
 
-def _uniform(corpus: list[str], judged: dict[str, set[str]], seed: int, count: int) -> Iterator[tuple[str, list[Draw]]]:
+def _uniform(corpus: list[str], spared: dict[str, set[str]], seed: int, count: int) -> Iterator[tuple[str, list[Draw]]]:
     """The first `count` draws of each query from the whole corpus, without replacement, uniform by rejection."""
     doc_ids = pa.chunked_array([batch["doc_id"] for path in corpus for batch in iterate_rows(path, "corpus")])
     doc_ids = doc_ids.combine_chunks()
@@ -149,10 +165,10 @@ def _uniform(corpus: list[str], judged: dict[str, set[str]], seed: int, count: i
             attempt += 1
             if row not in seen:
                 seen.add(row)
-                if (doc_id := doc_ids[row].as_py()) not in judged[query_id]:
+                if (doc_id := doc_ids[row].as_py()) not in spared[query_id]:
                     yield doc_id, None
 
-    for query_id in judged:
+    for query_id in spared:
         yield query_id, list(islice(draws(query_id), count))
 
 
@@ -163,13 +179,13 @@ def _rounds(counts: np.ndarray, size: int) -> int:
     return next((rounds for rounds in range(1, most + 1) if np.minimum(counts, rounds).sum() >= size), most + 1)
 
 
-def _drop_duplicates(draws: dict[str, list[Draw]], relevant: dict[str, list[str]], corpus: list[str]) -> None:
-    """Remove the draws whose passage reads like one that is relevant to the query."""
+def _drop_duplicates(draws: dict[str, list[Draw]], spared: dict[str, set[str]], corpus: list[str]) -> None:
+    """Remove the draws whose passage reads like one that is no negative of the query."""
     ids = {draw[0] for found in draws.values() for draw in found}
-    ids.update(doc_id for query_id in draws for doc_id in relevant[query_id])
+    ids.update(doc_id for query_id in draws for doc_id in spared[query_id])
     texts = _text_keys(corpus, ids)
     for query_id, found in draws.items():
-        answers = {texts[doc_id] for doc_id in relevant[query_id]}
+        answers = {texts[doc_id] for doc_id in spared[query_id]}
         draws[query_id] = [draw for draw in found if texts[draw[0]] not in answers]
 
 

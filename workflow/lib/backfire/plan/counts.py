@@ -8,16 +8,19 @@ Loaded whenever the DAG is built, so it uses the standard library only.
 import functools
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from backfire.datasets.sources import corpus_file, is_folder, is_pydocs, qrels_file
+from backfire.datasets.layout import corpus_files, qrels_files
+from backfire.datasets.sources import is_folder, is_pydocs
+from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json
 from backfire.study import TRAIN, Collection, Study
 
 # Passages, and training queries, where nothing tells. pydocs has some 27,000 passages.
 ASSUMED = 1_000_000
-# Bytes of a line of corpus.jsonl and of qrels/*.tsv, on the short side; gzip packs text to a third.
+# Bytes of a line of corpus.jsonl and of qrels/*.tsv, on the short side; gzip and Parquet pack text to a third.
 PASSAGE_LINE, JUDGMENT_LINE, PACKED = 250, 20, 3
 
 
@@ -57,7 +60,7 @@ class Counts:
         if is_pydocs(source):
             return passages
         told = (
-            _lines(qrels_file(collection.corpus, source), JUDGMENT_LINE)
+            _lines(lambda: qrels_files(collection.corpus, source), JUDGMENT_LINE)
             if is_folder(collection.corpus)
             else _published_queries(source)
         )
@@ -88,7 +91,7 @@ def _read(file: Path, changed: int) -> Any:
 def _whole(collection: Collection) -> int | None:
     """Passages of a collection before it is cut to `size`."""
     if is_folder(collection.corpus):
-        return _lines(corpus_file(collection.corpus), PASSAGE_LINE)
+        return _lines(lambda: corpus_files(collection.corpus), PASSAGE_LINE)
     return _published(collection.corpus, "docs")
 
 
@@ -98,9 +101,13 @@ def _published_queries(source: str) -> int | None:
     return min(known, default=None)
 
 
-def _lines(file: str, length: int) -> int | None:
-    path = Path(file)
-    return path.stat().st_size * (PACKED if path.suffix == ".gz" else 1) // length if path.is_file() else None
+def _lines(find: Callable[[], list[str]], length: int) -> int | None:
+    try:
+        sizes = [(Path(file).stat().st_size, Path(file).suffix in (".gz", ".parquet")) for file in find()]
+    except BackfireError:
+        # It is told where the files are asked for as inputs.
+        return None
+    return sum(size * (PACKED if packed else 1) for size, packed in sizes) // length
 
 
 def _published(source: str, part: str) -> int | None:

@@ -1,17 +1,16 @@
 """What a collection holds before it is exported: counted where its files are here, else as its source tells."""
 
-import gzip
 import statistics
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 import ir_datasets
 
-from backfire.datasets.load import load_corpus
-from backfire.datasets.sources import corpus_file, is_folder, is_pydocs, qrels_file
-from backfire.faults import reading
+from backfire.datasets.layout import corpus_files
+from backfire.datasets.load import load_corpus, load_split
+from backfire.datasets.records import count as count_records
+from backfire.datasets.sources import is_folder, is_pydocs
 from backfire.formats.tables import iterate_rows
 from backfire.study import Collection
 
@@ -107,17 +106,8 @@ def _read(corpus: str) -> tuple[int, list[str], list[str]]:
         documents = list(documents)
         count, some = len(documents), documents[:: max(1, len(documents) // SAMPLE)]
     else:
-        count, some = _lines(corpus_file(corpus)), list(islice(documents, SAMPLE))
+        count, some = sum(map(count_records, corpus_files(corpus))), list(islice(documents, SAMPLE))
     return count, [each.doc_id for each in some], [each.default_text() for each in some]
-
-
-def _lines(path: str) -> int:
-    with reading(path), _opened(path) as stream:
-        return sum(1 for line in stream if line.strip())
-
-
-def _opened(path: str) -> BinaryIO:
-    return gzip.open(path) if path.endswith(".gz") else Path(path).open("rb")
 
 
 def _counted(collection: Collection) -> tuple[dict[str, int | None], dict[str, int | None]]:
@@ -127,9 +117,7 @@ def _counted(collection: Collection) -> tuple[dict[str, int | None], dict[str, i
     for name in collection.query_sets:
         source = collection.source(name)
         if is_folder(collection.corpus):
-            path = qrels_file(collection.corpus, source)
-            with _opened(path) as stream:
-                rows = [line.split(b"\t", 1)[0] for line in islice(stream, 1, None) if line.strip()]
+            rows = [qrel.query_id for qrel in load_split(collection.corpus, source).qrels_iter()]
             queries[name], judgments[name] = len(set(rows)), len(rows)
         else:
             judgments[name] = queries[name] = sum(1 for _ in ir_datasets.load(source).qrels_iter())

@@ -6,9 +6,10 @@ import numpy as np
 
 from backfire.encoder import Encoder
 from backfire.encoding import encode_tokens
+from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows
 from backfire.keyed import keyed_sample
-from backfire.measures import mean_measures
+from backfire.measures import Values, score_queries
 from backfire.texts import doc_ids, texts_by_id
 from backfire.tokens import ModelTokenizer, Tokens
 from backfire.training.steps import Diverged
@@ -27,9 +28,12 @@ class DevelopmentSet:
     passage_ids: list[str]
     passages: Tokens
     qrels: list[tuple[str, str, int]]
+    relevant_from: int = 1
 
-    def measure(self, encoder: Encoder, measures: list[str]) -> dict[str, float]:
-        """Mean of each measure, {name: value}, for the encoder as it is now.
+    def measure(self, encoder: Encoder, measures: list[str]) -> Values:
+        """Each measure for every query, {name: {query_id: value}}, for the encoder as it is now.
+
+        Passages of grade `relevant_from` or more count as relevant in measures without grades.
 
         Raises `Diverged` when a vector is not finite.
         """
@@ -41,18 +45,32 @@ class DevelopmentSet:
             # Score descending, then doc id ascending, as in every run.
             order = np.lexsort((self.passage_ids, -scores))
             run[query_id] = [(self.passage_ids[row], float(scores[row])) for row in order]
-        return mean_measures(measures, self.qrels, run)
+        return score_queries(measures, self.qrels, run, self.relevant_from)
 
 
 def development_set(
-    queries: str, qrels: str, corpus: list[str], size: int, pool: int, tokenizer: ModelTokenizer, max_length: int
+    queries: str,
+    qrels: str,
+    corpus: list[str],
+    size: int,
+    pool: int,
+    tokenizer: ModelTokenizer,
+    max_length: int,
+    relevant_from: int = 1,
 ) -> DevelopmentSet:
     """Choose `size` queries and `pool` passages by a hash of their ids; relevant passages of the queries come first.
 
-    The pool is larger than asked for when the queries have more relevant passages than that.
+    Queries are those with a passage of grade `relevant_from` or more, and in the pool are all their passages of a
+    grade above 0. The pool is larger than asked for when these are more than that. Raises `BackfireError` when no
+    query has such a passage.
     """
     judged = read_rows(qrels, "qrels").to_pylist()
-    relevant_queries = {row["query_id"] for row in judged if row["relevance"] > 0}
+    relevant_queries = {row["query_id"] for row in judged if row["relevance"] >= relevant_from}
+    if not relevant_queries:
+        raise BackfireError(
+            f"{qrels}: no query of the watched split has a passage of grade {relevant_from} or more.",
+            "lower the split's entry in relevance of the collection, or watch another split (dynamics.split).",
+        )
     chosen = set(keyed_sample(relevant_queries, size, "development query"))
     kept = [(row["query_id"], row["doc_id"], row["relevance"]) for row in judged if row["query_id"] in chosen]
     relevant = {doc_id for _, doc_id, relevance in kept if relevance > 0}
@@ -67,4 +85,5 @@ def development_set(
         passage_ids=ids,
         passages=tokenizer.tokenize([texts[doc_id] for doc_id in ids], "document", max_length),
         qrels=[row for row in kept if row[1] in texts],
+        relevant_from=relevant_from,
     )

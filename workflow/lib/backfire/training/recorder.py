@@ -3,12 +3,17 @@
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from backfire import lora
+from backfire.measures import Values, mean
 from backfire.training.steps import Diverged, Step
 from backfire.training.trainable import Trainable
+
+# Where a row keeps the values of all queries, so that they pass through checkpoints with it.
+LOOK = "development"
 
 
 class Recorder:
@@ -19,8 +24,8 @@ class Recorder:
     since training started over that of the weights it started from, for LoRA of the change that merging would make.
     """
 
-    def __init__(self, model: Trainable, measure: Callable[[], dict[str, float]], interval: int, steps: int):
-        """`measure` gives development measures of the model as it is now, which is where it starts.
+    def __init__(self, model: Trainable, measure: Callable[[], Values], interval: int, steps: int):
+        """`measure` gives development measures of the model as it is now, which is where it starts, by query.
 
         Then `begin` comes, or `rows` are those of an earlier attempt.
         """
@@ -60,14 +65,29 @@ class Recorder:
             row |= self._development(after)
         self.rows.append(row)
 
-    def _development(self, when: str) -> dict[str, float]:
+    @property
+    def curves(self) -> list[dict]:
+        """Rows of the table `dynamics`."""
+        return [{name: value for name, value in row.items() if name != LOOK} for row in self.rows]
+
+    @property
+    def looks(self) -> list[dict]:
+        """Rows of the table `development`: the value of every query at each look, of which the curves hold means."""
+        return [
+            {"step": row["step"], "measure": name, "query_id": query_id, "value": value}
+            for row in self.rows
+            for name, values in row.get(LOOK, {}).items()
+            for query_id, value in sorted(values.items())
+        ]
+
+    def _development(self, when: str) -> dict[str, Any]:
         begun = time.perf_counter()
         try:
-            values = {f"dev_{name}": value for name, value in self._measure().items()}
+            values = self._measure()
         except Diverged as error:
             raise Diverged(f"{error} {when}") from error
         self.development_seconds += time.perf_counter() - begun
-        return values
+        return {f"dev_{name}": mean(found.values()) for name, found in values.items()} | {LOOK: values}
 
     @torch.no_grad()
     def _drift(self) -> float:

@@ -40,15 +40,18 @@ def train_variant(
     base_name: str,
     output: str,
     dynamics_table: str,
+    development_table: str,
     cost: str,
     label: str,
     checkpoints: str,
     code: str,
     pace: Pace = PACE,
+    relevant_from: int = 1,
 ) -> None:
-    """Train from the model folder `start` and write the model folder, its dynamics table and its cost.
+    """Train from the model folder `start` and write the model folder, what was measured meanwhile, and its cost.
 
-    `settings` is the variant's block of the configuration, `dynamics` the block of that name. The model folder loads
+    `settings` is the variant's block of the configuration, `dynamics` the block of that name, `relevant_from` the
+    lowest relevant grade of the watched split. The model folder loads
     with `SentenceTransformer(output)`; for LoRA it holds the merged weights, and the adapter in `adapter/`. The cost
     is that of all attempts (see `Spent`).
 
@@ -65,6 +68,7 @@ def train_variant(
             {
                 "settings": settings,
                 "dynamics": dynamics,
+                "relevant_from": relevant_from,
                 "seed": seed,
                 "base_name": base_name,
                 "code": code,
@@ -72,7 +76,7 @@ def train_variant(
             },
             [start, triples, queries, *corpus, development_queries, development_qrels],
         )
-        if _finished(digest, output, dynamics_table, cost):
+        if _finished(digest, output, dynamics_table, development_table, cost):
             logger.warning("another process has written this very model; nothing is left to do")
             return
         length = settings["max_length"]
@@ -85,6 +89,7 @@ def train_variant(
             dynamics["pool"],
             model.tokenizer,
             length,
+            relevant_from,
         )
         steps = math.ceil(math.ceil(len(data) / settings["batch_size"]) * settings["epochs"])
         stepper = Stepper(model, settings, steps, seed)
@@ -104,7 +109,8 @@ def train_variant(
 
         notes = {"settings": settings, "seed": seed, "start": start, "bf16": model.bf16, "digest": digest}
         _save(model, notes, base_name, output)
-        write_rows(dynamics_table, "dynamics", recorder.rows)
+        write_rows(dynamics_table, "dynamics", recorder.curves)
+        write_rows(development_table, "development", recorder.looks)
         write_json(
             cost,
             {
@@ -127,8 +133,8 @@ def _save(model: Trainable, notes: dict, base_name: str, output: str) -> None:
         write_json(folder / NOTES, notes)
 
 
-def _finished(digest: str, output: str, dynamics_table: str, cost: str) -> bool:
+def _finished(digest: str, output: str, *tables: str) -> bool:
     """Whether everything has been written by a training of the same digest; the engine removes it before each start."""
     notes = Path(output) / NOTES
-    written = all(Path(path).is_file() for path in (notes, dynamics_table, cost))
+    written = all(Path(path).is_file() for path in (notes, *tables))
     return written and read_json(notes).get("digest") == digest
