@@ -123,7 +123,7 @@ def test_every_script_runs_in_the_order_of_the_study(run, beir, root):
     step("mine_hard", vectors, [f("hard-part.parquet")], {"depth": 8, "label": "test"})
     for source in ("bm25", "hard"):
         inputs = {"parts": [f(f"{source}-part.parquet")], "queries": f("train.parquet")}
-        cfg = {"depth": 8, "complete": source == "hard", "label": "test"}
+        cfg = {"depth": 8, "label": "test"}
         step("merge_candidates", inputs, [f(f"{source}.parquet")], cfg)
     for source, candidates in (("hard", [f("hard.parquet")]), ("random", [])):
         inputs = {**vectors, "candidates": candidates, "corpus": shards, "qrels": f("train-qrels.parquet")}

@@ -14,11 +14,12 @@ LAYERS = [
     ["formats"],
     ["provenance", "reuse", "settings", "study", "texts", "sampling"],
     ["model", "tokens", "bert", "lora", "static", "device", "encoder", "datasets"],
-    ["ties", "measures", "index", "products", "search", "tokenizing", "encoding"],
+    ["ties", "measure_names", "measures", "index", "products", "search", "tokenizing", "encoding"],
     ["negatives", "training"],
     ["significance", "perquery", "verdict", "comparison", "selection", "protocol", "queries"],
     ["geometry", "projection", "cost"],
     ["plan"],
+    ["checks"],
     ["charts"],
     ["report"],
 ]

@@ -6,11 +6,10 @@ Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
 import functools
-import importlib.util
-import json
 from pathlib import Path
 from typing import Any
 
+from backfire.datasets.catalogue import published_count
 from backfire.datasets.sources import corpus_file, is_folder, is_pydocs, qrels_file
 from backfire.formats.atomic import read_json
 from backfire.study import TRAIN, Collection, Study
@@ -89,31 +88,17 @@ def _whole(collection: Collection) -> int | None:
     """Passages of a collection before it is cut to `size`."""
     if is_folder(collection.corpus):
         return _lines(corpus_file(collection.corpus), PASSAGE_LINE)
-    return _published(collection.corpus, "docs")
+    return published_count(collection.corpus, "docs")
 
 
 def _published_queries(source: str) -> int | None:
     """Queries of an id; how many are judged is not published, but there are no more than judgments."""
-    known = [count for count in (_published(source, "queries"), _published(source, "qrels")) if count is not None]
+    known = [
+        count for count in (published_count(source, "queries"), published_count(source, "qrels")) if count is not None
+    ]
     return min(known, default=None)
 
 
 def _lines(file: str, length: int) -> int | None:
     path = Path(file)
     return path.stat().st_size * (PACKED if path.suffix == ".gz" else 1) // length if path.is_file() else None
-
-
-def _published(source: str, part: str) -> int | None:
-    entry = _metadata().get(source, {}).get(part, {})
-    return _published(entry["_ref"], part) if "_ref" in entry else entry.get("count")
-
-
-@functools.cache
-def _metadata() -> dict[str, Any]:
-    """What `ir_datasets` publishes about its ids, {id: {part: {count: ...}}}; empty where its file is not found."""
-    package = importlib.util.find_spec("ir_datasets")
-    for folder in (package.submodule_search_locations or []) if package else []:
-        file = Path(folder) / "etc/metadata.json"
-        if file.is_file():
-            return json.loads(file.read_text(encoding="utf-8"))
-    return {}
