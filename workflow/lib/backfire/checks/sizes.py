@@ -13,7 +13,7 @@ from backfire.study import SEARCHED, Study
 
 # Lines of a folder's corpus are counted up to this many bytes, in 30 ms.
 COUNTED = 1 << 26
-# As in projection.py and geometry.py, which the DAG must not load; a test compares them.
+# As in projection.py, which the DAG must not load (a test compares them), and in geometry.py.
 FEWEST_ON_A_MAP, FEWEST_IN_A_SPACE = 10, 2
 _TIMES = {"": 1, "k": 1 << 10, "M": 1 << 20}
 
