@@ -39,8 +39,10 @@ def _study() -> Study:
 
 def check_before(thoroughly: bool):
     """Stop where the study cannot be run as it says, as far as that can be known before any job; tell what is cut."""
+    # The DAG is there once the run starts.
+    rules = {job.rule.name for job in workflow.dag.needrun_jobs()} if thoroughly else ()
     try:
-        lines = check_study(STUDY, thoroughly)
+        lines = check_study(STUDY, thoroughly, rules)
         if thoroughly:
             check_base(STUDY.config["base_model"], STUDY.config["base_model_sha256"])
     except BackfireError as error:

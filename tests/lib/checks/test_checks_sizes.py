@@ -84,8 +84,10 @@ def test_a_depth_beyond_the_corpus_is_told_by_its_key(study_of):
 
 def test_a_corpus_too_small_for_a_map_or_a_space(study_of):
     assert sizes.FEWEST_ON_A_MAP == projection.FEWEST_PASSAGES
-    with pytest.raises(BackfireError, match="collections.pydocs: 9 passage.* at least 10"):
-        check_sizes(study_of({"collections": {"pydocs": {"size": 9}}, "encoding": {"shards": 1}}))
+    study = study_of({"collections": {"pydocs": {"size": 9}}, "encoding": {"shards": 1}})
+    check_sizes(study, ["measure_geometry", "rank"])
+    with pytest.raises(BackfireError, match="collections.pydocs: 9 passage.*project_embeddings needs at least 10"):
+        check_sizes(study, ["project_embeddings"])
 
 
 @pytest.mark.parametrize("factory", ["Flat", "HNSW32", "IVF64,Flat;nprobe=8", "PQ8", "OPQ8_16,IVF4,PQ8"])

@@ -4,6 +4,7 @@ Loaded whenever the DAG is built, so it uses the standard library only, as long 
 """
 
 import re
+from collections.abc import Collection
 
 from backfire.checks.model import ModelFiles, check_model
 from backfire.checks.sizes import check_factory, check_sizes
@@ -17,16 +18,16 @@ _COMMON = re.compile(r"(RR|nDCG|AP)(@[1-9]\d*)?|(P|R|Success)@[1-9]\d*")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
-def check_study(study: Study, thoroughly: bool = False) -> list[str]:
+def check_study(study: Study, thoroughly: bool = False, rules: Collection[str] = ()) -> list[str]:
     """Lines on what is cut to what there is. Raises `BackfireError` for what cannot be computed as it is asked for.
 
     A few milliseconds where nothing looks wrong, as for a dry run; `thoroughly` loads `ir_datasets` and FAISS, and
-    reads the base's tokenizer.
+    reads the base's tokenizer. `rules` are those that will run, where that is known.
     """
     _check_measures(study)
     check_sources(study, thoroughly)
     check_different(study)
-    lines = check_sizes(study)
+    lines = check_sizes(study, rules)
     name = study.config["base_model"]
     folder = find_base(name)
     if folder is None and not _HUB_NAME.fullmatch(name):

@@ -4,6 +4,7 @@ Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from backfire.datasets.catalogue import published_count
@@ -32,20 +33,24 @@ def most_passages(study: Study, name: str) -> int | None:
     return min(known, default=None)
 
 
-def check_sizes(study: Study) -> list[str]:
-    """A line for each thing that is cut to the corpus; raises `BackfireError` for what cannot be."""
+def check_sizes(study: Study, rules: Collection[str] = ()) -> list[str]:
+    """A line for each thing that is cut to the corpus; raises `BackfireError` for what cannot be.
+
+    `rules` are those that will run, where that is known: a corpus too small for a map may do for a run.
+    """
     lines = []
     for name in study.collections:
         passages = most_passages(study, name)
         if not passages:  # Not known; or none, which the job that reads the source tells.
             continue
         shards = study.shards_of(name)
-        if shards > passages:
+        # What a folder holds is told by the job that reads it, which comes first and sees what else is wrong.
+        if shards > passages and not is_folder(study.collections[name].corpus):
             raise BackfireError(
                 f"encoding.shards: {shards} shards, but '{name}' has {passages} passage(s).",
                 "ask for at most as many shards as passages, or set whole for that collection.",
             )
-        _check_index(study, name, passages, shards)
+        _check_index(study, name, max(1, passages // shards))
         asked = {"ranking.depth": study.config["ranking"]["depth"]}
         if study.trained and name == study.train_on:
             searched = [each for each in study.triples.values() if each.negatives in SEARCHED]
@@ -55,13 +60,14 @@ def check_sizes(study: Study) -> list[str]:
             for where, depth in asked.items()
             if depth > passages
         ]
-        fewest = FEWEST_ON_A_MAP if name == study.primary[0] else FEWEST_IN_A_SPACE
-        if passages < fewest:
-            raise BackfireError(
-                f"collections.{name}: {passages} passage(s), expected at least {fewest}: fewer have no "
-                f"{'map' if fewest == FEWEST_ON_A_MAP else 'geometry'}.",
-                "raise the collection's size, or take a larger collection.",
-            )
+        needed = {"measure_geometry": FEWEST_IN_A_SPACE}
+        needed |= {"project_embeddings": FEWEST_ON_A_MAP} if name == study.primary[0] else {}
+        for rule, fewest in needed.items():
+            if rule in rules and passages < fewest:
+                raise BackfireError(
+                    f"collections.{name}: {passages} passage(s), and {rule} needs at least {fewest}.",
+                    "raise the collection's size, or take a larger collection.",
+                )
     return lines
 
 
@@ -77,8 +83,8 @@ def cells(factory: str) -> int:
     return max(found)
 
 
-def _check_index(study: Study, name: str, passages: int, shards: int) -> None:
-    factory, smallest = study.config["encoding"]["index"], passages // shards
+def _check_index(study: Study, name: str, smallest: int) -> None:
+    factory = study.config["encoding"]["index"]
     if (needed := cells(factory)) > smallest:
         raise BackfireError(
             f"encoding.index: '{factory}' has {needed} cells or codes to be trained, but a shard of '{name}' holds "

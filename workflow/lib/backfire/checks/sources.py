@@ -39,20 +39,23 @@ def check_sources(study: Study, thoroughly: bool = False) -> None:
             if thoroughly or not has_parts(source, parts) or not _same_corpus(collection.corpus, source)
         }
         if doubtful:
-            _ask_the_library(collection.corpus, doubtful)
+            _ask_the_library(collection.corpus, doubtful, study.texts(collection.name) if thoroughly else [])
 
 
 def _same_corpus(corpus: str, source: str) -> bool:
     return not is_folder(corpus) and original(corpus, "docs") == original(source, "docs")
 
 
-def _ask_the_library(corpus: str, needs: dict[str, list[str]]) -> None:
+def _ask_the_library(corpus: str, needs: dict[str, list[str]], texts: list[str]) -> None:
     try:
-        from backfire.datasets.ids import check_needs
+        from backfire.datasets.ids import check_needs, registered
+        from backfire.datasets.wording import docs_of
     # An engine that leaves the libraries to the jobs' own environments: they check the same before they read.
     except ImportError:
         return
     check_needs(corpus, needs)
+    for text in [] if is_folder(corpus) else texts:
+        docs_of(registered(corpus, "docs"), corpus, text)
 
 
 def check_different(study: Study) -> None:
