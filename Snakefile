@@ -35,8 +35,8 @@ include: "workflow/rules/reporting.smk"
 
 
 onstart:
-    # Wrong base weights stop the run before anything is computed.
-    verify_base()
+    # What takes longer than a dry run should: wrong base weights, say, stop the run before anything is computed.
+    check_before(thoroughly=True)
 
 
 onerror:

@@ -7,7 +7,8 @@ from backfire.device import pick_device
 from backfire.encoder import load_encoder
 from backfire.encoding import encode
 from backfire.index import build_index
-from backfire.measures import measure_named, score_run
+from backfire.measure_names import measure_named
+from backfire.measures import score_run
 from backfire.model import find_base
 from backfire.search import Shard, search
 from bench.encoding import BASE, LENGTH

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows, write_rows
 from backfire.formats.trec import write_run
-from backfire.measures import collect_measures, mean_measures, measure_named, measure_run, read_qrels, score_run
+from backfire.measure_names import measure_named
+from backfire.measures import collect_measures, mean_measures, measure_run, read_qrels, score_run
 
 NAMES = ["RR@10", "nDCG@10", "R@100", "AP"]
 TREC_EVAL = {
@@ -258,8 +259,18 @@ def test_undefined_value_is_an_error_and_not_a_zero():
     ("name", "message", "hint"),
     [
         ("RRR@10", "knows no such measure", "did you mean 'RR'"),
-        ("ndcg@10", "knows no such measure", "did you mean 'nDCG'"),
-        ("mrr@10", "knows no such measure", "did you mean 'RR'"),
+        ("ndcg@10", "knows no such measure", "did you mean 'nDCG@10'?"),
+        ("ndcg_cut_10", "knows no such measure", "did you mean 'nDCG@10'?"),
+        ("mrr@10", "knows no such measure", "did you mean 'RR@10'?"),
+        ("recip_rank", "knows no such measure", "did you mean 'RR'?"),
+        ("recall@100", "knows no such measure", "did you mean 'R@100'?"),
+        ("P_10", "knows no such measure", "did you mean 'P@10'?"),
+        ("hit_rate@5", "knows no such measure", "did you mean 'Success@5'?"),
+        ("map", "knows no such measure", "did you mean 'AP'?"),
+        ("MRR@10", "another name of 'RR'", "write RR@10"),
+        ("Recall@100", "another name of 'R'", "write R@100"),
+        ("Precision(rel=2)@5", "another name of 'P'", "write P(rel=2)@5"),
+        ("MAP", "another name of 'AP'", "write AP"),
         ("R", "does not accept it", "NAME@cutoff"),
         ("RR@0", "cutoff must be at least 1", "NAME@cutoff"),
         ("RR@ten", "does not accept it", "NAME@cutoff"),
@@ -268,7 +279,7 @@ def test_undefined_value_is_an_error_and_not_a_zero():
         ("SDCG@10.5", "does not accept it", "NAME@cutoff"),
     ],
 )
-def test_unknown_measure(name, message, hint):
+def test_unknown_measures_and_other_names_of_known_ones(name, message, hint):
     with pytest.raises(BackfireError) as caught:
         measure_named(name)
     assert f"measure '{name}'" in caught.value.message

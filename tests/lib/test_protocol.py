@@ -8,7 +8,8 @@ import pytest
 from backfire.formats.tables import SCHEMAS, read_rows, write_rows
 from backfire.formats.trec import write_run
 from backfire.keyed import keyed_rng
-from backfire.measures import measure_named, score_run
+from backfire.measure_names import measure_named
+from backfire.measures import score_run
 from backfire.protocol import compare_protocols, without_identical_ids
 from backfire.significance.intervals import bootstrap_interval
 

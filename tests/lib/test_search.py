@@ -147,10 +147,14 @@ def test_whole_corpus_can_be_ranked(device):
         assert [score for _, score in ranking] == sorted((score for _, score in ranking), reverse=True)
 
 
-def test_deeper_than_the_corpus_names_key_and_size():
+@pytest.mark.parametrize("device", DEVICES)
+def test_deeper_than_the_corpus_is_the_whole_corpus(device, caplog):
     rng = np.random.default_rng(6)
-    with pytest.raises(BackfireError, match=r"triples\.hard\.depth: 11 .* 10\.\nHint: set .* at most 10"):
-        ranked(names(rng, 10), unit(rng, 10), unit(rng, 1), 11, 2, setting="triples.hard.depth")
+    doc_ids, passages, queries = names(rng, 10), unit(rng, 10), unit(rng, 2)
+    with caplog.at_level("INFO", "backfire.search"):
+        found = ranked(doc_ids, passages, queries, 11, 2, device=device)
+    assert found == ranked(doc_ids, passages, queries, 10, 2, device=device)
+    assert "11 passages a query are asked for, and there are 10" in caplog.text
 
 
 def test_score_of_a_pair_does_not_depend_on_its_company():

@@ -93,6 +93,14 @@ def test_null_removes_an_entry_of_an_overlay(config, schema):
         ("primary.split", "dev", "is the split that is watched in training", "another split"),
         ("triples.hard.negatives", "easy", "expected one of random, bm25, hard", ""),
         ("base_model_sha256", "abc", "base_model_sha256", ""),
+        ("encoding.shards", 2.5, "encoding.shards: found 2.5, expected integer", ""),
+        ("encoding.shards", "2e0", "found the text '2e0', expected a number", "write 2.0e+0"),
+        ("encoding.shards", True, "encoding.shards: found True, expected integer", ""),
+        ("variants.full_hard.learning_rate", float("nan"), "learning_rate: found nan, expected a number", "finite"),
+        ("variants.full_hard.epochs", float("inf"), "variants.full_hard.epochs: found inf", "finite"),
+        ("seeds", [0, float("inf")], "seeds.1: found inf", "finite"),
+        ("collections.pydocs.splits", {False: "pydocs/test"}, "splits: found the key False", "quotes"),
+        ("variants", {1: {"method": "none"}}, "variants: found the key 1", "quotes"),
     ],
 )
 def test_a_mistake_is_named_with_what_to_do(config, schema, path, value, message, hint):
@@ -102,6 +110,38 @@ def test_a_mistake_is_named_with_what_to_do(config, schema, path, value, message
     assert message in text
     assert hint in caught.value.hint
     assert text.splitlines()[-1].startswith("Hint: ")
+
+
+def test_a_whole_number_may_have_a_decimal_point_wherever_an_integer_is_expected(config, schema):
+    config["protocol"] = {"collection": "pydocs", "split": "test", "max_lengths": [32, 64]}
+    config["collections"]["pydocs"]["relevance"] = {"test": 2}
+    filled = checked(config, schema)
+    numbers = []
+
+    def pointed(value, where):
+        if isinstance(value, dict):
+            return {key: pointed(each, f"{where}.{key}") for key, each in value.items()}
+        if isinstance(value, list):
+            return [pointed(each, where) for each in value]
+        if type(value) is int:
+            numbers.append(where)
+            return float(value)
+        return value
+
+    def kinds(value):
+        if isinstance(value, dict):
+            return {key: kinds(each) for key, each in value.items()}
+        return [kinds(each) for each in value] if isinstance(value, list) else type(value)
+
+    again = checked(pointed(filled, "config"), schema)
+    assert again == filled
+    assert {"config.encoding.shards", "config.collections.pydocs.size", "config.protocol.max_lengths"} < set(numbers)
+    assert {"config.seeds", "config.collections.pydocs.relevance.test", "config.triples.hard.size"} < set(numbers)
+    for block in (*filled["variants"].values(), *again["variants"].values()):
+        # Any number will do here, so a float stays one.
+        for floating in (block, block.get("lora", {})):
+            floating.update({key: 0.0 for key in ("epochs", "alpha", "weight_decay") if key in floating})
+    assert kinds(again) == kinds(filled)
 
 
 def test_every_mistake_is_listed_at_once(config, schema):

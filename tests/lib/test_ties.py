@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from backfire.formats.tables import read_rows, write_rows
 from backfire.formats.trec import write_run
-from backfire.measures import measure_named, measure_run, score_run, score_ties
+from backfire.measure_names import measure_named
+from backfire.measures import measure_run, score_run, score_ties
 from backfire.ties import ordered, ordered_ties, tie_bounds
 
 NAMES = ["RR@10", "RR@2", "nDCG@10", "nDCG@3", "AP", "R@3", "P@3", "Success@2", "RR(rel=2)@10"]

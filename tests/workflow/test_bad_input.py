@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import shutil
 
 import pytest
@@ -61,6 +62,119 @@ def test_a_mistake_in_the_configuration_stops_before_the_dag(clone, overlay, tmp
     assert not (tmp_path / "work/data").exists()
 
 
+def refused_unrun(clone, directory, *overlays):
+    """What a dry run printed that must fail, as must the run itself, before either has made anything."""
+    engine = clone.elsewhere(directory)
+    text = failure(engine, "-n", overlays=overlays)
+    assert "Traceback" not in text
+    assert not (directory / "results").exists() and not (directory / "data").exists()
+    return text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seeds: [0]\nranking: {depth: 9}\nseeds: [5]\n", "'seeds' stands twice, in lines 1 and 3"),
+        ("variants:\n  a: null\n  b: null\n  a: null\n", "'variants.a' stands twice, in lines 2 and 4"),
+        ('{"seeds": [0],\n"seeds": [5]}\n', "'seeds' stands twice, in lines 1 and 2"),
+        ("seeds: [010]\n", "YAML reads 010 in line 1 as 8"),
+    ],
+)
+def test_what_a_file_says_twice_is_told_with_its_lines(clone, tmp_path, text, message):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(text)
+    assert message in refused_unrun(clone, tmp_path / "work", mine)
+
+
+def test_numbers_with_a_decimal_point_and_merge_keys_are_taken(folder_study, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "encoding: &encoding {shards: 2.0, max_length: 6.4e+1}\nranking: {depth: 3.0}\n"
+        "collections:\n  mine: {size: 1.0e+1}\nprotocol: null\nlatency: {<<: {queries: 2.0}}\n"
+    )
+    engine = folder_study()
+    engine.succeed("data/mine/corpus/manifest.json", overlays=(mine,))
+    manifest = read_json(engine.directory / "data/mine/corpus/manifest.json")
+    assert (manifest["size"], manifest["kept"], len(manifest["shards"])) == (10, 10, 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"measures": ["RR@10", "MRR@10"]}, "write RR@10"),
+        ({"measures": ["RR@10", "ndcg@10"]}, "did you mean 'nDCG@10'?"),
+        ({"encoding": {"max_length": 513}}, "encoding.max_length: 513 tokens"),
+        ({"variants": {"full_hard": {"max_length": 2000}}}, "variants.full_hard.max_length: 2000 tokens"),
+        (
+            {"variants": {"lora_hard": {"lora": {"target_modules": ["q_proj"]}}}},
+            "q_proj is no linear layer of the base",
+        ),
+        ({"encoding": {"index": "IVF4096,Flat"}}, "encoding.index: 'IVF4096,Flat' has 4096 cells"),
+        ({"collections": {"pydocs": {"splits": {"test": "pydocs/train"}}}}, "'train' and 'test' are the same queries"),
+        ({"collections": {"pydocs": {"splits": {"dev": "pydocs/train"}}}}, "'train' and 'dev' are the same queries"),
+        ({"collections": {"pydocs": {"splits": {"test": "pydocs/tset"}}}}, "'pydocs/tset' is neither an id"),
+        ({"collections": {"b": {"corpus": "hf:b", "splits": {"test": "b"}}}}, "'hf:b' is neither an id"),
+        ({"collections": {"b": {"corpus": "./b", "splits": {"test": "b"}}}}, "'./b': there is no such folder"),
+        ({"collections": {"b": {"corpus": "vaswani", "splits": {"a": "vaswani", "b": "vaswani"}}}}, "the same queries"),
+        ({"base_model": "./no-such-model"}, "base_model: the folder './no-such-model' does not exist"),
+        ({"base_model": "hf:owner/model"}, "neither a folder nor a name on the hub"),
+    ],
+)
+def test_what_cannot_be_computed_is_told_by_a_dry_run(clone, overlay, tmp_path, settings, message):
+    assert message in refused_unrun(clone, tmp_path / "work", *overlay(settings))
+
+
+def test_the_same_file_for_training_and_judging_however_it_is_named(folder_study, overlay):
+    engine = folder_study()
+    qrels = engine.directory / "mine/qrels"
+    (qrels / "train.tsv").symlink_to("test.tsv")
+    (engine.directory / "again").symlink_to("mine")
+    trained = {"collections": {"mine": {"train": "train"}}}
+    assert "'train' and 'test' are the same queries" in failure(engine, "-n", overlays=overlay(trained))
+    twice = {"collections": {"mine": {"splits": {"held": "test"}}}}
+    assert "'test' and 'held' are the same queries" in failure(engine, "-n", overlays=overlay(twice))
+
+
+def test_a_corpus_too_small_for_a_map_stops_a_study_and_no_run(folder_study):
+    engine = folder_study(passages=PASSAGES[:9])
+    text = failure(engine)
+    assert "collections.mine: 9 passage(s), and project_embeddings needs at least 10" in text
+    assert not (engine.directory / "data").exists()
+    engine.succeed("-n", "results/folder/runs/base/seed-0/mine/test.trec")
+
+
+def test_an_index_that_faiss_cannot_make_stops_before_anything_is_computed(clone, overlay, tmp_path):
+    engine = clone.elsewhere(tmp_path / "work")
+    text = failure(engine, overlays=overlay({"encoding": {"index": "PQ7x4"}}))
+    assert "encoding.index: FAISS makes no index 'PQ7x4' of vectors of 384 dimensions" in text
+    assert not (tmp_path / "work/results").exists() and not (tmp_path / "work/data").exists()
+
+
+def test_more_tokens_than_vectors_stop_before_anything_is_computed(clone, overlay, base_model, tmp_path):
+    local = shutil.copytree(base_model, tmp_path / "model")
+    tokenizer = json.loads((local / "tokenizer.json").read_text())
+    tokenizer["added_tokens"].append(dict(tokenizer["added_tokens"][0], id=30522, content="[MINE]"))
+    (local / "tokenizer.json").write_text(json.dumps(tokenizer))
+    engine = clone.elsewhere(tmp_path / "work")
+    assert "its tokenizer gives '[MINE]' the number 30522" in failure(
+        engine, overlays=overlay({"base_model": str(local)})
+    )
+    assert not (tmp_path / "work/results").exists() and not (tmp_path / "work/data").exists()
+
+
+def test_what_is_wrong_with_the_last_collection_is_told_before_a_model_is_used(folder_study, overlay, offline):
+    """A download that does not have its published checksum: every collection is checked before the first is encoded."""
+    (offline / "vaswani").mkdir(parents=True)
+    (offline / "vaswani/npl.tar.gz").write_bytes(b"not it")
+    engine = folder_study()
+    settings = {"collections": {"last": {"corpus": "vaswani", "splits": {"test": "vaswani"}}}}
+    text = failure(engine, "--keep-going", overlays=overlay(settings))
+    rules = re.findall(r"^(?:local)?rule (\w+):", text, re.MULTILINE)
+    assert "MD5" in text
+    assert rules.index("download_collection") < rules.index("encode_corpus")
+    assert rules.index("export_corpus") < rules.index("encode_corpus")
+
+
 def test_a_wrong_digest_stops_before_anything_is_computed(clone, overlay, tmp_path):
     engine = clone.elsewhere(tmp_path / "work")
     text = failure(engine, overlays=overlay({"base_model_sha256": "0" * 64}))
@@ -84,7 +198,7 @@ def test_a_base_without_weights_stops_before_anything_is_computed(clone, overlay
         ({"passages": []}, "holds no passage"),
         ({"passages": [*PASSAGES, PASSAGES[0]]}, "'d0'"),
         ({"passages": [*PASSAGES, {"_id": "d9", "text": " \t "}]}, "'d9'"),
-        ({"passages": PASSAGES[:1]}, "is to be cut into 2 shards, but holds 1 passage"),
+        ({"passages": PASSAGES[:1]}, "mine: 1 passage(s), and measure_geometry needs at least 2"),
         ({"passages": [*PASSAGES, {"_id": "d99", "text": "Half \ud83d"}]}, "'d99' holds half of a surrogate pair"),
     ],
 )
@@ -175,7 +289,8 @@ def test_ids_of_ir_datasets_are_checked_before_anything_is_downloaded(
     engine = folder_study()
     text = failure(engine, "data/mine/manifest.json", overlays=overlay({"collections": {"mine": settings}}))
     assert message in text
-    assert text.count("Error in rule ") == 1
+    # What the ids tell is told before any job; what is missing of them by the job that wants it.
+    assert text.count("Error in rule ") == message.startswith("home/")
     assert {path.name for path in (engine.directory / "data").rglob("*.json")} <= {"plan.json"}
     assert not list(offline.rglob("*.gz"))
 
@@ -231,12 +346,15 @@ def test_a_corpus_in_another_text_lies_beside_its_own(folder_study):
     assert read_rows(first, "corpus")["text"][0].as_py() == PASSAGES[0]["text"]
 
 
-def test_a_depth_beyond_the_corpus(folder_study, overlay):
+def test_a_depth_beyond_the_corpus_is_cut_with_a_line_that_says_so(folder_study, overlay):
     engine = folder_study()
     target = "results/folder/runs/base/seed-0/mine/test.trec"
-    text = failure(engine, target, overlays=overlay({"ranking": {"depth": 13}}))
-    assert "ranking.depth" in text
-    assert not list(engine.directory.rglob("*.trec"))
+    text = engine.succeed(target, overlays=overlay({"ranking": {"depth": 1000}}))
+    assert "ranking.depth: 1000 passages a query are asked for and 'mine' has 12, so all are ranked." in text
+    rankings = read_run(engine.directory / target)
+    assert {query: len({doc for doc, _ in ranking}) for query, ranking in rankings.items()} == {"q1": 12, "q2": 12}
+    log = (engine.directory / "results/folder/logs/rank/base/seed-0/mine-test.log").read_text()
+    assert "1000 passages a query are asked for, and there are 12" in log
 
 
 def test_the_same_folder_without_a_mistake_gives_a_report(folder_study):

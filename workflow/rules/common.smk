@@ -14,6 +14,8 @@ os.environ.update(BACKFIRE_ENGINE=str(os.getpid()), PYTHONPATH=f"{LIBRARY}:{os.g
 # In the environments that conda makes, pip keeps to the lock also with packages that envs/ does not name.
 os.environ.setdefault("PIP_CONSTRAINT", (ROOT / "requirements.lock").as_uri())
 
+from backfire.checks.before import check_study
+from backfire.checks.files import check_files
 from backfire.errors import BackfireError
 from backfire.faults import of_signals
 from backfire.model import check_base
@@ -29,14 +31,32 @@ def _study() -> Study:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # The parser in C takes a tenth of the time.
     schema = yaml.load((ROOT / "workflow/schemas/config.yaml").read_text(encoding="utf-8"), loader)
     try:
+        if workflow.is_main_process:
+            check_files(workflow.configfiles)
         return Study(checked(config, schema))
     except BackfireError as error:
         raise WorkflowError(str(error)) from None
 
 
+def check_before(thoroughly: bool):
+    """Stop where the study cannot be run as it says, as far as that can be known before any job; tell what is cut."""
+    # The DAG is there once the run starts.
+    rules = {job.rule.name for job in workflow.dag.needrun_jobs()} if thoroughly else ()
+    try:
+        lines = check_study(STUDY, thoroughly, rules)
+        if thoroughly:
+            check_base(STUDY.config["base_model"], STUDY.config["base_model_sha256"])
+    except BackfireError as error:
+        raise WorkflowError(str(error)) from None
+    for line in [] if thoroughly else lines:
+        logger.warning(line)
+
+
 STUDY = _study()
 # For the captions of Snakemake's own report, which see this and no module.
 config["words"] = words(STUDY.config["comparison"], STUDY.primary[2])
+if workflow.is_main_process:
+    check_before(thoroughly=False)
 
 
 include: "machine.smk"
@@ -48,14 +68,6 @@ REQUESTS = Requests(STUDY, GPU > 0, THREADS)
 def asked(rule: str, what: str):
     """Memory (mem_mb) or time (runtime) that a job of the rule asks for; a retry asks for more."""
     return lambda w, attempt: getattr(REQUESTS.of(rule, w, attempt), what)
-
-
-def verify_base():
-    """Stop the run when the base on this machine is not the one that is named."""
-    try:
-        check_base(STUDY.config["base_model"], STUDY.config["base_model_sha256"])
-    except BackfireError as error:
-        raise WorkflowError(str(error)) from None
 
 
 def code(rule: str) -> str:

@@ -33,6 +33,9 @@ DOWNLOADED = {name: [f"data/{name}/download.json"] if DOWNLOADS[name]["needs"] e
 SHARDED = "|".join(name for name, each in STUDY.collections.items() if not each.whole) or "none"
 WHOLE = "|".join(name for name, each in STUDY.collections.items() if each.whole) or "none"
 
+# All collections are fetched and checked before a model touches one: what is wrong with the last is told in minutes.
+FIRST = 10
+
 
 rule download_collection:
     """Everything that the collection takes from ir_datasets is downloaded and checked against its published MD5; no other rule needs a network."""
@@ -45,6 +48,7 @@ rule download_collection:
         "data/{collection}/logs/download_collection.log",
     benchmark:
         "data/{collection}/benchmarks/download_collection.tsv"
+    priority: FIRST
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -76,6 +80,7 @@ rule export_corpus:
         "data/{collection}/benchmarks/export_corpus.tsv"
     wildcard_constraints:
         collection=SHARDED,
+    priority: FIRST
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -145,6 +150,7 @@ rule export_queries:
         "data/{collection}/logs/export_queries/{split}.log",
     benchmark:
         "data/{collection}/benchmarks/export_queries/{split}.tsv"
+    priority: FIRST
     conda:
         "../../envs/data.yaml"
     threads: 1

@@ -107,11 +107,7 @@ rule merge_candidates:
         mem_mb=asked("merge_candidates", "mem_mb"),
         runtime=asked("merge_candidates", "runtime"),
     params:
-        cfg=lambda w: {
-            "depth": int(w.depth),
-            "complete": w.source == "hard",
-            "label": f"merge {w.source}, depth {w.depth}",
-        },
+        cfg=lambda w: {"depth": int(w.depth), "label": f"merge {w.source}, depth {w.depth}"},
         # The parts are gone when a change of their code is looked for.
         mining=lambda w: code(f"mine_{w.source}"),
         code=code("merge_candidates"),

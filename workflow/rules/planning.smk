@@ -55,6 +55,8 @@ rule plan_download:
         "data/{collection}/logs/plan_download.log",
     benchmark:
         "data/{collection}/benchmarks/plan_download.tsv"
+    # It takes the whole machine: before all that would keep it waiting, and downloads with it.
+    priority: 10 * FIRST
     conda:
         "../../envs/train.yaml"
     threads: ALL_THREADS

@@ -34,7 +34,7 @@ def mined(source, files, queries, depth, parts, tmp_path):
         for (embeddings, indexes), path in zip(pairs, found, strict=True):
             mine_hard(queries["embeddings"], embeddings, indexes, depth, path)
     output = tmp_path / f"{source}-merged-{parts}-{len(files['corpus'])}.parquet"
-    merge_candidates(found, queries["queries"], depth, str(output), complete=source == "hard")
+    merge_candidates(found, queries["queries"], depth, str(output))
     return output
 
 
@@ -128,12 +128,13 @@ def test_a_query_without_a_word_of_the_corpus_has_no_candidates(table, tmp_path)
         assert {query_id: [doc_id for doc_id, _ in ranking] for query_id, ranking in found.items()} == {"q2": ["a"]}
 
 
-def test_a_part_may_hold_fewer_passages_than_asked_for_but_not_the_corpus(shards, queries, pydocs, tmp_path):
+def test_a_part_and_a_corpus_may_hold_fewer_passages_than_asked_for(shards, queries, pydocs, tmp_path, caplog):
     size = len(pydocs[0])
     found = rankings(mined("hard", shards(3), queries, size, 3, tmp_path))
     assert {len(ranking) for ranking in found.values()} == {size}
-    with pytest.raises(BackfireError, match=rf"{size + 1} passages are asked for per query, but the corpus has {size}"):
-        mined("hard", shards(3), queries, size + 1, 3, tmp_path)
+    assert "no query has more" not in caplog.text
+    assert rankings(mined("hard", shards(3), queries, size + 1, 3, tmp_path)) == found
+    assert f"{size + 1} candidates a query are asked for, and no query has more than {size}" in caplog.text
 
 
 def test_parts_of_other_queries_are_refused(shards, queries, tmp_path):

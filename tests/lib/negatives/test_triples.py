@@ -81,7 +81,7 @@ def mine(files, source, depth):
         mine_bm25(part + ".terms", files["corpus"], files["queries"], depth, part)
     else:
         mine_hard(files["query_embeddings"], files["embeddings"], files["indexes"], depth, part)
-    merge_candidates([part], files["queries"], depth, files["candidates"], complete=source == "hard")
+    merge_candidates([part], files["queries"], depth, files["candidates"])
     return files["candidates"]
 
 
@@ -155,9 +155,8 @@ def test_fewer_negatives_than_asked_for_is_an_error(world):
     assert "depth" in caught.value.hint
 
 
-def test_depth_beyond_the_corpus_is_an_error(world):
-    with pytest.raises(BackfireError, match="9.*8|8.*9"):
-        sample(world(), "hard", 3, depth=9)
+def test_depth_beyond_the_corpus_is_the_whole_corpus(world):
+    assert sample(world(), "hard", 3, depth=9) == sample(world(), "hard", 3, depth=8)
 
 
 def test_uniform_draws_cover_the_corpus_evenly(table, tmp_path):

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from backfire.datasets.catalogue import published_count
 from backfire.datasets.load import load_corpus
 from backfire.formats.atomic import write_json
 from backfire.negatives import candidates
-from backfire.plan import counts, requests
+from backfire.plan import requests
 from backfire.plan.counts import ASSUMED, Counts
 from backfire.plan.requests import Requests
 
@@ -173,7 +174,7 @@ def test_published_counts_are_those_that_the_library_itself_tells():
     import ir_datasets
 
     for source in ("msmarco-passage", "beir/fiqa", "vaswani"):
-        assert counts._published(source, "docs") == ir_datasets.load(source).metadata()["docs"]["count"]
+        assert published_count(source, "docs") == ir_datasets.load(source).metadata()["docs"]["count"]
 
 
 def test_the_table_of_the_documentation_is_what_is_computed(study_of, root, tmp_path):

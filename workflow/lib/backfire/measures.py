@@ -7,9 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from backfire.errors import BackfireError, nearest
+from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows, write_rows
 from backfire.formats.trec import Ranking, iterate_run
+from backfire.measure_names import measure_named
 from backfire.ties import tie_bounds
 
 log = logging.getLogger(__name__)
@@ -61,42 +62,6 @@ def measure_run(
             log.info("%s/%s %s: %.4f, by the order of ties %.4f to %.4f", collection, split, name, *band)
     write_rows(output, "measures", rows)
     write_rows(ties, "ties", tied)
-
-
-def measure_named(name: str, relevant_from: int = 1) -> Any:
-    """The `ir_measures` measure that `name` (as RR@10, nDCG@10, P(rel=2)@5) stands for.
-
-    Where the measure tells relevant from irrelevant only (it has a parameter `rel` that is 1 by default: RR, R, P,
-    AP, Success, ...) and `name` sets no `rel`, grades from `relevant_from` up are relevant, as with trec_eval's
-    option -l. Measures of grades, as nDCG, are left as they are. Raises `BackfireError` when there is no such
-    measure, or no installed provider computes it.
-    """
-    import ir_measures
-
-    try:
-        measure = ir_measures.parse_measure(name)
-        if relevant_from > 1 and is_binary(measure):
-            measure = measure(rel=relevant_from)
-        if measure.params.get("cutoff", 1) < 1:
-            raise ValueError("the cutoff must be at least 1")
-        if ir_measures.DefaultPipeline.supports(measure):
-            return measure
-        at = f" (as {measure!r})" if repr(measure) != name else ""
-        reason = f"no installed provider of ir_measures computes it with these parameters{at}"
-        hint = "choose another, such as RR@10, nDCG@10, R@100 or AP."
-    except NameError:
-        reason = "ir_measures knows no such measure"
-        hint = _nearest_measure(name.split("@")[0].split("(")[0], ir_measures.measures.registry)
-    except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
-        reason = f"ir_measures does not accept it: {error}"
-        hint = "write it as NAME, NAME@cutoff or NAME(parameter=value)@cutoff, as in RR@10 or P(rel=2)@5."
-    raise BackfireError(f"measure '{name}': {reason}.", hint)
-
-
-def is_binary(measure: Any) -> bool:
-    """Whether an `ir_measures` measure tells relevant from irrelevant only, without saying from which grade."""
-    rel = measure.SUPPORTED_PARAMS.get("rel")
-    return rel is not None and rel.default == 1 and "rel" not in measure.params
 
 
 def score_run(
@@ -204,14 +169,6 @@ def _gathered(parts: Sequence[str | Path], kind: str, key: list[str]):
     table = pa.concat_tables(read_rows(part, kind) for part in parts)
     _check_unique(table, key)
     return table.sort_by([(column, "ascending") for column in key])
-
-
-def _nearest_measure(name: str, registry: dict[str, Any]) -> str:
-    """A hint that names the measure meant by `name`, in the spelling of ir_measures."""
-    for known, measure in registry.items():
-        if known.casefold() == name.casefold():
-            return f"did you mean '{measure.NAME}'?"
-    return nearest(name, registry)
 
 
 def _blocks(

@@ -11,7 +11,8 @@ from backfire.formats.delimited import write_csv
 from backfire.formats.tables import write_rows
 from backfire.formats.trec import Ranking, iterate_run
 from backfire.keyed import keyed_rng
-from backfire.measures import Values, measure_named, read_qrels, score_run
+from backfire.measure_names import measure_named
+from backfire.measures import Values, read_qrels, score_run
 from backfire.significance.intervals import bootstrap_interval
 from backfire.ties import TIES, ordered_ties
 

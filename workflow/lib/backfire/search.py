@@ -104,7 +104,6 @@ def search(
     shards: Iterable[Shard],
     k: int,
     threads: int = 1,
-    setting: str | None = "ranking.depth",
     device: "torch.device | None" = None,
 ) -> Iterator[tuple[str, Ranking]]:
     """Rank the passages of all `shards` for `queries` (float32, queries x dimensions) by inner product.
@@ -115,8 +114,8 @@ def search(
     scores for each thread and queries x k, provided that `shards` loads lazily. Work is shared by `threads` threads;
     with a torch `device` the products over Flat indexes are computed there, which changes no bit of the result.
 
-    Raises `BackfireError` when the corpus has fewer than `k` passages (`setting` is the configuration key that k
-    comes from; None takes all passages then), when dimensions differ, or when a vector is not finite.
+    A corpus of fewer than `k` passages is ranked whole. Raises
+    `BackfireError` when dimensions differ, or when a vector is not finite.
     """
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     if k < 1 or queries.ndim != 2 or len(query_ids) != len(queries):
@@ -131,11 +130,8 @@ def search(
             passages += len(shard.doc_ids)
             # Else this shard would stay in memory while the next one loads.
             del shard
-    if k > passages and setting is not None:
-        raise BackfireError(
-            f"{setting}: {k} passages are asked for per query, but the corpus has {passages}.",
-            f"set {setting} to at most {passages}.",
-        )
+    if k > passages:
+        log.info("%d passages a query are asked for, and there are %d: all of them are ranked.", k, passages)
     short = sum(len(found.scores) < min(k, passages) for found in best)
     if short:
         log.warning("The index found fewer than %d passages for %d of %d queries.", min(k, passages), short, len(best))

@@ -5,6 +5,7 @@ names the key, what was found and what was expected.
 """
 
 import copy
+import math
 import re
 from typing import Any
 
@@ -18,14 +19,17 @@ def checked(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """A copy of `config` that fits `schema`, with defaults filled in at every depth.
 
     An entry of an open block (collections and their splits, triples, variants, selections) that is null is removed, so
-    that an overlay can drop what the file beneath defines. Raises `BackfireError` that lists every error, a line each.
+    that an overlay can drop what the file beneath defines. A whole number that was written with a decimal point
+    (`1.0e+3`) is an integer where the schema has one. Raises `BackfireError` that lists every error, a line each.
     """
     config = copy.deepcopy(config)
+    _check_plain(config)
     for block in ("collections", "triples", "variants", "selections"):
         _drop_nulls(config, block)
     for collection in (config.get("collections") or {}).values():
         _drop_nulls(collection, "splits")
     _fill(config, schema, schema)
+    config = _whole(config, schema, schema)
     errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path)))
     if errors:
         lines, hints = zip(*(_explain(error, schema) for error in errors), strict=True)
@@ -65,6 +69,44 @@ def _fill(value: Any, part: dict[str, Any], schema: dict[str, Any]) -> None:
             _fill(value[key], _resolved(extra, schema), schema)
 
 
+def _whole(value: Any, part: dict[str, Any], schema: dict[str, Any]) -> Any:
+    """`value` with integers in place of floats without a fraction, wherever `part` takes integers and no floats.
+
+    JSON Schema calls 2.0 an integer, and Python does not cut a corpus into 2.0 shards.
+    """
+    part = _resolved(part, schema)
+    for branch in (*part.get("anyOf", []), *part.get("oneOf", []), *part.get("allOf", [])):
+        value = _whole(value, branch, schema)
+    if isinstance(value, dict):
+        known, extra = part.get("properties", {}), part.get("additionalProperties")
+        extra = extra if isinstance(extra, dict) else {}
+        return {key: _whole(each, known.get(key, extra), schema) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each, part.get("items", {}), schema) for each in value]
+    types = part.get("type", [])
+    types = [types] if isinstance(types, str) else types
+    if isinstance(value, float) and value.is_integer() and "integer" in types and "number" not in types:
+        return int(value)
+    return value
+
+
+def _check_plain(config: Any, where: str = "") -> None:
+    """Raise `BackfireError` for what YAML can say and no key of a study can mean: keys that are no text, .nan, .inf."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            if not isinstance(key, str):
+                raise BackfireError(
+                    f"{where or 'top level'}: found the key {key!r}, which YAML reads as {type(key).__name__}.",
+                    "put the key in quotes; without them YAML 1.1 takes no, off and digits for values of other kinds.",
+                )
+            _check_plain(value, f"{where}.{_shown(key)}".lstrip("."))
+    elif isinstance(config, list):
+        for number, value in enumerate(config):
+            _check_plain(value, f"{where}.{number}")
+    elif isinstance(config, float) and not math.isfinite(config):
+        raise BackfireError(f"{where}: found {config}, expected a number.", "write a finite number.")
+
+
 def _explain(error: ValidationError, schema: dict[str, Any]) -> tuple[str, str]:
     """One line that says what is wrong where, and a hint (possibly empty)."""
     where = ".".join(_shown(step) for step in error.absolute_path) or "top level"
@@ -84,10 +126,8 @@ def _explain(error: ValidationError, schema: dict[str, Any]) -> tuple[str, str]:
         hint = "remove the quotes."
         if re.fullmatch(r"[+-]?\d+[eE][+-]?\d+", error.instance):
             mantissa, exponent = re.split("[eE]", error.instance)
-            hint = (
-                f"YAML 1.1 reads {error.instance} as text; "
-                f"write {mantissa}.0e{exponent if exponent[0] in '+-' else '+' + exponent} (with a decimal point)."
-            )
+            pointed = f"{mantissa}.0e{exponent if exponent[0] in '+-' else '+' + exponent}"
+            hint = f"YAML 1.1 reads {error.instance} as text; write {pointed} (with a decimal point)."
         return f"{where}: found the text {found}, expected a number", hint
     expected = {
         "type": lambda v: f"expected {' or '.join([v] if isinstance(v, str) else v)}",

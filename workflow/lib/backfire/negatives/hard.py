@@ -31,7 +31,7 @@ def mine_hard(
     def batches() -> Iterator[pa.Table]:
         for query_ids, matrix in iterate_embeddings(queries, "query_id", max(1, HELD // depth)):
             shards = stored_shards(embeddings, indexes, label)
-            yield from _tables(search(query_ids, matrix, shards, depth, threads, setting=None, device=device))
+            yield from _tables(search(query_ids, matrix, shards, depth, threads, device=device))
 
     write_batches(output, "candidates", batches())
 

@@ -1,5 +1,6 @@
 """The candidates of a whole corpus from those of its parts."""
 
+import logging
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,20 +11,19 @@ from backfire.errors import BackfireError
 from backfire.formats.tables import SCHEMAS, iterate_rows, read_rows, write_batches
 from backfire.logs import progress
 
+log = logging.getLogger(__name__)
+
 # Rows of a row group of the output, about, whose candidates from all parts are in memory together. The number of
 # parts is left out, so that it does not show in the bytes.
 WRITTEN = 1 << 16
 
 
-def merge_candidates(
-    parts: list[str], queries: str, depth: int, output: str, complete: bool, label: str | None = None
-) -> None:
+def merge_candidates(parts: list[str], queries: str, depth: int, output: str, label: str | None = None) -> None:
     """Write the `depth` best candidates of every query over all `parts` of the corpus, ranks counted from 1.
 
     Every part holds the `depth` best of its own passages, grouped by query, in the order of the table `queries`.
-    Order: score descending, then doc id ascending; so the bytes do not depend on the number of parts. With
-    `complete`, every passage is a candidate for every query (as in a search by embeddings), and fewer than `depth`
-    for all of them raises `BackfireError`.
+    Order: score descending, then doc id ascending; so the bytes do not depend on the number of parts. Where no query
+    has as many candidates as are asked for, as in a small corpus, the log tells how many there are.
     """
     query_ids = read_rows(queries, "queries", ["query_id"])["query_id"].combine_chunks()
     position = {query_id: row for row, query_id in enumerate(query_ids.to_pylist())}
@@ -42,11 +42,8 @@ def merge_candidates(
                     longest = max(longest, int(ranks.max()))
                     columns = [query_ids.take(pa.array(rows)), doc_ids, ranks, scores]
                     yield pa.table(columns, schema=SCHEMAS["candidates"])
-        if complete and longest < depth:
-            raise BackfireError(
-                f"the triple set's depth: {depth} passages are asked for per query, but the corpus has {longest}.",
-                f"set depth to at most {longest}.",
-            )
+        if longest < depth:
+            log.warning("%d candidates a query are asked for, and no query has more than %d", depth, longest)
 
     write_batches(output, "candidates", batches())
 

@@ -6,12 +6,10 @@ Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
 import functools
-import importlib.util
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from backfire.datasets.catalogue import published_count
 from backfire.datasets.layout import corpus_files, qrels_files
 from backfire.datasets.sources import is_folder, is_pydocs
 from backfire.errors import BackfireError
@@ -92,12 +90,14 @@ def _whole(collection: Collection) -> int | None:
     """Passages of a collection before it is cut to `size`."""
     if is_folder(collection.corpus):
         return _lines(lambda: corpus_files(collection.corpus), PASSAGE_LINE)
-    return _published(collection.corpus, "docs")
+    return published_count(collection.corpus, "docs")
 
 
 def _published_queries(source: str) -> int | None:
     """Queries of an id; how many are judged is not published, but there are no more than judgments."""
-    known = [count for count in (_published(source, "queries"), _published(source, "qrels")) if count is not None]
+    known = [
+        count for count in (published_count(source, "queries"), published_count(source, "qrels")) if count is not None
+    ]
     return min(known, default=None)
 
 
@@ -108,19 +108,3 @@ def _lines(find: Callable[[], list[str]], length: int) -> int | None:
         # It is told where the files are asked for as inputs.
         return None
     return sum(size * (PACKED if packed else 1) for size, packed in sizes) // length
-
-
-def _published(source: str, part: str) -> int | None:
-    entry = _metadata().get(source, {}).get(part, {})
-    return _published(entry["_ref"], part) if "_ref" in entry else entry.get("count")
-
-
-@functools.cache
-def _metadata() -> dict[str, Any]:
-    """What `ir_datasets` publishes about its ids, {id: {part: {count: ...}}}; empty where its file is not found."""
-    package = importlib.util.find_spec("ir_datasets")
-    for folder in (package.submodule_search_locations or []) if package else []:
-        file = Path(folder) / "etc/metadata.json"
-        if file.is_file():
-            return json.loads(file.read_text(encoding="utf-8"))
-    return {}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from backfire.geometry import NEIGHBOURS
-from backfire.measures import is_binary, measure_named
+from backfire.measure_names import is_binary, measure_named
 from backfire.report.numbers import names
 
 GEOMETRY = {

@@ -1,0 +1,164 @@
+"""What the files of a base tell of it, against the model that transformers and torch make of them."""
+
+import json
+import shutil
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import AutoConfig, AutoModel
+
+from backfire.checks.model import ModelFiles, check_model
+from backfire.errors import BackfireError
+
+SMALL = {
+    "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, "vocab_size": 60,
+    "max_position_embeddings": 40,
+}  # fmt: skip
+
+
+def saved(kind, folder, **settings):
+    """A small model of that kind with random weights, as transformers writes it, and itself."""
+    wanted = SMALL | settings
+    if kind == "distilbert":
+        wanted |= {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24}
+    if kind == "modernbert":
+        wanted |= dict.fromkeys(["pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"], 1)
+    if kind == "t5":
+        wanted |= {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2}
+    config = AutoConfig.for_model(kind, **wanted)
+    model = AutoModel.from_config(config) if kind != "t5" else transformers.T5EncoderModel(config)
+    model.save_pretrained(folder)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("kind", "longest"),
+    [("bert", 40), ("roberta", 38), ("xlm-roberta", 38), ("mpnet", 38), ("distilbert", 40), ("t5", None)],
+)
+def test_positions_are_as_many_tokens_as_the_model_takes(tmp_path, kind, longest):
+    model = saved(kind, tmp_path).eval()
+    found = ModelFiles(tmp_path)
+    assert found.positions == longest
+    assert found.rows in (60, None if kind == "t5" else 60)
+    for length, fits in ((longest or 500, True), ((longest or 500) + 1, longest is None)):
+        ids = torch.full((1, length), 7)
+        if fits:
+            model(input_ids=ids, attention_mask=torch.ones_like(ids))
+        else:
+            with pytest.raises((IndexError, RuntimeError)):
+                model(input_ids=ids, attention_mask=torch.ones_like(ids))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "albert",
+        "bert",
+        "camembert",
+        "deberta",
+        "deberta-v2",
+        "distilbert",
+        "electra",
+        "modernbert",
+        "mpnet",
+        "roberta",
+        "t5",
+    ],
+)
+def test_layers_have_the_names_that_they_have_once_loaded(tmp_path, kind):
+    model = saved(kind, tmp_path)
+    linear = {name for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
+    found = ModelFiles(tmp_path).layers
+    # In the file of a model with a head all names may have a prefix; adapters go by their ends.
+    assert {name.rsplit(".", 1)[-1] for name in linear} == {name.rsplit(".", 1)[-1] for name in found}
+
+
+@pytest.fixture
+def placed(tmp_path):
+    """A function that lays a BERT out in one of the ways that there are; gives its folder."""
+
+    def lay(layout):
+        folder = tmp_path / layout
+        inner = folder / "0_Transformer" if layout == "subfolder" else folder
+        saved("bert", inner)
+        if layout == "sharded":
+            tensors = load_file(inner / "model.safetensors")
+            names = sorted(tensors)
+            pieces = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+            for file, held in pieces.items():
+                save_file({name: tensors[name] for name in held}, inner / file)
+            index = {"weight_map": {name: file for file, held in pieces.items() for name in held}}
+            (inner / "model.safetensors.index.json").write_text(json.dumps(index))
+            (inner / "model.safetensors").unlink()
+        modules = [("Transformer", "0_Transformer" if layout == "subfolder" else ""), ("Pooling", "1_Pooling")]
+        kinds = [
+            {"idx": n, "name": str(n), "path": path, "type": f"x.models.{kind}"}
+            for n, (kind, path) in enumerate(modules)
+        ]
+        (folder / "modules.json").write_text(json.dumps(kinds))
+        return folder
+
+    return lay
+
+
+@pytest.mark.parametrize("layout", ["flat", "subfolder", "sharded"])
+def test_layouts(placed, study_of, layout):
+    model = ModelFiles(placed(layout))
+    assert (model.positions, model.rows, model.dimensions) == (40, 60, 16)
+    lengths = {"encoding": {"max_length": 40}, "variants": {name: {"max_length": 40} for name in ("full_bm25",)}}
+    study = study_of({"variants": {"full_hard": None, "lora_bm25": None, "lora_hard": None}}, lengths)
+    check_model(study, model, thoroughly=True)
+    for more, key in (
+        ({"encoding": {"max_length": 41}}, "encoding.max_length"),
+        ({"variants": {"full_bm25": {"max_length": 41}}}, "variants.full_bm25.max_length"),
+        ({"protocol": {"collection": "pydocs", "split": "test", "max_lengths": [16, 41]}}, "protocol.max_lengths"),
+    ):
+        study = study_of({"variants": {"full_hard": None, "lora_bm25": None, "lora_hard": None}}, lengths, more)
+        with pytest.raises(BackfireError, match=rf"{key}: 41 tokens, but .* has positions for 40") as caught:
+            check_model(study, model)
+        assert "at most 40" in caught.value.hint
+
+
+def lora_on(study_of, targets):
+    return study_of({"variants": {"lora_bm25": {"lora": {"target_modules": targets}}}})
+
+
+def test_targets_of_adapters(study_of, base_model):
+    model = ModelFiles(base_model)
+    for targets in (["query", "value"], ["attention.output.dense"], ["encoder.layer.0.attention.self.key"], ["dense"]):
+        check_model(lora_on(study_of, targets), model)
+    for targets, unknown in ((["query", "valu"], "valu"), (["q_proj", "v_proj"], "q_proj, v_proj"), (["uery"], "uery"),
+                             (["word_embeddings"], "word_embeddings"), (["LayerNorm"], "LayerNorm")):  # fmt: skip
+        with pytest.raises(
+            BackfireError, match=rf"lora_bm25.lora.target_modules: {unknown} is no linear layer"
+        ) as caught:
+            check_model(lora_on(study_of, targets), model)
+        assert caught.value.hint == "its linear layers are named dense, key, query, value."
+
+
+def test_a_tokenizer_with_more_tokens_than_vectors(study_of, base_model, tmp_path):
+    local = shutil.copytree(base_model, tmp_path / "model")
+    study = study_of()
+    check_model(study, ModelFiles(local), thoroughly=True)
+    tokenizer = json.loads((local / "tokenizer.json").read_text())
+    token = dict(tokenizer["added_tokens"][0], id=30522, content="[MINE]")
+    tokenizer["added_tokens"].append(token)
+    (local / "tokenizer.json").write_text(json.dumps(tokenizer))
+    check_model(study, ModelFiles(local))
+    with pytest.raises(
+        BackfireError, match=r"has 30522 token vectors, but its tokenizer gives '\[MINE\]' the number 30522"
+    ):
+        check_model(study, ModelFiles(local), thoroughly=True)
+
+
+@pytest.mark.parametrize("file", ["config.json", "modules.json", "tokenizer.json", "model.safetensors"])
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"{}", b"null", b'{"a"', b"\xff" * 40])
+def test_what_cannot_be_read_is_left_to_the_job_that_loads_it(study_of, base_model, tmp_path, file, content):
+    local = shutil.copytree(base_model, tmp_path / "model")
+    (local / file).unlink()
+    if content is not None:
+        (local / file).write_bytes(content)
+    check_model(study_of(), ModelFiles(local), thoroughly=True)

@@ -1,0 +1,132 @@
+"""What a study asks for beyond its corpus, against what FAISS and the stages refuse."""
+
+import json
+
+import faiss
+import numpy as np
+import pytest
+
+from backfire import projection
+from backfire.checks import sizes
+from backfire.checks.before import check_study
+from backfire.checks.sizes import cells, check_factory, check_sizes, most_passages
+from backfire.errors import BackfireError
+
+TRAINED = [
+    "IVF16,Flat",
+    "IVF1k,Flat",
+    "PQ4",
+    "PQ8x4",
+    "PQ8x5",
+    "OPQ8,PQ8x4",
+    "OPQ8,Flat",
+    "IVF20,PQ8x6",
+    "PQ4x4fs",
+    "RQ4x6",
+]
+TRAINED += ["IVF32_HNSW32,Flat", "IVF8,SQ8", "IVF300(PQ4),Flat"]
+UNTRAINED = ["Flat", "HNSW32", "SQ8", "PCA16,Flat"]
+
+
+@pytest.mark.parametrize("factory", TRAINED + UNTRAINED)
+def test_cells_are_the_fewest_vectors_that_faiss_trains_on(factory):
+    def trained_on(rows):
+        index = faiss.index_factory(32, factory, faiss.METRIC_INNER_PRODUCT)
+        index.train(np.random.default_rng(0).standard_normal((rows, 32), dtype=np.float32))
+
+    needed = cells(f"{factory};nprobe=2")
+    assert (needed == 1) == (factory in UNTRAINED)
+    if needed > 1:
+        trained_on(needed)
+        with pytest.raises(RuntimeError, match="training points"):
+            trained_on(needed - 1)
+
+
+def test_too_many_cells_and_shards_are_refused_by_key(study_of):
+    def on(**encoding):
+        return check_sizes(study_of({"encoding": {"shards": 4} | encoding}))
+
+    # 500 passages a shard.
+    on(index="IVF500,Flat")
+    with pytest.raises(BackfireError, match="encoding.index: 'IVF501,Flat' has 501 cells .* holds 500 passage"):
+        on(index="IVF501,Flat")
+    with pytest.raises(BackfireError, match="encoding.shards: 2001 shards, but 'pydocs' has 2000 passage"):
+        on(shards=2001)
+
+
+@pytest.fixture(autouse=True)
+def two_thousand(study_of):
+    """The tests count on the size of the default study's corpus."""
+    assert study_of({"collections": {"pydocs": {"size": 2000}}}).collections["pydocs"].size == 2000
+
+
+def test_a_corpus_is_as_large_as_is_published_counted_or_set(study_of, tmp_path):
+    def most(**block):
+        collection = {"corpus": "vaswani", "train": None, "splits": {"dev": "x", "test": "y"}} | block
+        return most_passages(study_of({"collections": {"other": collection}}), "other")
+
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps({"_id": str(n)}) + "\n\n" for n in range(7)))
+    assert (most(), most(size=100), most(size=10**6)) == (11429, 100, 11429)
+    assert (most(corpus=str(tmp_path)), most(corpus=str(tmp_path), size=3)) == (7, 3)
+    assert (most(corpus="pydocs"), most(corpus="pydocs", size=9), most(corpus="no/such/id")) == (None, 9, None)
+
+
+def test_a_depth_beyond_the_corpus_is_told_by_its_key(study_of):
+    other = {"other": {"corpus": "vaswani", "splits": {"test": "vaswani"}, "size": 600}}
+    small = {"ranking": {"depth": 2000}, "triples": {"bm25": {"depth": 2500}, "hard": {"depth": 2000}}}
+    size = {"collections": {"pydocs": {"size": 2000}} | other}
+    assert check_sizes(study_of(size, small)) == [
+        "triples.bm25.depth: 2500 passages a query are asked for and 'pydocs' has 2000, so all are ranked.",
+        "ranking.depth: 2000 passages a query are asked for and 'other' has 600, so all are ranked.",
+    ]
+    assert check_study(study_of(size, small)) == check_sizes(study_of(size, small))
+
+
+def test_a_corpus_too_small_for_a_map_or_a_space(study_of):
+    assert sizes.FEWEST_ON_A_MAP == projection.FEWEST_PASSAGES
+    study = study_of({"collections": {"pydocs": {"size": 9}}, "encoding": {"shards": 1}})
+    check_sizes(study, ["measure_geometry", "rank"])
+    with pytest.raises(BackfireError, match="collections.pydocs: 9 passage.*project_embeddings needs at least 10"):
+        check_sizes(study, ["project_embeddings"])
+
+
+@pytest.mark.parametrize("factory", ["Flat", "HNSW32", "IVF64,Flat;nprobe=8", "PQ8", "OPQ8_16,IVF4,PQ8"])
+def test_indexes_that_faiss_makes(factory):
+    check_factory(factory, 32)
+
+
+@pytest.mark.parametrize(
+    ("factory", "reason"),
+    [
+        ("Flatt", "could not parse"),
+        ("PQ7", "multiple of"),
+        ("LSH", "METRIC_L2"),
+        ("IVF4,Flat;nprob=3", "could not set"),
+    ],
+)
+def test_indexes_that_it_does_not(study_of, factory, reason):
+    with pytest.raises(BackfireError, match=f"encoding.index: FAISS makes no index .*{reason}"):
+        check_factory(factory, 32)
+    study = study_of({"encoding": {"index": factory}})
+    if factory != "PQ7":  # 384 dimensions are no multiple of 7 either.
+        check_study(study)
+    with pytest.raises(BackfireError, match="encoding.index"):
+        check_study(study, thoroughly=True)
+
+
+@pytest.mark.parametrize("name", ["hf:owner/model", "owner/model/", "a model", "~nobody-here/x", "./nowhere", "a/b/c"])
+def test_a_base_that_is_nowhere(study_of, name):
+    with pytest.raises(BackfireError, match="base_model"):
+        check_study(study_of({"base_model": name}))
+
+
+@pytest.mark.parametrize("where", ["measures", "dynamics", "selections", "margins"])
+def test_measures_are_looked_at_wherever_they_are_named(study_of, where):
+    named = {
+        "measures": {"measures": ["RR@10", "MRR@10"]},
+        "dynamics": {"dynamics": {"measures": ["MRR@10"]}},
+        "selections": {"selections": {"a": {"among": ["full_bm25", "full_hard"], "measure": "MRR@10"}}},
+        "margins": {"comparison": {"margins": {"MRR@10": 0.1}}},
+    }
+    with pytest.raises(BackfireError, match="write RR@10"):
+        check_study(study_of(named[where]))

@@ -1,0 +1,63 @@
+"""What can be known of a study before its first job: all of it, so that nothing fails after hours for want of a look.
+
+Loaded whenever the DAG is built, so it uses the standard library only, as long as nothing looks wrong.
+"""
+
+import re
+from collections.abc import Collection
+
+from backfire.checks.model import ModelFiles, check_model
+from backfire.checks.sizes import check_factory, check_sizes
+from backfire.checks.sources import check_different, check_sources
+from backfire.errors import BackfireError
+from backfire.model import find_base
+from backfire.study import Study
+
+# Their spelling needs no look at ir_measures, which takes 50 ms.
+_COMMON = re.compile(r"(RR|nDCG|AP)(@[1-9]\d*)?|(P|R|Success)@[1-9]\d*")
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def check_study(study: Study, thoroughly: bool = False, rules: Collection[str] = ()) -> list[str]:
+    """Lines on what is cut to what there is. Raises `BackfireError` for what cannot be computed as it is asked for.
+
+    A few milliseconds where nothing looks wrong, as for a dry run; `thoroughly` loads `ir_datasets` and FAISS, and
+    reads the base's tokenizer. `rules` are those that will run, where that is known.
+    """
+    _check_measures(study)
+    check_sources(study, thoroughly)
+    check_different(study)
+    lines = check_sizes(study, rules)
+    name = study.config["base_model"]
+    folder = find_base(name)
+    if folder is None and not _HUB_NAME.fullmatch(name):
+        raise BackfireError(
+            f"base_model: '{name}' is neither a folder nor a name on the hub.",
+            "a name is that of a model, as all-MiniLM-L6-v2, or of an owner and a model with a slash between them.",
+        )
+    if folder is not None:
+        model = ModelFiles(folder)
+        check_model(study, model, thoroughly)
+        if thoroughly and model.dimensions:
+            check_factory(study.config["encoding"]["index"], model.dimensions)
+    return lines
+
+
+def _check_measures(study: Study) -> None:
+    """Raise `BackfireError` for a measure that there is not, or that goes by another name."""
+    config = study.config
+    asked = [
+        *config["measures"],
+        *config["dynamics"]["measures"],
+        *(each.measure for each in study.selections.values()),
+    ]
+    asked += [name for name in config["comparison"]["margins"] if name != "default"]
+    for name in asked:
+        if not _COMMON.fullmatch(name):
+            try:
+                from backfire.measure_names import measure_named
+
+                measure_named(name)
+            # An engine that leaves the libraries to the jobs' own environments.
+            except ImportError:
+                return

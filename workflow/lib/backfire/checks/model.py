@@ -1,0 +1,180 @@
+"""What the files of a base on this machine tell of it without loading it: positions, layers, rows for its tokens.
+
+Read are config.json and the headers of the weights, a few kilobytes. Where a layout is not known, or a file is not what
+it should be, nothing is said here: the jobs that load the model tell what they cannot use.
+Loaded whenever the DAG is built, so it uses the standard library only.
+"""
+
+import json
+import re
+import struct
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from backfire.errors import BackfireError
+from backfire.study import Study
+
+WEIGHTS = "model.safetensors"
+# A header is refused by the safetensors library beyond this many bytes.
+_HEADER = 100_000_000
+# Models whose positions start behind the padding token's.
+_OFFSET = {"camembert", "longformer", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl"}
+# Models whose layers have, once loaded, the names that they have in the file.
+_NAMED_ALIKE = {
+    "albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta",
+    "t5", "xlm-roberta",
+}  # fmt: skip
+# Matrices that are looked up by row.
+_TABLES = re.compile(r"(.*[._])?(embeddings|embed_tokens|shared|relative_attention_bias)")
+# Modules that leave the number of dimensions as it is.
+_SAME_WIDTH = {"Transformer", "Pooling", "Normalize"}
+
+
+class ModelFiles:
+    """A model folder, in sentence-transformers layout or as transformers writes it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @cached_property
+    def modules(self) -> list[tuple[str, Path]]:
+        """(class, folder) of each module, in order; a folder without modules.json is a transformer alone."""
+        listed = _json(self.folder / "modules.json")
+        try:
+            return [(each["type"].rsplit(".", 1)[-1], self.folder / each["path"]) for each in listed]
+        except (TypeError, KeyError, AttributeError):
+            return []
+
+    @property
+    def place(self) -> Path:
+        """Folder of the module that takes the tokens."""
+        return self.modules[0][1] if self.modules else self.folder
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """config.json of the transformer; empty where there is none."""
+        found = _json(self.place / "config.json")
+        return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def shapes(self) -> dict[str, list[int]]:
+        """{tensor: shape} over all files of the weights; empty where they cannot be read."""
+        index = _json(self.place / f"{WEIGHTS}.index.json")
+        pieces = index.get("weight_map", {}) if isinstance(index, dict) else {}
+        files = sorted(set(pieces.values())) if isinstance(pieces, dict) and pieces else [WEIGHTS]
+        return {name: shape for file in files for name, shape in _header(self.place / str(file)).items()}
+
+    @property
+    def positions(self) -> int | None:
+        """Tokens of the longest text that there are position embeddings for; None where the model has no such table."""
+        rows = [
+            shape[0] for name, shape in self.shapes.items() if name.endswith("position_embeddings.weight") and shape
+        ]
+        if not rows:
+            return None
+        padding = self.config.get("pad_token_id", 1)
+        behind = self.config.get("model_type") in _OFFSET and isinstance(padding, int)
+        return max(rows) - (padding + 1 if behind else 0)
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the linear layers; none where names in the file may not be those of the loaded model."""
+        if self.config.get("model_type") not in _NAMED_ALIKE:
+            return []
+        matrices = [name for name, shape in self.shapes.items() if len(shape) == 2 and name.endswith(".weight")]
+        names = [name.removesuffix(".weight") for name in matrices]
+        return [name for name in names if not _TABLES.fullmatch(name)]
+
+    @property
+    def rows(self) -> int | None:
+        """Tokens that the model has a vector for."""
+        for name, shape in self.shapes.items():
+            if name.endswith(("word_embeddings.weight", "embed_tokens.weight", "tok_embeddings.weight")) and shape:
+                return shape[0]
+        static = bool(self.modules) and self.modules[0][0] == "StaticEmbedding"
+        return next(iter(self.shapes.get("embedding.weight", [])), None) if static else None
+
+    @property
+    def dimensions(self) -> int | None:
+        """Length of its vectors, where no module changes that of the transformer."""
+        plain = self.modules and {kind for kind, _ in self.modules} <= _SAME_WIDTH
+        found = self.config.get("hidden_size")
+        return found if plain and isinstance(found, int) else None
+
+    @property
+    def last_token(self) -> tuple[int, str] | None:
+        """The highest id that tokenizer.json gives, and its token; takes some 10 ms for 30,000 tokens."""
+        found = _json(self.place / "tokenizer.json")
+        try:
+            vocabulary = found["model"]["vocab"]
+            named = [(value, key) for key, value in vocabulary.items()] if isinstance(vocabulary, dict) else []
+            named += [] if named else [(number, entry[0]) for number, entry in enumerate(vocabulary)]
+            named += [(entry["id"], entry["content"]) for entry in found.get("added_tokens") or []]
+            return max(named, default=None)
+        except (TypeError, KeyError, AttributeError, IndexError):
+            return None
+
+
+def check_model(study: Study, model: ModelFiles, thoroughly: bool = False) -> None:
+    """Raise `BackfireError` where the study asks more of its base than the base has.
+
+    With `thoroughly` the tokenizer is read as well, which takes longer.
+    """
+    if (positions := model.positions) is not None:
+        for where, length in _lengths(study):
+            if length > positions:
+                raise BackfireError(
+                    f"{where}: {length} tokens, but '{study.config['base_model']}' has positions for {positions}.",
+                    f"set {where} to at most {positions}.",
+                )
+    for name in study.trained:
+        targets = study.variants[name].settings.get("lora", {}).get("target_modules", [])
+        _check_targets(f"variants.{name}.lora.target_modules", targets, model.layers)
+    if thoroughly and (rows := model.rows) and (last := model.last_token) and last[0] >= rows:
+        raise BackfireError(
+            f"base_model: '{study.config['base_model']}' has {rows} token vectors, but its tokenizer gives "
+            f"'{last[1]}' the number {last[0]}.",
+            "tokens were added without `resize_token_embeddings`, or the tokenizer is another model's; put it right "
+            "and save the model again.",
+        )
+
+
+def _lengths(study: Study) -> list[tuple[str, int]]:
+    """(key, tokens) of every maximum length that the study sets."""
+    tried = (study.config["protocol"] or {}).get("max_lengths", [])
+    found = [("encoding.max_length", study.config["encoding"]["max_length"])]
+    found += [("protocol.max_lengths", length) for length in tried]
+    return found + [
+        (f"variants.{name}.max_length", study.variants[name].settings["max_length"]) for name in study.trained
+    ]
+
+
+def _check_targets(where: str, targets: list[str], layers: list[str]) -> None:
+    """Raise `BackfireError` for a target that no layer's name is, or ends with after a dot, as peft has it."""
+    unknown = [each for each in targets if not any(f".{layer}".endswith(f".{each}") for layer in layers)]
+    if layers and unknown:
+        kinds = sorted({layer.rsplit(".", 1)[-1] for layer in layers})
+        raise BackfireError(
+            f"{where}: {', '.join(unknown)} is no linear layer of the base.",
+            f"its linear layers are named {', '.join(kinds)}.",
+        )
+
+
+def _json(path: Path) -> Any:
+    """The content of a JSON file, None where it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _header(path: Path) -> dict[str, list[int]]:
+    """{tensor: shape} of a safetensors file (https://huggingface.co/docs/safetensors): 8 bytes of length, then JSON."""
+    try:
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            entries = json.loads(stream.read(length)) if length <= _HEADER else {}
+        return {name: list(entry["shape"]) for name, entry in entries.items() if name != "__metadata__"}
+    except (OSError, ValueError, struct.error, TypeError, KeyError, AttributeError):
+        return {}

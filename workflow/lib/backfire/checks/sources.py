@@ -1,0 +1,119 @@
+"""Sources of a study's collections: whether they are there, and whether two names stand for the same queries.
+
+Loaded whenever the DAG is built: `ir_datasets` itself is asked only where its catalogue, or the disk, leaves a doubt.
+"""
+
+import filecmp
+from itertools import combinations
+from pathlib import Path
+
+from backfire.datasets.catalogue import has_parts, judgments_of, original
+from backfire.datasets.sources import PYDOCS, input_files, is_folder, is_pydocs, needed_parts
+from backfire.errors import BackfireError
+from backfire.study import TRAIN, Collection, Study
+
+# As in datasets/extraction.py, which the DAG must not load; a test compares them.
+PYDOCS_SETS = ("train", "dev", "test", "unseen")
+
+
+def check_sources(study: Study, thoroughly: bool = False) -> None:
+    """Raise `BackfireError` for a source that is not there, lacks a part, or belongs to another corpus.
+
+    Folders are looked at. Ids are looked up in what `ir_datasets` publishes; it is loaded (0.3 s) for those that are
+    not found there, to say what is wrong with them, and `thoroughly` for all.
+    """
+    known = {PYDOCS, *(f"{PYDOCS}/{name}" for name in PYDOCS_SETS)}
+    for collection in study.collections.values():
+        # One after another, so that a folder's corpus is told before its splits.
+        input_files(collection.corpus)
+        for query_set in collection.query_sets:
+            input_files(collection.corpus, collection.source(query_set))
+        published = study.published.values() if collection.name == study.train_on else []
+        sources = list(map(collection.source, collection.query_sets))
+        needs = needed_parts(collection.corpus, sources, published)
+        ours = [] if is_folder(collection.corpus) else [collection.corpus, *sources]
+        doubtful = {each: [] for each in ours if is_pydocs(each) and each not in known}
+        doubtful |= {
+            source: parts
+            for source, parts in needs.items()
+            if thoroughly or not has_parts(source, parts) or not _same_corpus(collection.corpus, source)
+        }
+        if doubtful:
+            _ask_the_library(collection.corpus, doubtful, study.texts(collection.name) if thoroughly else [])
+
+
+def _same_corpus(corpus: str, source: str) -> bool:
+    return not is_folder(corpus) and original(corpus, "docs") == original(source, "docs")
+
+
+def _ask_the_library(corpus: str, needs: dict[str, list[str]], texts: list[str]) -> None:
+    try:
+        from backfire.datasets.ids import check_needs, registered
+        from backfire.datasets.wording import docs_of
+    # An engine that leaves the libraries to the jobs' own environments: they check the same before they read.
+    except ImportError:
+        return
+    check_needs(corpus, needs)
+    for text in [] if is_folder(corpus) else texts:
+        docs_of(registered(corpus, "docs"), corpus, text)
+
+
+def check_different(study: Study) -> None:
+    """Raise `BackfireError` where queries that were trained on or watched would be judged under another name.
+
+    Sources are compared, not names: files by what they are and hold, ids by the judgments that they stand for.
+    """
+    for collection in study.collections.values():
+        for first, second in combinations(collection.query_sets, 2):
+            if _same(collection, first, collection, second):
+                raise BackfireError(
+                    f"collections.{collection.name}: '{first}' and '{second}' are the same queries "
+                    f"({_called(collection, first, second)}).",
+                    _remedy(study, collection, first, second),
+                )
+    seen = [(study.train_on, TRAIN), study.watched] if study.trained else []
+    for name, query_set in seen:
+        for other, split in study.evaluations:
+            if other != name and _same(study.collections[name], query_set, study.collections[other], split):
+                called = "trained on" if query_set == TRAIN else "watched in training"
+                raise BackfireError(
+                    f"collections.{other}: '{split}' are the queries that are {called}, '{query_set}' of '{name}' "
+                    f"({study.collections[other].source(split)}).",
+                    "judge on queries that took no part in training or choosing.",
+                )
+
+
+def _remedy(study: Study, collection: Collection, first: str, second: str) -> str:
+    watched = study.watched == (collection.name, second)
+    if first == TRAIN and watched:
+        return (
+            "watch and choose on other queries than those that are trained on: give a part of them a split of its own."
+        )
+    if first == TRAIN:
+        return "judge on queries that are not trained on, or leave train out where the collection is not trained on."
+    if study.trained and study.watched in ((collection.name, first), (collection.name, second)):
+        return "judge on other queries than those that are watched in training (dynamics.split)."
+    return "name every query set once."
+
+
+def _called(collection: Collection, *query_sets: str) -> str:
+    return " and ".join(dict.fromkeys(str(collection.source(each)) for each in query_sets))
+
+
+def _same(ours: Collection, query_set: str, theirs: Collection, other: str) -> bool:
+    if is_folder(ours.corpus) != is_folder(theirs.corpus):
+        return False
+    source, against = ours.source(query_set), theirs.source(other)
+    if not is_folder(ours.corpus):
+        return judgments_of(source) == judgments_of(against)
+    # The passages last: they are many.
+    splits = [(source, against)] if ours.name == theirs.name else [(source, against), (None, None)]
+    return all(_same_files(input_files(ours.corpus, one), input_files(theirs.corpus, other)) for one, other in splits)
+
+
+def _same_files(some: list[str], others: list[str]) -> bool:
+    """Whether files are the same ones under two names, or hold the same."""
+    return len(some) == len(others) and all(
+        Path(one).samefile(other) or filecmp.cmp(one, other, shallow=False)
+        for one, other in zip(reversed(some), reversed(others), strict=True)
+    )
