@@ -56,7 +56,7 @@ def _latency(encoder: Encoder, texts: list[str], max_length: int) -> tuple[float
     times = []
     for text in texts[:WARM_UP] + texts:
         start = time.perf_counter()
-        encoder.embed(encoder.tokenize([text], "query", max_length))
+        encoder.embed(encoder.tokenize([text], "query", max_length), "query")
         times.append(1000 * (time.perf_counter() - start))
     times = times[min(WARM_UP, len(texts)) :]
     return float(np.percentile(times, 50)), float(np.percentile(times, 95))
