@@ -19,11 +19,12 @@ import torch
 from backfire.datasets.load import load_corpus, load_split
 from backfire.datasets.sources import PYDOCS
 from backfire.device import pick_device
-from backfire.encoder import Encoder, load_encoder, sentence_transformer_forward
+from backfire.encoder import Encoder, load_encoder, load_tokenizer
+from backfire.encoders.library import library_forward
 from backfire.encoding import encode
 from backfire.keyed import keyed_sample
 from backfire.model import find_base
-from backfire.tokens import load_tokenizer, padded
+from backfire.tokens import padded
 from backfire.training.data import Triples, batches
 from backfire.training.steps import LOOK_FIRST, Stepper
 from backfire.training.trainable import load_start
@@ -187,7 +188,7 @@ def their_training(material: Material, settings: dict, steps: int, seed: int) ->
         trainer.log = lambda logs, *_: losses.append(float(logs["loss"])) if "loss" in logs else None
         losses: list[float] = []
         trainer.train()
-    return losses, Encoder(load_tokenizer(base), sentence_transformer_forward(model.eval()), device)
+    return losses, Encoder(load_tokenizer(base), library_forward(model.eval()), device, unit=True)
 
 
 def agreement(material: Material, ours: list, theirs: list) -> str:

@@ -64,7 +64,7 @@ def write_model(path, static):
 
 def vectors(folder):
     encoder = load_encoder(folder, "fp32", torch.device("cpu"))
-    return encoder.embed(encoder.tokenize(["a query about damage", "damage"], "query", 8))
+    return encoder.embed(encoder.tokenize(["a query about damage", "damage"], "query", 8), "query")
 
 
 @pytest.fixture(scope="module", autouse=True)

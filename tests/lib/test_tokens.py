@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfire.tokens import PADDING, joined, load_tokenizer, padded, tokens_of
+from backfire.tokens import PADDING, fast_tokenizer, joined, padded, tokens_of
 
 TEXTS = ["Sort an array.", "", "Ünïcödé 数学 🙂", "word " * 300]
 
@@ -20,7 +20,7 @@ def test_ids_are_those_of_transformers(base_model, tmp_path, with_file):
     shutil.copytree(base_model, folder)
     if not with_file:
         (folder / "tokenizer.json").unlink()
-    found = load_tokenizer(folder).tokenize(TEXTS, "document", 32)
+    found = fast_tokenizer(folder).tokenize(TEXTS, "document", 32)
     theirs = AutoTokenizer.from_pretrained(base_model)(TEXTS, truncation=True, max_length=32)["input_ids"]
     assert [found.ids[a:b].tolist() for a, b in zip(found.starts, found.starts[1:], strict=False)] == theirs
 

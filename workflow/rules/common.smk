@@ -18,7 +18,7 @@ from backfire.checks.before import check_study
 from backfire.checks.files import check_files
 from backfire.errors import BackfireError
 from backfire.faults import of_signals
-from backfire.model import check_base
+from backfire.model import base_files, check_base
 from backfire.plan.jobs import batch_name, count_jobs, planned
 from backfire.plan.requests import Requests
 from backfire.provenance import fingerprint, plain

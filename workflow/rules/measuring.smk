@@ -42,6 +42,9 @@ rule collect_measures:
     input:
         parts=per_run("results/{study}/measures/{variant}/seed-{seed}.parquet"),
         ties=per_run("results/{study}/ties/{variant}/seed-{seed}.parquet"),
+        encoded=per_run(
+            per_split("results/{study}/embeddings/{variant}/seed-{seed}/{collection}/queries/{split}.parquet")
+        ),
     output:
         measures="results/{study}/measures.parquet",
         ties="results/{study}/ties.parquet",

@@ -6,7 +6,7 @@ localrules:
 
 
 rule prepare_base:
-    """The base model is taken from this machine or the hub, and its weights are checked against a pinned SHA-256."""
+    """The base model is taken from this machine or the hub, its weights are checked against a pinned SHA-256, and what it gives for some sixty texts is compared with sentence-transformers, which runs it wherever Backfire's own path gives anything else."""
     output:
         directory("results/{study}/models/base/seed-0"),
     log:
@@ -17,10 +17,12 @@ rule prepare_base:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=3000,
         runtime=30,
     params:
         cfg=plain({"name": STUDY.config["base_model"], "sha256": STUDY.config["base_model_sha256"]}),
+        # A folder that is edited is another base.
+        files=base_files(STUDY.config["base_model"], ".snakemake/backfire-base.json"),
         code=code("prepare_base"),
     script:
         "../scripts/prepare_base.py"

@@ -8,6 +8,7 @@ with job(snakemake.log[0], snakemake.threads):
     collect_measures(
         parts=snakemake.input.parts,
         ties=snakemake.input.ties,
+        encoded=snakemake.input.encoded,
         output=snakemake.output.measures,
         ties_output=snakemake.output.ties,
     )

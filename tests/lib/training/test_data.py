@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from backfire.encoder import load_tokenizer
 from backfire.errors import BackfireError
-from backfire.tokens import load_tokenizer
 from backfire.training.data import batches, load_triples
 
 

@@ -15,6 +15,14 @@ from backfire.formats.weights import read_weights
 from backfire.model import modules_of, read_settings
 
 WEIGHTS = "model.safetensors"
+# What transformers' BertConfig takes for keys that the first configurations do not have.
+_DEFAULTS = {
+    "attention_probs_dropout_prob": 0.1,
+    "hidden_dropout_prob": 0.1,
+    "layer_norm_eps": 1e-12,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+}
 
 
 class Bert(nn.Module):
@@ -137,15 +145,20 @@ class _Output(nn.Module):
 
 
 def load_bert(folder: Path) -> Bert:
-    """The model of a folder for which `plain_pooling` gives an answer: fp32, on the CPU, in evaluation mode."""
-    config = read_settings(folder / "config.json")
+    """The model of a folder for which `plain_pooling` gives an answer: fp32, on the CPU, in evaluation mode.
+
+    Raises `BackfireError` for any other, and for weights that are not those that config.json describes.
+    """
+    if plain_pooling(folder) is None:
+        raise BackfireError("it is no BERT with mean or first-token pooling", "it is run by sentence-transformers.")
+    place = modules_of(folder)[0][1]
     with torch.device("meta"):
-        model = Bert(config)
-    weights = {name.removeprefix("bert."): tensor for name, tensor in read_weights(folder / WEIGHTS).items()}
+        model = Bert(_DEFAULTS | read_settings(place / "config.json"))
+    weights = {name.removeprefix("bert."): tensor for name, tensor in read_weights(place / WEIGHTS).items()}
     wanted = model.state_dict()
     if lacking := sorted(wanted.keys() - weights.keys()):
         raise BackfireError(
-            f"{folder / WEIGHTS}: holds no {lacking[0]} ({len(lacking)} weights are missing).",
+            f"{place / WEIGHTS}: holds no {lacking[0]} ({len(lacking)} weights are missing).",
             "the weights are not those that config.json describes; give a folder that save_pretrained wrote.",
         )
     model.load_state_dict({name: weights[name].float() for name in wanted}, assign=True)
@@ -205,7 +218,7 @@ def plain_pooling(folder: Path) -> str | None:
         return None
     config = read_settings(modules[0][1] / "config.json")
     usual = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False}
-    if any(config.get(key, value) != value for key, value in usual.items()) or not (folder / WEIGHTS).is_file():
+    if any(config.get(key, value) != value for key, value in usual.items()) or not (modules[0][1] / WEIGHTS).is_file():
         return None
     return _pooling(read_settings(modules[1][1] / "config.json"))
 

@@ -10,6 +10,7 @@ from backfire.encoder import Encoder, load_encoder
 from backfire.formats.atomic import read_json, write_json
 from backfire.formats.tables import read_rows, write_rows
 from backfire.keyed import keyed_sample
+from backfire.model import weight_files
 
 UNITS = {
     "training_time": "s",
@@ -56,7 +57,7 @@ def _latency(encoder: Encoder, texts: list[str], max_length: int) -> tuple[float
     times = []
     for text in texts[:WARM_UP] + texts:
         start = time.perf_counter()
-        encoder.embed(encoder.tokenize([text], "query", max_length))
+        encoder.embed(encoder.tokenize([text], "query", max_length), "query")
         times.append(1000 * (time.perf_counter() - start))
     times = times[min(WARM_UP, len(texts)) :]
     return float(np.percentile(times, 50)), float(np.percentile(times, 95))
@@ -66,9 +67,12 @@ def _parameters(model: str) -> int:
     """Number of parameters in a model folder's weights; integer buffers do not count."""
     from safetensors import safe_open
 
-    with safe_open(Path(model) / "model.safetensors", framework="numpy") as weights:
-        slices = [weights.get_slice(name) for name in weights.keys()]  # noqa: SIM118
-        return sum(int(np.prod(part.get_shape())) for part in slices if "F" in part.get_dtype())
+    count = 0
+    for file in weight_files(Path(model)):
+        with safe_open(file, framework="numpy") as weights:
+            slices = [weights.get_slice(name) for name in weights.keys()]  # noqa: SIM118
+            count += sum(int(np.prod(part.get_shape())) for part in slices if "F" in part.get_dtype())
+    return count
 
 
 def collect_cost(runs: list[tuple[str, int]], parts: dict[tuple[str, int], Iterable[str]], output: str) -> None:

@@ -49,6 +49,12 @@ def pick_dtype(precision: str, device: "torch.device") -> "torch.dtype":
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
+def arithmetic_name(precision: str, device: "torch.device") -> str:
+    """The name of what `pick_dtype` gives: fp32, bf16 or fp16."""
+    names = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+    return names[str(pick_dtype(precision, device)).removeprefix("torch.")]
+
+
 def native_bf16() -> bool:
     """Whether this CPU multiplies bf16 in hardware (AVX-512 BF16 or AMX); emulated, it would be slower than fp32."""
     import torch

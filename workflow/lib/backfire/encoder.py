@@ -1,27 +1,41 @@
-"""Models that turn token ids into unit vectors, with as little import time as their layout allows."""
+"""Models that turn token ids into vectors, with as little import time as their layout allows."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backfire.device import pick_device, pick_dtype
+from backfire.device import arithmetic_name, pick_device, pick_dtype
+from backfire.encoders.certificate import certificate_of
 from backfire.resources import processor
 from backfire.static import StaticEncoder, load_static, static_module
-from backfire.tokens import ModelTokenizer, Tokens, load_tokenizer
+from backfire.tokens import ModelTokenizer, Tokens, fast_tokenizer
 
 if TYPE_CHECKING:
     import torch
 
+    from backfire.encoders.library import LibraryTokenizer
+
 
 class Encoder:
-    """A tokenizer and a forward pass; `embed` gives unit rows in fp32 whatever the precision of the transformer."""
+    """A tokenizer and a forward pass; `embed` gives rows in fp32 whatever the precision of the transformer."""
 
-    def __init__(self, tokenizer: ModelTokenizer, forward, device: "torch.device"):
-        """`forward` maps ids and mask, (batch, length) int64 tensors, to (batch, dimensions) pooled vectors."""
+    def __init__(
+        self,
+        tokenizer: "ModelTokenizer | LibraryTokenizer | None",
+        forward,
+        device: "torch.device",
+        unit: bool,
+        arithmetic: str = "fp32",
+    ):
+        """`forward` maps ids and mask, (batch, length) int64 tensors, and a kind to (batch, dimensions) pooled vectors.
+
+        `unit`: vectors are scaled to unit length, as for cosine similarity. `arithmetic`: that of products.
+        """
         self.tokenizer = tokenizer
         self.device = device
-        self._forward = forward
+        self.arithmetic = arithmetic
+        self._forward, self._unit = forward, unit
 
     @property
     def batch_tokens(self) -> int:
@@ -32,15 +46,15 @@ class Encoder:
         """Token ids of each text (see `ModelTokenizer.tokenize`)."""
         return self.tokenizer.tokenize(texts, kind, max_length)
 
-    def embed(self, tokens: Tokens, rows=None) -> np.ndarray:
-        """Unit vectors of shape (texts, dimensions), float32, of the texts in `rows`, or of all."""
+    def embed(self, tokens: Tokens, kind: str, rows=None) -> np.ndarray:
+        """Vectors (texts, dimensions), float32, of the texts in `rows`, or of all; `kind` is `query` or `document`."""
         import torch
 
         ids, mask = map(torch.from_numpy, tokens.padded(range(len(tokens)) if rows is None else rows))
         with torch.inference_mode():
-            pooled = self._forward(ids.to(self.device), mask.to(self.device))
+            pooled = self._forward(ids.to(self.device), mask.to(self.device), kind).float()
             # Copying to the host waits for a GPU to finish.
-            return torch.nn.functional.normalize(pooled.float(), dim=1).cpu().numpy()
+            return (torch.nn.functional.normalize(pooled, dim=1) if self._unit else pooled).cpu().numpy()
 
 
 def arithmetic(folder: str | Path, precision: str) -> list[str]:
@@ -57,67 +71,64 @@ def arithmetic(folder: str | Path, precision: str) -> list[str]:
 def load_encoder(
     folder: str | Path, precision: str, device: "torch.device | None" = None, adapter: str | Path | None = None
 ) -> Encoder | StaticEncoder:
-    """Load a model in sentence-transformers layout for encoding.
+    """Load a model for encoding, by the path that its certificate names (see `encoders.certificate`).
 
     A BERT with mean or first-token pooling is run by torch alone (see `bert`) and static embeddings by numpy, which
     saves the seconds that importing sentence-transformers takes; any other layout is run by sentence-transformers.
     With the folder of a LoRA `adapter` its update is applied beside the model's weights instead of being merged into
     them.
     """
-    folder = Path(folder)
-    if static_module(folder) is not None:
+    folder, found = Path(folder), certificate_of(folder)
+    if found.forward == "static":
         return load_static(folder, precision)
-    device = device or pick_device()
-    dtype = pick_dtype(precision, device)
+    device, unit = device or pick_device(), found.similarity == "cosine"
+    if found.forward == "bert":
+        return bert_encoder(folder, precision, device, load_tokenizer(folder), unit, adapter)
+    from backfire.encoders.library import library_forward, load_library_model, narrow_products, transformers_of
+
+    model = load_library_model(folder, device)
+    for transformer in transformers_of(model)[:1]:
+        _adapt(transformer.model, adapter)
+    narrow_products(model, pick_dtype(precision, device))
+    forward = library_forward(model)
+    return Encoder(load_tokenizer(folder, model), forward, device, unit, arithmetic_name(precision, device))
+
+
+def load_tokenizer(folder: str | Path, model=None) -> "ModelTokenizer | LibraryTokenizer":
+    """The tokenizer of a model, by the path that its certificate names; that of `model` where the library is to do it.
+
+    `model`: what `load_library_model` gave for this folder, where it has been loaded already.
+    """
+    found = certificate_of(folder)
+    if found.tokens == "fast":
+        return fast_tokenizer(folder)
+    from backfire.encoders.library import LibraryTokenizer, load_library_model
+
+    return LibraryTokenizer(load_library_model(folder) if model is None else model, found.limit)
+
+
+def bert_encoder(
+    folder: Path,
+    precision: str,
+    device: "torch.device | str",
+    tokenizer: "ModelTokenizer | LibraryTokenizer | None",
+    unit: bool,
+    adapter: str | Path | None = None,
+) -> Encoder:
+    """A BERT by torch alone. Raises `BackfireError` for a layout that `plain_pooling` does not know."""
+    import torch
+
     from backfire.bert import load_bert, narrow, pack, plain_pooling, pool
 
-    pooling = plain_pooling(folder)
-    if pooling is None:
-        return _by_sentence_transformers(folder, dtype, device, adapter)
+    device, pooling = torch.device(device), plain_pooling(folder)
     model = load_bert(folder)
     _adapt(model, adapter)
-    narrow(model, dtype)
+    narrow(model, pick_dtype(precision, device))
     model.to(device)
     if device.type == "cpu" and adapter is None:
         pack(model)
-    return Encoder(load_tokenizer(folder), lambda ids, mask: pool(model(ids, mask), mask, pooling), device)
-
-
-def quiet_transformers() -> None:
-    """Send what transformers reports to the job's log instead of the terminal, and show no bars of its own."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.disable_default_handler()
-    logging.enable_propagation()
-
-
-def sentence_transformer_forward(model):
-    """A forward pass through every module of a loaded SentenceTransformer; all behind the transformer in fp32."""
-    transformer, *rest = model
-
-    def forward(ids: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
-        # Some models take their positions from the padding.
-        ids = ids.masked_fill(mask == 0, model.tokenizer.pad_token_id or 0)
-        features: dict[str, Any] = {"input_ids": ids, "attention_mask": mask}
-        output = transformer(features)
-        output["token_embeddings"] = output["token_embeddings"].float()
-        for module in rest:
-            output = module(output)
-        return output["sentence_embedding"]
-
-    return forward
-
-
-def _by_sentence_transformers(folder: Path, dtype, device, adapter) -> Encoder:
-    quiet_transformers()
-    from sentence_transformers import SentenceTransformer
-
-    model = SentenceTransformer(str(folder), device=str(device), model_kwargs={"use_safetensors": True})
-    _adapt(model[0].model, adapter)
-    model[0].to(dtype)
-    model.to(device)
-    return Encoder(load_tokenizer(folder), sentence_transformer_forward(model.eval()), device)
+    forward = lambda ids, mask, kind: pool(model(ids, mask), mask, pooling)  # noqa: E731
+    return Encoder(tokenizer, forward, device, unit, arithmetic_name(precision, device))
 
 
 def _adapt(transformer, adapter: str | Path | None) -> None:

@@ -34,14 +34,14 @@ def encode(
     batch_tokens: int | None = None,
     bar=None,
 ) -> np.ndarray:
-    """Unit vectors of `texts` as `encode_tokens` gives them; `kind` is `query` or `document` and chooses the prompt."""
-    return encode_tokens(encoder, encoder.tokenize(texts, kind, max_length), batch_tokens, bar)
+    """Vectors of `texts` as `encode_tokens` gives them; `kind` is `query` or `document` and chooses the prompt."""
+    return encode_tokens(encoder, encoder.tokenize(texts, kind, max_length), kind, batch_tokens, bar)
 
 
 def encode_tokens(
-    encoder: Encoder | StaticEncoder, tokens: Tokens, batch_tokens: int | None = None, bar=None
+    encoder: Encoder | StaticEncoder, tokens: Tokens, kind: str, batch_tokens: int | None = None, bar=None
 ) -> np.ndarray:
-    """Unit vectors, float32 of shape (texts, dimensions), in the order given.
+    """Vectors, float32 of shape (texts, dimensions), in the order given; `kind` is `query` or `document`.
 
     A batch holds at most `batch_tokens` tokens with padding (None: what suits the device), at least one text. A
     text's vector does not depend on the texts that share its batch (on a CPU to the last bit; a GPU may choose another
@@ -49,7 +49,7 @@ def encode_tokens(
     """
     vectors: np.ndarray | None = None
     for rows in token_batches(padded(tokens.lengths), batch_tokens or encoder.batch_tokens):
-        part = encoder.embed(tokens, rows)
+        part = encoder.embed(tokens, kind, rows)
         if vectors is None:
             vectors = np.empty((len(tokens), part.shape[1]), dtype=np.float32)
         vectors[rows] = part
@@ -106,12 +106,12 @@ def encode_shard(
         for start in range(0, max(1, len(table)), ENCODED_AT_ONCE):
             piece = table.slice(start, ENCODED_AT_ONCE)
             begun = time.perf_counter()
-            vectors = encode_tokens(encoder, stored_tokens(piece["tokens"]), batch_tokens, bar)
+            vectors = encode_tokens(encoder, stored_tokens(piece["tokens"]), "document", batch_tokens, bar)
             seconds += time.perf_counter() - begun
             yield piece["doc_id"].to_pylist(), vectors
 
     with progress(label, len(table), "text") as bar:
-        write_embedding_batches(output, "doc_id", batches())
+        write_embedding_batches(output, "doc_id", batches(), encoder.arithmetic)
     write_json(cost, {"passages": len(table), "seconds": seconds, "peak_memory_mib": peak_memory()})
 
 
@@ -130,4 +130,4 @@ def encode_queries(
             )
 
     with progress(label, len(table), "text") as bar:
-        write_embedding_batches(output, "query_id", batches())
+        write_embedding_batches(output, "query_id", batches(), encoder.arithmetic)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from backfire.errors import BackfireError
-from backfire.formats.tables import read_rows, write_rows
+from backfire.formats.tables import one_arithmetic, read_rows, write_rows
 from backfire.formats.trec import Ranking, iterate_run
 from backfire.measure_names import measure_named
 from backfire.ties import tie_bounds
@@ -149,13 +149,18 @@ def read_qrels(path: str | Path) -> Qrels:
 
 
 def collect_measures(
-    parts: Sequence[str | Path], ties: Sequence[str | Path], output: str | Path, ties_output: str | Path
+    parts: Sequence[str | Path],
+    ties: Sequence[str | Path],
+    output: str | Path,
+    ties_output: str | Path,
+    encoded: Sequence[str | Path] = (),
 ) -> None:
     """Write the tables of all (variant, seed), `parts` and `ties`, as one table each, sorted by their key.
 
-    Raises `BackfireError` when a row occurs twice, or when two of them were not measured on the same queries with
-    the same measures.
+    `encoded`: the query embeddings behind them. Raises `BackfireError` when a row occurs twice, when two of them were
+    not measured on the same queries with the same measures, or when embeddings were computed in different arithmetic.
     """
+    one_arithmetic(encoded)
     table, bands = _gathered(parts, "measures", KEY), _gathered(ties, "ties", KEY[:-1])
     _check_same_queries(table)
     write_rows(output, "measures", table)

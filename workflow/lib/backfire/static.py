@@ -12,7 +12,7 @@ import numpy as np
 from backfire.errors import BackfireError
 from backfire.formats.weights import read_weights
 from backfire.model import modules_of
-from backfire.tokens import ModelTokenizer, Tokens, load_tokenizer
+from backfire.tokens import ModelTokenizer, Tokens, fast_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,7 @@ class StaticEncoder:
     """A tokenizer and a table of float32 vectors (vocabulary, dimensions); the interface is that of `Encoder`."""
 
     batch_tokens = 8192
+    arithmetic = "fp32"
 
     def __init__(self, tokenizer: ModelTokenizer, table: np.ndarray):
         """`tokenizer` adds no special tokens."""
@@ -36,7 +37,7 @@ class StaticEncoder:
         """
         return self.tokenizer.tokenize(texts, kind, max_length)
 
-    def embed(self, tokens: Tokens, rows=None) -> np.ndarray:
+    def embed(self, tokens: Tokens, kind: str, rows=None) -> np.ndarray:
         """Unit vectors of shape (texts, dimensions), float32, of the texts in `rows`, or of all; zeros without tokens.
 
         Each text's vectors are summed on their own, so its bits do not depend on what shares the batch.
@@ -68,7 +69,7 @@ def load_static(folder: Path, precision: str) -> StaticEncoder:
     """
     if precision not in ("auto", "fp32"):
         logger.warning("precision %s has no effect: static embeddings are computed in fp32", precision)
-    tokenizer, path = load_tokenizer(folder), static_module(folder) / WEIGHTS
+    tokenizer, path = fast_tokenizer(folder), static_module(folder) / WEIGHTS
     weights = read_weights(path, "numpy")
     table = weights.get("embedding.weight")
     if table is None or table.ndim != 2 or table.dtype.kind != "f" or len(table) < tokenizer.vocabulary_size:

@@ -13,6 +13,19 @@ from backfire.model import modules_of, read_settings
 TOKENIZER = "tokenizer.json"
 # A tokenizer's own records take a hundred times the memory of the ids, so they are made for this many texts at once.
 TOKENIZED_AT_ONCE = 4096
+# Models whose first position is the one after that of padding, as fairseq counted (see transformers' RoBERTa).
+_COUNTED_FROM_PADDING = {
+    "camembert",
+    "data2vec-text",
+    "ibert",
+    "longformer",
+    "mpnet",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "xmod",
+}
 # Texts are padded to a multiple of this many tokens. With whole AVX-512 vectors of floats, matrix kernels on a CPU sum
 # in the same order whatever the batch: the bits of a text's vector then depend on the text alone.
 PADDING = 16
@@ -101,11 +114,12 @@ class ModelTokenizer:
         return joined(pieces)
 
 
-def load_tokenizer(folder: str | Path) -> ModelTokenizer:
-    """The tokenizer of a model folder in sentence-transformers layout.
+def fast_tokenizer(folder: str | Path) -> ModelTokenizer:
+    """The Rust tokenizer of a model folder in sentence-transformers layout, with the prompts that the model names.
 
     A model of static embeddings adds no special tokens. A folder without `tokenizer.json` (an older one, with a
-    vocabulary only) is converted by transformers.
+    vocabulary only) is converted by transformers. Whether the model's own preprocessing gives the same ids is for
+    `encoders.certificate` to say. Raises `BackfireError` where there is no such tokenizer.
     """
     folder = Path(folder)
     first, place = next(iter(modules_of(folder)), ("", folder))
@@ -114,14 +128,20 @@ def load_tokenizer(folder: str | Path) -> ModelTokenizer:
         # A truncation that it carries is the model's own limit.
         limit = (tokenizer.truncation or {}).get("max_length")
         return ModelTokenizer(tokenizer, limit, load_prompts(folder), special=False)
-    if (folder / TOKENIZER).is_file():
-        tokenizer, limit = _read(folder / TOKENIZER), _limit(folder)
-    else:
-        from transformers import AutoTokenizer
+    tokenizer = _read(place / TOKENIZER) if (place / TOKENIZER).is_file() else _converted(place)
+    return ModelTokenizer(tokenizer, model_limit(folder), load_prompts(folder))
 
-        loaded = AutoTokenizer.from_pretrained(folder)
-        tokenizer, limit = loaded.backend_tokenizer, loaded.model_max_length
-    return ModelTokenizer(tokenizer, limit, load_prompts(folder))
+
+def _converted(place: Path):
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(place, local_files_only=True).backend_tokenizer
+    # There is no one exception for a tokenizer without a fast version: it is lacking, or cannot be made.
+    except Exception as error:
+        raise BackfireError(
+            f"{place} holds no {TOKENIZER}, and its tokenizer has no fast version", "it is used through transformers."
+        ) from error
 
 
 def _read(path: Path):
@@ -146,10 +166,24 @@ def load_prompts(folder: Path) -> dict[str, str]:
     return {"query": named.get("query", default), "document": document}
 
 
-def _limit(folder: Path) -> int | None:
-    """Tokens that the model takes at most, after its tokenizer and its position embeddings."""
-    named = (_json(folder / "tokenizer_config.json").get("model_max_length"),)
-    limits = [value for value in (*named, _json(folder / "config.json").get("max_position_embeddings")) if value]
+def model_limit(folder: Path) -> int | None:
+    """Tokens that the model takes at most, after its tokenizer and its position embeddings; None without a limit.
+
+    Of a model with several transformers, the smallest.
+    """
+    limits = []
+    for config in sorted(folder.rglob("config.json")):
+        settings = _json(config)
+        positions = settings.get("max_position_embeddings") if isinstance(settings, dict) else None
+        if not positions:
+            continue
+        if settings.get("model_type") in _COUNTED_FROM_PADDING:
+            positions -= (settings.get("pad_token_id") if settings["model_type"] != "mpnet" else 1) + 1
+        limits += [positions, _json(config.parent / "tokenizer_config.json").get("model_max_length")]
+    if not limits:
+        limits = [_json(folder / "tokenizer_config.json").get("model_max_length")]
+    # Tokenizers without a limit carry a number of thirty digits.
+    limits = [int(value) for value in limits if value and value < 1e9]
     return min(limits) if limits else None
 
 

@@ -214,6 +214,7 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 # Rows of embeddings that are written and read at once; 12 MiB at 384 dimensions.
 EMBEDDING_ROWS = 8192
+_ARITHMETIC = b"arithmetic"
 
 
 def write_rows(path: str | Path, kind: str, rows: Iterable[dict] | pa.Table) -> None:
@@ -261,16 +262,21 @@ def iterate_rows(path: str | Path, kind: str, rows: int = 65536) -> Iterator[pa.
     yield from guarded_batches(path, file, rows)
 
 
-def write_embeddings(path: str | Path, id_column: str, ids: list[str], embeddings: np.ndarray) -> None:
+def write_embeddings(
+    path: str | Path, id_column: str, ids: list[str], embeddings: np.ndarray, arithmetic: str = "fp32"
+) -> None:
     """Write float32 `embeddings` of shape (len(ids), dimensions) beside their ids.
 
-    `id_column` is `doc_id` or `query_id`. The rows are stored as given; they are expected to have unit norm.
+    `id_column` is `doc_id` or `query_id`. The rows are stored as given: of unit norm, unless the model is one for dot
+    products. `arithmetic` (fp32, bf16 or fp16) is what they were computed in, and is kept in the file's metadata.
     Raises `BackfireError` when a value is not finite.
     """
-    write_embedding_batches(path, id_column, [(ids, embeddings)])
+    write_embedding_batches(path, id_column, [(ids, embeddings)], arithmetic)
 
 
-def write_embedding_batches(path: str | Path, id_column: str, batches: Iterable[tuple[list[str], np.ndarray]]) -> None:
+def write_embedding_batches(
+    path: str | Path, id_column: str, batches: Iterable[tuple[list[str], np.ndarray]], arithmetic: str = "fp32"
+) -> None:
     """Write (ids, embeddings) one after another as `write_embeddings` does, in memory bounded by one of them.
 
     The bytes do not depend on where they are cut, as long as each but the last has a multiple of `EMBEDDING_ROWS`
@@ -278,7 +284,27 @@ def write_embedding_batches(path: str | Path, id_column: str, batches: Iterable[
     """
     with writing(path, compression="none", use_dictionary=False) as write:
         for ids, embeddings in batches:
-            write(_embeddings_table(path, id_column, ids, embeddings), EMBEDDING_ROWS)
+            table = _embeddings_table(path, id_column, ids, embeddings)
+            write(table.replace_schema_metadata({_ARITHMETIC: arithmetic}), EMBEDDING_ROWS)
+
+
+def one_arithmetic(paths: Iterable[str | Path]) -> None:
+    """Raise `BackfireError` unless all embeddings were computed in the same arithmetic, as their files say.
+
+    On a cluster of several kinds of nodes `precision: auto` may mean another one in each job. A difference of
+    effectiveness between them would be one of arithmetic as well.
+    """
+    known: dict[str, str] = {}
+    for path in paths:
+        metadata = opened(path, []).schema_arrow.metadata or {}
+        known.setdefault(metadata.get(_ARITHMETIC, b"unknown").decode(), str(path))
+    if len(known) > 1:
+        raise BackfireError(
+            "embeddings of different arithmetic are not compared: "
+            + "; ".join(f"{path} is of {arithmetic}" for arithmetic, path in sorted(known.items()))
+            + ".",
+            f"set encoding.precision to one that every machine has ({' or '.join(sorted(known))}), and run again.",
+        )
 
 
 def read_embeddings(path: str | Path, id_column: str) -> tuple[list[str], np.ndarray]:

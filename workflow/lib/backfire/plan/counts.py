@@ -8,6 +8,7 @@ Loaded whenever the DAG is built, so it uses the standard library only.
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from backfire.datasets.catalogue import published_count
 from backfire.datasets.layout import corpus_files, qrels_files

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from backfire.errors import BackfireError
-from backfire.model import WEIGHTS, find_base
+from backfire.model import find_base
 from backfire.plan.counts import Counts
 from backfire.study import Study
 
@@ -124,7 +124,7 @@ class Requests:
             except BackfireError:  # Told by the job that needs it.
                 here = None
             prepared = self.root / f"results/{self.study.name}/models/base/seed-0"
-            there = (folder for folder in (here, prepared) if folder and (folder / WEIGHTS).is_file())
+            there = (folder for folder in (here, prepared) if folder and any(folder.rglob("*.safetensors")))
             self._model_found = next(map(_shape, there), None)
         return self._model_found or ASSUMED_MODEL
 
@@ -252,7 +252,7 @@ class Requests:
 def _shape(folder: Path) -> Shape:
     file = folder / "config.json"
     settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    mib = (folder / WEIGHTS).stat().st_size / MIB
+    mib = sum(file.stat().st_size for file in folder.rglob("*.safetensors")) / MIB
     layers = settings.get("num_hidden_layers", ASSUMED_MODEL.layers)
     return Shape(mib, layers, settings.get("hidden_size", ASSUMED_MODEL.dimensions))
 

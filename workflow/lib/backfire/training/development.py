@@ -37,7 +37,10 @@ class DevelopmentSet:
 
         Raises `Diverged` when a vector is not finite.
         """
-        queries, passages = encode_tokens(encoder, self.queries), encode_tokens(encoder, self.passages)
+        queries, passages = (
+            encode_tokens(encoder, self.queries, "query"),
+            encode_tokens(encoder, self.passages, "document"),
+        )
         if not (np.isfinite(queries).all() and np.isfinite(passages).all()):
             raise Diverged("a vector of the development set is not finite")
         run = {}

@@ -8,9 +8,11 @@ import torch
 
 from backfire import lora
 from backfire.device import pick_device
+from backfire.encoders.certificate import certify
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.formats.tables import write_rows
+from backfire.model import ORIGIN
 from backfire.provenance import installed_versions
 from backfire.training.checkpoints import PACE, Checkpoints, Pace, alone, discard, training_digest
 from backfire.training.data import load_triples
@@ -108,7 +110,12 @@ def train_variant(
             ) from error
 
         notes = {"settings": settings, "seed": seed, "start": start, "bf16": model.bf16, "digest": digest}
-        _save(model, notes, base_name, output)
+        parameters = sum(weight.numel() for weight in stepper.weights)
+        for weight in stepper.weights:
+            weight.grad = None
+        # The moments are twice the weights, and the model is about to be loaded once more.
+        del stepper
+        _save(model, notes, base_name, label, output)
         write_rows(dynamics_table, "dynamics", recorder.curves)
         write_rows(development_table, "development", recorder.looks)
         write_json(
@@ -116,21 +123,26 @@ def train_variant(
             {
                 "training_time": spent.seconds,
                 "training_peak_memory": spent.peak_memory,
-                "trainable_parameters": sum(weight.numel() for weight in stepper.weights),
+                "trainable_parameters": parameters,
             },
         )
         discard(checkpoints)
 
 
-def _save(model: Trainable, notes: dict, base_name: str, output: str) -> None:
-    """Write the model folder; adapters are merged into the model."""
-    settings = notes["settings"]
+def _save(model: Trainable, notes: dict, base_name: str, label: str, output: str) -> None:
+    """Write the model folder and prove by which path it is run; adapters are merged into the model.
+
+    An adapter names the model that it changes: the base, or the folder of the variant that this one started from.
+    """
+    settings, start = notes["settings"], Path(notes["start"])
+    belongs_to = base_name if (start / ORIGIN).is_file() else str(start)
     with replacing(output) as folder:
         if settings["method"] == "lora":
-            lora.save_adapter(model.transformer, settings["lora"], base_name, folder / "adapter")
+            lora.save_adapter(model.transformer, settings["lora"], belongs_to, folder / "adapter")
             lora.merge(model.transformer)
         model.save(folder)
         write_json(folder / NOTES, notes)
+        certify(folder, label)
 
 
 def _finished(digest: str, output: str, *tables: str) -> bool:

@@ -157,9 +157,15 @@ class Stepper:
         if device.type != "cpu":
             # What padding costs a GPU is less than what it costs to start kernels for each length.
             lengths[:] = lengths.max()
-        for places in token_batches(lengths, BATCH_TOKENS[device.type]):
-            ids, mask = map(torch.from_numpy, tokens.padded(texts[places]))
-            yield places, self.model.embed(ids.to(device), mask.to(device))
+        # Queries come first in `texts`; a model that treats them as it treats passages may take them together.
+        sides = [("document", 0, len(texts))]
+        if self.model.sides_differ:
+            sides = [("query", 0, len(rows)), ("document", len(rows), len(texts))]
+        for kind, start, end in sides:
+            for places in token_batches(lengths[start:end], BATCH_TOKENS[device.type]):
+                places = places + start
+                ids, mask = map(torch.from_numpy, tokens.padded(texts[places]))
+                yield places, self.model.embed(ids.to(device), mask.to(device), kind)
 
     @staticmethod
     def _in_order(parts) -> tuple[Tensor, ...]:

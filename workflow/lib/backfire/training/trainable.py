@@ -4,7 +4,6 @@ import contextlib
 import copy
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,35 +12,40 @@ from torch import Tensor, nn
 from backfire import lora
 from backfire.bert import WEIGHTS, load_bert, narrow, pack, plain_pooling, pool
 from backfire.device import native_bf16
-from backfire.encoder import Encoder, quiet_transformers, sentence_transformer_forward
+from backfire.encoder import Encoder, load_tokenizer
+from backfire.encoders.certificate import Certificate, certificate_of
+from backfire.encoders.library import autocast, library_forward, load_library_model, sides_differ, transformers_of
 from backfire.errors import BackfireError
-from backfire.static import static_module
-from backfire.tokens import ModelTokenizer, load_tokenizer
+from backfire.formats.atomic import write_json
+from backfire.model import CERTIFICATE, ORIGIN, modules_of, read_settings
 
 
 class Trainable(ABC):
     """What all models in training have in common: `network` holds the weights, `transformer` is where adapters go.
 
-    A network starts from the folder `start` on `device`. With `bf16` the transformer runs under autocast; its weights
-    stay fp32, and so do pooling and all behind it, since bf16 keeps three digits of a cosine.
+    A network starts from the folder `start` on `device`, with weights in fp32 whatever they are stored in: an update
+    of a few millionths would be rounded away. With `bf16` the transformer runs under autocast; its weights stay fp32,
+    and so do pooling and all behind it, since bf16 keeps three digits of a cosine.
     """
 
     network: nn.Module
     transformer: nn.Module
     # Whether a text gets the same vector when it is embedded again in the same step.
     repeatable = False
+    # Whether queries and passages go through the network apart.
+    sides_differ = False
 
     def __init__(self, start: Path, device: torch.device, bf16: bool):
         self.start, self.device, self.bf16 = start, device, bf16
-        self.tokenizer: ModelTokenizer = load_tokenizer(start)
-
-    def autocast(self):
-        """The arithmetic of the transformer, as a context."""
-        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
+        self.certificate: Certificate = certificate_of(start)
+        self.unit = self.certificate.similarity == "cosine"
 
     @abstractmethod
-    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Pooled vectors (batch, dimensions), fp32, of ids and mask, (batch, length) int64."""
+    def embed(self, input_ids: Tensor, attention_mask: Tensor, kind: str) -> Tensor:
+        """Pooled vectors (batch, dimensions), fp32, of ids and mask, (batch, length) int64; `kind`: query or document.
+
+        Where sides do not differ, queries and passages may come together, as either.
+        """
 
     @abstractmethod
     def encoder(self) -> Encoder:
@@ -57,6 +61,7 @@ class PlainBert(Trainable):
 
     def __init__(self, start: Path, device: torch.device, bf16: bool, pooling: str):
         super().__init__(start, device, bf16)
+        self.tokenizer = load_tokenizer(start)
         self.network = self.transformer = load_bert(start).to(device)
         # The gradient of a part of a batch then touches the rows of its words, not the whole vocabulary.
         self.network.embeddings.word_embeddings.sparse = True
@@ -67,9 +72,9 @@ class PlainBert(Trainable):
         """See `Trainable`: there is no dropout."""
         return not any(module.p for module in self.network.modules() if isinstance(module, nn.Dropout))
 
-    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def embed(self, input_ids: Tensor, attention_mask: Tensor, kind: str) -> Tensor:
         """See `Trainable.embed`."""
-        with self.autocast():
+        with torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext():
             hidden = self.network(input_ids, attention_mask)
         return pool(hidden, attention_mask, self.pooling)
 
@@ -81,60 +86,67 @@ class PlainBert(Trainable):
             narrow(network, torch.bfloat16)
         if self.device.type == "cpu":
             pack(network)
-        return Encoder(self.tokenizer, lambda ids, mask: pool(network(ids, mask), mask, self.pooling), self.device)
+        forward = lambda ids, mask, kind: pool(network(ids, mask), mask, self.pooling)  # noqa: E731
+        return Encoder(self.tokenizer, forward, self.device, self.unit)
 
     def save(self, folder: Path) -> None:
-        """Every file of the start but what Backfire noted about it, and the weights in their place."""
+        """Every file of the start but what Backfire noted about it, and all weights in their place, in fp32."""
         from safetensors.torch import load_file, save_file
+
+        place = modules_of(self.start)[0][1].relative_to(self.start)
 
         for file in sorted(self.start.rglob("*")):
             relative = file.relative_to(self.start)
-            notes = relative.parts[0] in {"adapter", "base.json", "training.json"}
+            notes = relative.parts[0] in {"adapter", CERTIFICATE, ORIGIN, "training.json"}
             if file.suffix in {".json", ".txt", ".model"} and not notes and file.is_file():
                 (folder / relative).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, folder / relative)
-        tensors = load_file(self.start / WEIGHTS)
+        settings = read_settings(self.start / place / "config.json")
+        # A library that is asked for no type takes the one that is named here.
+        settings = {key: value for key, value in settings.items() if key != "torch_dtype"} | {"dtype": "float32"}
+        write_json(folder / place / "config.json", settings, sealed=False)
+        tensors = load_file(self.start / place / WEIGHTS)
+        tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
         trained = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
         names = {name.removeprefix("bert."): name for name in tensors}
         tensors |= {names[name]: tensor for name, tensor in trained.items()}
-        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+        save_file(tensors, folder / place / WEIGHTS, metadata={"format": "pt"})
 
 
 class AnyLayout(Trainable):
-    """Any other model that sentence-transformers loads."""
+    """Any other model that sentence-transformers loads, with all of its own preprocessing."""
 
     def __init__(self, start: Path, device: torch.device, bf16: bool):
-        quiet_transformers()
-        from sentence_transformers import SentenceTransformer
-
         super().__init__(start, device, bf16)
-        self.network = SentenceTransformer(
-            str(start),
-            device=str(device),
-            # The same mathematics; on a CPU the backward pass of eager attention is the faster one.
-            model_kwargs={"attn_implementation": "eager" if device.type == "cpu" else "sdpa", "use_safetensors": True},
-        )
-        self.transformer = self.network[0].model
-        self._embed = self._forward()
+        # The same mathematics; on a CPU the backward pass of eager attention is the faster one.
+        self.network = load_library_model(start, device, "eager" if device.type == "cpu" else "sdpa")
+        self.tokenizer = load_tokenizer(start, self.network)
+        self.sides_differ = sides_differ(self.network)
+        transformers = transformers_of(self.network)
+        if bf16:
+            for transformer in transformers:
+                autocast(transformer, torch.bfloat16)
+        self.transformers = [transformer.model for transformer in transformers]
+        self._embed = library_forward(self.network)
 
-    def _forward(self) -> Callable[[Tensor, Tensor], Tensor]:
-        plain = self.network[0].forward
+    @property
+    def transformer(self) -> nn.Module:
+        """Where adapters go. Raises `BackfireError` for a model with one transformer for each side."""
+        if len(self.transformers) != 1:
+            raise BackfireError(
+                f"method: lora, but '{self.start}' has {len(self.transformers)} transformers; an adapter goes to one.",
+                "train it with method: full, or choose another base_model.",
+            )
+        return self.transformers[0]
 
-        def forward(*arguments, **options):
-            with self.autocast():
-                return plain(*arguments, **options)
-
-        self.network[0].forward = forward
-        return sentence_transformer_forward(self.network)
-
-    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def embed(self, input_ids: Tensor, attention_mask: Tensor, kind: str) -> Tensor:
         """See `Trainable.embed`."""
-        return self._embed(input_ids, attention_mask)
+        return self._embed(input_ids, attention_mask, kind)
 
     def encoder(self) -> Encoder:
         """The model itself, in evaluation mode until the next step."""
         self.network.eval()
-        return Encoder(self.tokenizer, self._embed, self.device)
+        return Encoder(self.tokenizer, self._embed, self.device, self.unit)
 
     def save(self, folder: Path) -> None:
         """As sentence-transformers saves it, without a model card."""
@@ -148,14 +160,17 @@ def load_start(start: str, settings: dict, base_name: str, seed: int, device: to
     what the machine or the model has not.
     """
     folder = Path(start)
-    if static_module(folder) is not None:
+    forward = certificate_of(folder).forward
+    if forward == "static" or modules_of(folder)[:1] and modules_of(folder)[0][0] == "StaticEmbedding":
         raise BackfireError(
             f"{start}: '{base_name}' is a model of static embeddings, which Backfire evaluates but does not train.",
             "choose a transformer as base_model, or keep no variant but base.",
         )
     bf16 = wants_bf16(settings["precision"], device)
-    pooling = plain_pooling(folder)
-    model = AnyLayout(folder, device, bf16) if pooling is None else PlainBert(folder, device, bf16, pooling)
+    if forward == "bert":
+        model: Trainable = PlainBert(folder, device, bf16, plain_pooling(folder))
+    else:
+        model = AnyLayout(folder, device, bf16)
     if settings["dropout"] is not None:
         for module in model.network.modules():
             if isinstance(module, nn.Dropout):

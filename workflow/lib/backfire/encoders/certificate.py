@@ -1,0 +1,234 @@
+"""Which path a model is run by, proven on this very model: a fast one only where it gives what the library gives.
+
+A model's files say more than a fast path reads: prompts that pooling leaves out, a side that texts are cut on, letters
+that a second file wants in lower case, modules of their own for queries. So nothing is concluded from the files. Each
+model is loaded once as sentence-transformers loads it, some sixty texts are encoded as queries and as documents, and
+token ids and vectors of the fast path are compared with that. Where they differ, sentence-transformers computes.
+"""
+
+import logging
+import time
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from backfire.encoders.probes import LONG_TEXTS, SHORT_TEXTS, text_of_length
+from backfire.errors import BackfireError
+from backfire.formats.atomic import read_json, write_json
+from backfire.model import CERTIFICATE, check_sums, contents
+from backfire.provenance import installed_versions, value_digest
+
+logger = logging.getLogger(__name__)
+
+TOLERANCE = 1e-5
+"""By how much two entries of vectors of about unit length may differ: what fp32 sums in another order explain."""
+SHORT = 48
+"""Tokens that the probes are cut at, so that most are whole and the long ones are not."""
+LONGEST = 1024
+"""A model's own limit of tokens is tried out up to this one."""
+PACKAGES = ["sentence-transformers", "tokenizers", "torch", "transformers"]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How a model is run.
+
+    `tokens`: `fast` (the Rust tokenizer alone) or `library`. `forward`: `bert`, `static` or `library`. `why` says what
+    kept the model off a faster path, empty where nothing did. `difference` is the largest between entries of a vector
+    and the library's, over its length. `similarity` is `cosine` or `dot`; `limit` the most tokens of a text, None where
+    there is no limit; `texts` how many were compared; `files` a digest of the model's files.
+    """
+
+    tokens: str
+    forward: str
+    why: str
+    similarity: str
+    limit: int | None
+    texts: int
+    difference: float
+    seconds: float
+    files: str
+    versions: dict[str, str]
+
+    def words(self) -> str:
+        """One sentence for the log and the report."""
+        proof = f"vectors of {self.texts} texts within {self.difference:.1e} of sentence-transformers"
+        if self.why:
+            return f"run by sentence-transformers itself where {self.why}; {proof}"
+        return f"run by Backfire's own path; {proof}"
+
+
+def certify(folder: str | Path, name: str) -> Certificate:
+    """Find the path of a model and write it into its folder. `name` is what the model is called in messages."""
+    found = prove(Path(folder))
+    write_json(Path(folder) / CERTIFICATE, asdict(found))
+    logger.info("%s: %s (%.1f s)", name, found.words(), found.seconds)
+    if found.similarity == "dot":
+        logger.warning("%s: made for the dot product of vectors of any length, so it is ranked by that", name)
+    return found
+
+
+def certificate_of(folder: str | Path) -> Certificate:
+    """The path of a model: as its folder says, where that was proven on these files with these libraries; else found.
+
+    Raises `BackfireError` when a file of the folder is not as it was written, or no path gives the library's vectors.
+    """
+    folder = Path(folder)
+    check_sums(folder)
+    digest, versions = value_digest(contents(folder)), installed_versions(PACKAGES)
+    if (folder / CERTIFICATE).is_file():
+        stored = Certificate(**read_json(folder / CERTIFICATE))
+        if (stored.files, stored.versions) == (digest, versions):
+            return stored
+        logger.warning("%s was written for other files or versions; the model is tried out again", folder / CERTIFICATE)
+    return _proven(folder.resolve(), digest)
+
+
+@cache
+def _proven(folder: Path, digest: str) -> Certificate:
+    found = prove(folder)
+    logger.info("%s: %s (%.1f s)", folder, found.words(), found.seconds)
+    return found
+
+
+def prove(folder: Path) -> Certificate:
+    """Try out the paths of the model in a folder, in fp32 on the CPU.
+
+    Raises `BackfireError` for a model that the library does not load whole (see `load_library_model`), and for one
+    whose vectors cannot be had from token ids.
+    """
+    # Heavy imports, which a job with a certified model is spared.
+    from backfire.encoders.library import KINDS, LibraryTokenizer, load_library_model, own_similarity, understood
+    from backfire.tokens import fast_tokenizer, model_limit
+
+    begun = time.perf_counter()
+    model = load_library_model(folder)
+    similarity, limit = own_similarity(model), model_limit(folder)
+    static = type(model[0]).__name__ == "StaticEmbedding"
+    library = LibraryTokenizer(model, None if static else limit)
+    short = SHORT if limit is None else min(SHORT, limit)
+    rounds = [(SHORT_TEXTS + LONG_TEXTS, short)]
+    if static:
+        # sentence-transformers does not cut texts for these.
+        rounds = [(SHORT_TEXTS + LONG_TEXTS, limit or 100_000)]
+    elif limit is not None and short < limit <= LONGEST:
+        rounds.append(([LONG_TEXTS[1], text_of_length(limit)], limit))
+    found = {"tokens": "fast", "forward": "", "why": ""}
+    _check_rows(folder, model)
+    try:
+        quick = fast_tokenizer(folder)
+    except BackfireError as error:
+        found |= {"tokens": "library", "why": error.message}
+    cases = []
+    for texts, length in rounds:
+        for kind in KINDS:
+            with understood(folder, "tokenise and encode for"):
+                tokens = library.tokenize(texts, kind, length)
+                cases.append((kind, tokens, _reference(model, texts, kind, length, similarity)))
+            if found["tokens"] == "fast" and (differs := _different(quick.tokenize(texts, kind, length), tokens)):
+                text = texts[differs[0]]
+                found |= {
+                    "tokens": "library",
+                    "why": f"its own preprocessing gives other token ids for the {kind} {text[:40]!r}",
+                }
+    candidates = [*_fast_forwards(folder, similarity), ("library", lambda: _by_library(model, similarity))]
+    for forward, build in candidates:
+        difference, why = _difference(build, cases, similarity)
+        if difference <= TOLERANCE:
+            found["forward"] = forward
+            break
+        found["why"] = "; ".join(filter(None, [found["why"], why if forward != "library" else ""]))
+    else:
+        raise BackfireError(
+            f"{folder}: {why}, so Backfire cannot run this model as sentence-transformers does.",
+            "it has a setting that needs more than token ids; choose another model, and report this one.",
+        )
+    if found["forward"] == "library" and not found["why"]:
+        found["why"] = "no faster path knows its layout"
+    return Certificate(
+        **found,
+        similarity=similarity,
+        limit=limit,
+        texts=sum(len(tokens) for _, tokens, _ in cases),
+        difference=float(difference),
+        seconds=round(time.perf_counter() - begun, 2),
+        files=value_digest(contents(folder)),
+        versions=installed_versions(PACKAGES),
+    )
+
+
+def _reference(model, texts: list[str], kind: str, length: int, similarity: str) -> np.ndarray:
+    """Vectors as a user of the library gets them, one text at a time, so that none depends on another's padding."""
+    from backfire.encoders.library import cut_at
+
+    encode = model.encode_query if kind == "query" else model.encode_document
+    with cut_at(model, length):
+        return encode(texts, batch_size=1, normalize_embeddings=similarity == "cosine", show_progress_bar=False)
+
+
+def _fast_forwards(folder: Path, similarity: str):
+    from backfire.encoder import bert_encoder
+    from backfire.static import load_static, static_module
+
+    if static_module(folder) is not None:
+        return [("static", lambda: load_static(folder, "fp32"))]
+    return [("bert", lambda: bert_encoder(folder, "fp32", "cpu", None, similarity == "cosine"))]
+
+
+def _by_library(model, similarity: str):
+    import torch
+
+    from backfire.encoder import Encoder
+    from backfire.encoders.library import library_forward
+
+    return Encoder(None, library_forward(model), torch.device("cpu"), unit=similarity == "cosine")
+
+
+def _difference(build, cases, similarity: str) -> tuple[float, str]:
+    """The largest difference of any entry to the library's, over the longest vector; and what is to be said of it."""
+    from backfire.encoding import encode_tokens
+
+    try:
+        encoder = build()
+        largest = 0.0
+        for kind, tokens, expected in cases:
+            vectors = encode_tokens(encoder, tokens, kind)
+            scale = max(1.0, float(np.linalg.norm(expected, axis=1).max(initial=0))) if similarity == "dot" else 1.0
+            if vectors.shape != expected.shape:
+                return float("inf"), f"vectors have {vectors.shape[1]} dimensions instead of {expected.shape[1]}"
+            largest = max(largest, float(np.abs(vectors - expected).max(initial=0) / scale))
+        if not np.isfinite(largest):
+            return float("inf"), "vectors are not finite"
+        return largest, f"vectors would differ by {largest:.1e}"
+    except BackfireError as error:
+        return float("inf"), error.message
+    # A layout that looks like one that the fast path knows and is not.
+    except (KeyError, IndexError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        return float("inf"), f"{type(error).__name__}: {error}"
+
+
+def _different(ours, theirs) -> list[int]:
+    """Rows of two `Tokens` that are not alike."""
+    return [
+        row
+        for row in range(len(theirs))
+        if not np.array_equal(
+            ours.ids[ours.starts[row] : ours.starts[row + 1]], theirs.ids[theirs.starts[row] : theirs.starts[row + 1]]
+        )
+    ]
+
+
+def _check_rows(folder: Path, model) -> None:
+    """Refuse a tokenizer whose ids go beyond the model's table of token vectors."""
+    from backfire.encoders.library import transformers_of
+
+    for transformer in transformers_of(model):
+        rows = getattr(transformer.model.get_input_embeddings(), "num_embeddings", None)
+        vocabulary = max(transformer.tokenizer.get_vocab().values(), default=-1) + 1
+        if rows is not None and vocabulary > rows:
+            raise BackfireError(
+                f"{folder}: the tokenizer knows {vocabulary} tokens, the model {rows}; some would be out of range.",
+                "tokenizer and weights belong to different models; put the one that belongs to the model beside it.",
+            )
