@@ -11,12 +11,12 @@ import numpy as np
 
 from backfire.datasets.load import load_corpus
 from backfire.datasets.sources import PYDOCS
-from backfire.device import pick_device
-from backfire.encoder import load_encoder, load_tokenizer
-from backfire.encoding import encode
+from backfire.encoders.device import pick_device
+from backfire.encoders.encoder import load_encoder, load_tokenizer
+from backfire.encoders.encoding import encode
+from backfire.encoders.folders import find_base
+from backfire.encoders.tokens import padded
 from backfire.keyed import keyed_sample
-from backfire.model import find_base
-from backfire.tokens import padded
 from bench.pairs import Pair, pair
 
 BASE = "sentence-transformers/all-MiniLM-L6-v2"

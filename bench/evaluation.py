@@ -3,13 +3,13 @@
 import math
 import os
 
-from backfire.device import pick_device
-from backfire.encoder import load_encoder
-from backfire.encoding import encode
+from backfire.encoders.device import pick_device
+from backfire.encoders.encoder import load_encoder
+from backfire.encoders.encoding import encode
+from backfire.encoders.folders import find_base
 from backfire.index import build_index
 from backfire.measure_names import measure_named
 from backfire.measures import score_run
-from backfire.model import find_base
 from backfire.search import Shard, search
 from bench.encoding import BASE, LENGTH
 from bench.pairs import Pair, pair

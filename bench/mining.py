@@ -7,11 +7,11 @@ import os
 
 import numpy as np
 
-from backfire.device import pick_device, pick_gpu
-from backfire.encoder import load_encoder
-from backfire.encoding import encode
+from backfire.encoders.device import pick_device, pick_gpu
+from backfire.encoders.encoder import load_encoder
+from backfire.encoders.encoding import encode
+from backfire.encoders.folders import find_base
 from backfire.index import build_index
-from backfire.model import find_base
 from backfire.search import Shard, search
 from bench.encoding import BASE, LENGTH
 from bench.pairs import Pair, pair

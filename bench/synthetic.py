@@ -30,9 +30,9 @@ from pathlib import Path
 
 import numpy as np
 
+from backfire.encoders.folders import find_base
 from backfire.formats.atomic import replacing
 from backfire.keyed import key
-from backfire.model import find_base
 
 BASE = "sentence-transformers/all-MiniLM-L6-v2"
 PASSAGES = 8_841_823

@@ -18,13 +18,13 @@ import torch
 
 from backfire.datasets.load import load_corpus, load_split
 from backfire.datasets.sources import PYDOCS
-from backfire.device import pick_device
-from backfire.encoder import Encoder, load_encoder, load_tokenizer
+from backfire.encoders.device import pick_device
+from backfire.encoders.encoder import Encoder, load_encoder, load_tokenizer
+from backfire.encoders.encoding import encode
+from backfire.encoders.folders import find_base
 from backfire.encoders.library import library_forward
-from backfire.encoding import encode
+from backfire.encoders.tokens import padded
 from backfire.keyed import keyed_sample
-from backfire.model import find_base
-from backfire.tokens import padded
 from backfire.training.data import Triples, batches
 from backfire.training.steps import LOOK_FIRST, Stepper
 from backfire.training.trainable import load_start

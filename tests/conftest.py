@@ -11,8 +11,8 @@ os.environ.pop("BACKFIRE_CACHE", None)
 
 import pytest
 
+from backfire.encoders.folders import find_base
 from backfire.formats.tables import write_rows
-from backfire.model import find_base
 
 BASE_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 

@@ -10,8 +10,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from backfire.datasets.export import export_corpus, export_queries
-from backfire.encoder import load_encoder
-from backfire.encoding import encode
+from backfire.encoders.encoder import load_encoder
+from backfire.encoders.encoding import encode
 from backfire.formats.atomic import read_json
 
 PASSAGES = 30_000

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from backfire.bert import load_bert, narrow, pack, plain_pooling, pool
+from backfire.encoders.bert import load_bert, narrow, pack, plain_pooling, pool
 
 IDS = torch.tensor([[101, 2709, 1996, 16417, 102, 0, 0, 0], [101, 4066, 2019, 9140, 2011, 1037, 3145, 102]])
 MASK = torch.tensor([[1, 1, 1, 1, 1, 0, 0, 0], [1] * 8])
@@ -94,8 +94,8 @@ def test_any_other_model_is_left_to_the_library(base_model, tmp_path, file, chan
 def test_encoding_loads_no_library_of_models(base_model):
     code = (
         "import sys\n"
-        "from backfire.encoder import load_encoder\n"
-        "from backfire.encoding import encode\n"
+        "from backfire.encoders.encoder import load_encoder\n"
+        "from backfire.encoders.encoding import encode\n"
         "encode(load_encoder(sys.argv[1], 'auto'), ['some text'], 'query', 64)\n"
         "print(*sorted({'torch', 'transformers', 'sentence_transformers', 'peft'} & set(sys.modules)))\n"
     )

@@ -9,12 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfire.device import native_bf16, pick_device, pick_dtype
-from backfire.encoder import load_encoder
-from backfire.encoding import encode, encode_passages, encode_queries, token_batches
+from backfire.encoders.device import native_bf16, pick_device, pick_dtype
+from backfire.encoders.encoder import load_encoder
+from backfire.encoders.encoding import encode, encode_passages, encode_queries, token_batches
+from backfire.encoders.tokenizing import tokenize_passages
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_embeddings
-from backfire.tokenizing import tokenize_passages
 
 CPU = torch.device("cpu")
 TEXTS = [

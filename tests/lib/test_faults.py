@@ -225,7 +225,7 @@ def test_a_model_that_gives_no_numbers_is_told_where_it_encodes(base_model, tmp_
     """Its file is sound, its numbers are not: no checksum tells."""
     from safetensors.torch import load_file, save_file
 
-    from backfire.encoding import encode_queries
+    from backfire.encoders.encoding import encode_queries
 
     shutil.copytree(base_model, tmp_path / "model")
     weights = load_file(tmp_path / "model/model.safetensors")

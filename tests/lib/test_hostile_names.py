@@ -17,12 +17,12 @@ from backfire.datasets.export import export_corpus, export_queries
 from backfire.datasets.ids import registered
 from backfire.datasets.load import load_corpus, load_split, provenance, records
 from backfire.datasets.sources import input_files, is_folder
+from backfire.encoders.folders import find_base
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
 from backfire.formats.delimited import write_csv
 from backfire.formats.tables import SCHEMAS, read_embeddings, read_rows, write_embeddings, write_rows
 from backfire.formats.trec import read_run, write_run
-from backfire.model import find_base
 from backfire.perquery import read_store
 from backfire.settings import checked
 from backfire.study import Study

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from backfire import lora
-from backfire.bert import load_bert
+from backfire.encoders import adapters
+from backfire.encoders.bert import load_bert
 from backfire.errors import BackfireError
 
 SETTINGS = {"rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["query", "value"]}
@@ -15,7 +15,7 @@ MASK = (IDS > 0).long()
 def adapted(base_model, settings=SETTINGS, seed=0):
     """The real model with adapters whose B is not zero."""
     model = load_bert(base_model)
-    lora.attach(model, settings, seed)
+    adapters.attach(model, settings, seed)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, weight in model.named_parameters():
@@ -29,7 +29,7 @@ def by_peft(model, folder, base_model):
     from peft import PeftModel
     from transformers import BertModel
 
-    lora.save_adapter(model, SETTINGS, "all-MiniLM-L6-v2", folder)
+    adapters.save_adapter(model, SETTINGS, "all-MiniLM-L6-v2", folder)
     base = BertModel.from_pretrained(base_model, attn_implementation="eager", add_pooling_layer=False).eval()
     return PeftModel.from_pretrained(base, folder, is_trainable=True).eval()
 
@@ -58,8 +58,8 @@ def test_a_saved_adapter_is_the_same_function_with_the_same_gradients_in_peft(ba
 def test_merged_weights_are_those_of_peft_and_the_drift_is_their_distance(base_model, tmp_path):
     model, plain = adapted(base_model), load_bert(base_model).state_dict()
     peer = by_peft(model, tmp_path, base_model).merge_and_unload().state_dict()
-    drift = lora.delta_norm_squared(model)
-    lora.merge(model)
+    drift = adapters.delta_norm_squared(model)
+    adapters.merge(model)
     merged = model.state_dict()
     assert merged.keys() == plain.keys()
     for name, weight in merged.items():
@@ -71,19 +71,19 @@ def test_merged_weights_are_those_of_peft_and_the_drift_is_their_distance(base_m
 
 def test_an_adapter_applied_beside_the_weights_is_the_merged_model(base_model, tmp_path):
     model = adapted(base_model)
-    lora.save_adapter(model, SETTINGS, "all-MiniLM-L6-v2", tmp_path)
+    adapters.save_adapter(model, SETTINGS, "all-MiniLM-L6-v2", tmp_path)
     beside = load_bert(base_model)
-    lora.apply_adapter(beside, tmp_path)
-    lora.merge(model)
+    adapters.apply_adapter(beside, tmp_path)
+    adapters.merge(model)
     with torch.no_grad():
         torch.testing.assert_close(beside(IDS, MASK), model(IDS, MASK), atol=1e-5, rtol=1e-4)
 
 
 def test_adapters_start_without_effect_and_depend_on_the_seed_and_the_layer_alone(base_model):
     few, many, other = load_bert(base_model), load_bert(base_model), load_bert(base_model)
-    lora.attach(few, SETTINGS | {"target_modules": ["value"]}, 0)
-    lora.attach(many, SETTINGS | {"target_modules": ["query", "key", "value", "dense"]}, 0)
-    lora.attach(other, SETTINGS, 1)
+    adapters.attach(few, SETTINGS | {"target_modules": ["value"]}, 0)
+    adapters.attach(many, SETTINGS | {"target_modules": ["query", "key", "value", "dense"]}, 0)
+    adapters.attach(other, SETTINGS, 1)
     with torch.no_grad():
         assert torch.equal(many(IDS, MASK), load_bert(base_model)(IDS, MASK))
     drawn = [model.encoder.layer[3].attention.self.value.lora_A.weight for model in (few, many, other)]
@@ -107,5 +107,5 @@ def test_dropout_is_before_the_adapter_alone(base_model):
 
 def test_a_name_that_fits_no_linear_layer_is_an_error_that_names_them(base_model):
     with pytest.raises(BackfireError, match="fit no layer") as caught:
-        lora.attach(load_bert(base_model), SETTINGS | {"target_modules": ["q_proj", "uery"]}, 0)
+        adapters.attach(load_bert(base_model), SETTINGS | {"target_modules": ["q_proj", "uery"]}, 0)
     assert "query" in caught.value.hint

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from backfire.encoders.folders import PINS, WEIGHTS, check_base, find_base, prepare_base, verify
 from backfire.errors import BackfireError
-from backfire.model import PINS, WEIGHTS, check_base, find_base, prepare_base, verify
 from backfire.provenance import file_sha256
 
 NAME = "sentence-transformers/all-MiniLM-L6-v2"

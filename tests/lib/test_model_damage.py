@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from backfire import lora
-from backfire.bert import Bert, load_bert
-from backfire.encoder import load_encoder
+from backfire.encoders import adapters
+from backfire.encoders.bert import Bert, load_bert
+from backfire.encoders.encoder import load_encoder
 from backfire.errors import BackfireError
 from backfire.formats.atomic import replacing
 from backfire.formats.sums import NAME, check_sums
@@ -58,8 +58,8 @@ def write_model(path, static):
         (folder / "config.json").write_text(json.dumps(CONFIG))
         model = Bert(CONFIG)
         save_file(model.state_dict(), folder / "model.safetensors")
-        lora.attach(model, ADAPTER, 0)
-        lora.save_adapter(model, ADAPTER, "base", folder / "adapter")
+        adapters.attach(model, ADAPTER, 0)
+        adapters.save_adapter(model, ADAPTER, "base", folder / "adapter")
 
 
 def vectors(folder):
@@ -154,7 +154,7 @@ def test_a_damaged_adapter_is_named(tmp_path):
         content = file.read_bytes()
         file.write_bytes(content[:-9])
         with pytest.raises(BackfireError, match=f"{name}: not a readable"):
-            lora.apply_adapter(load_bert(tmp_path / "model"), tmp_path / "model/adapter")
+            adapters.apply_adapter(load_bert(tmp_path / "model"), tmp_path / "model/adapter")
         with pytest.raises(BackfireError, match=f"{name}: it is not the file that"):
             load_encoder(tmp_path / "model", "fp32")
         file.write_bytes(content)

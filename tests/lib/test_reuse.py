@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from backfire.model import contents
+from backfire.encoders.folders import contents
 from backfire.reuse import MANIFEST, VARIABLE, reusing
 
 # What a process of its own runs: arguments are the folder of outputs, megabytes of the first, and a file to wait for.

@@ -9,11 +9,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
-from backfire.encoder import load_encoder
-from backfire.encoding import ENCODED_AT_ONCE, encode, encode_passages
+from backfire.encoders.encoder import load_encoder
+from backfire.encoders.encoding import ENCODED_AT_ONCE, encode, encode_passages
+from backfire.encoders.tokenizing import tokenize_passages
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_embeddings
-from backfire.tokenizing import tokenize_passages
 
 TEXTS = [
     "Return the eigenvalues of a Hermitian matrix.",
@@ -112,8 +112,8 @@ def test_other_weights_are_refused(folder, tmp_path, weights):
 def test_neither_torch_nor_transformers_is_loaded(folder):
     code = (
         "import sys\n"
-        "from backfire.encoder import load_encoder\n"
-        "from backfire.encoding import encode\n"
+        "from backfire.encoders.encoder import load_encoder\n"
+        "from backfire.encoders.encoding import encode\n"
         "vectors = encode(load_encoder(sys.argv[1], 'auto'), ['some text'], 'query', 64, 512)\n"
         "print(vectors.shape, *sorted({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)))\n"
     )

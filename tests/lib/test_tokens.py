@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfire.tokens import PADDING, fast_tokenizer, joined, padded, tokens_of
+from backfire.encoders.tokens import PADDING, fast_tokenizer, joined, padded, tokens_of
 
 TEXTS = ["Sort an array.", "", "Ünïcödé 数学 🙂", "word " * 300]
 

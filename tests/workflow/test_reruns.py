@@ -215,10 +215,10 @@ CASES = [
     setting("no protocol to try", [*REPORT], protocol=None),
     setting("the layout of the maps", [*MAPS, *REPORT], projection={"min_dist": 0.5}),
     code("datasets/export.py", without(everything(), "prepare_base")),
-    code("model.py", WITHOUT_TEXT),
-    code("tokens.py", WITHOUT_BASE),
-    code("encoder.py", ENCODING, "`encoder.py`, `bert.py`"),
-    code("bert.py", ENCODING, "`encoder.py`, `bert.py`"),
+    *(
+        code(f"encoders/{module}.py", WITHOUT_TEXT, "`folders.py`, `tokens.py`, `encoder.py`, `bert.py` in `encoders/`")
+        for module in ("folders", "tokens", "encoder", "bert")
+    ),
     code(
         "negatives/bm25.py",
         ["count_terms", *mined("bm25"), "sample_triples bm25", *trained("full_bm25"), *GATHERING],

@@ -14,11 +14,11 @@ os.environ.update(BACKFIRE_ENGINE=str(os.getpid()), PYTHONPATH=f"{LIBRARY}:{os.g
 # In the environments that conda makes, pip keeps to the lock also with packages that envs/ does not name.
 os.environ.setdefault("PIP_CONSTRAINT", (ROOT / "requirements.lock").as_uri())
 
-from backfire.checks.before import check_study
-from backfire.checks.files import check_files
+from backfire.preflight.before import check_study
+from backfire.preflight.files import check_files
 from backfire.errors import BackfireError
 from backfire.faults import of_signals
-from backfire.model import base_files, check_base
+from backfire.encoders.folders import base_files, check_base
 from backfire.plan.jobs import batch_name, count_jobs, planned
 from backfire.plan.requests import Requests
 from backfire.provenance import fingerprint, plain

@@ -5,7 +5,7 @@ from backfire.logs import job
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
     from functools import partial
 
-    from backfire.encoding import decisive, encode_passages
+    from backfire.encoders.encoding import decisive, encode_passages
     from backfire.reuse import reusing
 
     cfg = snakemake.params.cfg

@@ -3,7 +3,7 @@
 from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
-    from backfire.encoding import decisive, encode_queries
+    from backfire.encoders.encoding import decisive, encode_queries
     from backfire.reuse import reusing
 
     cfg = snakemake.params.cfg

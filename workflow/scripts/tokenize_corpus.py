@@ -5,9 +5,9 @@ from backfire.logs import job
 with job(snakemake.log[0], snakemake.threads):
     from functools import partial
 
-    from backfire.model import contents
+    from backfire.encoders.folders import contents
+    from backfire.encoders.tokenizing import tokenize_passages
     from backfire.reuse import reusing
-    from backfire.tokenizing import tokenize_passages
 
     cfg = snakemake.params.cfg
     tokenize_passages(

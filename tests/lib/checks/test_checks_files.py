@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from backfire.checks.files import check_files
 from backfire.errors import BackfireError
+from backfire.preflight.files import check_files
 
 
 def refusal(tmp_path, text, name="mine.yaml"):

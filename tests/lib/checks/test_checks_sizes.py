@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from backfire import projection
-from backfire.checks import sizes
-from backfire.checks.before import check_study
-from backfire.checks.sizes import cells, check_factory, check_sizes, most_passages
 from backfire.errors import BackfireError
+from backfire.preflight import sizes
+from backfire.preflight.before import check_study
+from backfire.preflight.sizes import cells, check_factory, check_sizes, most_passages
 
 TRAINED = [
     "IVF16,Flat",

@@ -6,9 +6,9 @@ import shutil
 import ir_datasets
 import pytest
 
-from backfire.checks.sources import PYDOCS_SETS, check_different, check_sources
 from backfire.datasets import catalogue, extraction
 from backfire.errors import BackfireError
+from backfire.preflight.sources import PYDOCS_SETS, check_different, check_sources
 
 
 def folder(path, **qrels):

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from backfire.datasets.load import load_corpus, load_split
-from backfire.encoder import load_encoder
-from backfire.encoding import encode
+from backfire.encoders.encoder import load_encoder
+from backfire.encoders.encoding import encode
 from backfire.formats.tables import write_embeddings, write_rows
 from backfire.index import index_shard
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backfire.encoder import load_encoder
+from backfire.encoders.encoder import load_encoder
 from backfire.plan.probe import measure, padded_tokens, words
 
 VARIANT = {"batch_size": 2, "max_length": 16, "dropout": None, "precision": "auto"}

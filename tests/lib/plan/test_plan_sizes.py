@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from backfire.bert import load_bert
+from backfire.encoders.adapters import attach
+from backfire.encoders.bert import load_bert
 from backfire.formats.index import write_index
 from backfire.formats.tables import write_batches, write_embeddings, write_rows
 from backfire.formats.trec import write_run
 from backfire.index import build_index
-from backfire.lora import attach
 from backfire.plan.facts import Facts
 from backfire.plan.sizes import (
     CANDIDATE_ROW,

@@ -13,9 +13,9 @@ from backfire.charts.dynamics import plot_dynamics
 from backfire.charts.effects import plot_effects
 from backfire.charts.projection import plot_projection
 from backfire.charts.queries import plot_queries
+from backfire.encoders.folders import PINS
 from backfire.formats.atomic import write_json
 from backfire.formats.tables import read_rows, write_rows
-from backfire.model import PINS
 from backfire.report.method import flattened
 from backfire.report.numbers import interval, p_value, plain, quantity, signed
 from backfire.report.page import LARGEST_SVG, caption, picture, write_report

@@ -6,8 +6,8 @@ import pytest
 import yaml
 from example_study import example_config
 
+from backfire.encoders.folders import PINS
 from backfire.errors import BackfireError
-from backfire.model import PINS
 from backfire.report.references import mark, read_figures, reference_table
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backfire.encoder import load_tokenizer
+from backfire.encoders.encoder import load_tokenizer
 from backfire.errors import BackfireError
 from backfire.training.data import batches, load_triples
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from backfire.encoder import load_encoder
-from backfire.encoding import encode
+from backfire.encoders.encoder import load_encoder
+from backfire.encoders.encoding import encode
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows
 from backfire.training.run import train_variant

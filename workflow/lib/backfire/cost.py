@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from backfire.encoder import Encoder, load_encoder
+from backfire.encoders.encoder import Encoder, load_encoder
+from backfire.encoders.folders import weight_files
 from backfire.formats.atomic import read_json, write_json
 from backfire.formats.tables import read_rows, write_rows
 from backfire.keyed import keyed_sample
-from backfire.model import weight_files
 
 UNITS = {
     "training_time": "s",

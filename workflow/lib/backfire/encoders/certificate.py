@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from backfire.encoders.folders import CERTIFICATE, check_sums, contents
 from backfire.encoders.probes import LONG_TEXTS, SHORT_TEXTS, text_of_length
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
-from backfire.model import CERTIFICATE, check_sums, contents
 from backfire.provenance import installed_versions, value_digest
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def prove(folder: Path) -> Certificate:
     """
     # Heavy imports, which a job with a certified model is spared.
     from backfire.encoders.library import KINDS, LibraryTokenizer, load_library_model, own_similarity, understood
-    from backfire.tokens import fast_tokenizer, model_limit
+    from backfire.encoders.tokens import fast_tokenizer, model_limit
 
     begun = time.perf_counter()
     model = load_library_model(folder)
@@ -169,8 +169,8 @@ def _reference(model, texts: list[str], kind: str, length: int, similarity: str)
 
 
 def _fast_forwards(folder: Path, similarity: str):
-    from backfire.encoder import bert_encoder
-    from backfire.static import load_static, static_module
+    from backfire.encoders.encoder import bert_encoder
+    from backfire.encoders.static import load_static, static_module
 
     if static_module(folder) is not None:
         return [("static", lambda: load_static(folder, "fp32"))]
@@ -180,7 +180,7 @@ def _fast_forwards(folder: Path, similarity: str):
 def _by_library(model, similarity: str):
     import torch
 
-    from backfire.encoder import Encoder
+    from backfire.encoders.encoder import Encoder
     from backfire.encoders.library import library_forward
 
     return Encoder(None, library_forward(model), torch.device("cpu"), unit=similarity == "cosine")
@@ -188,7 +188,7 @@ def _by_library(model, similarity: str):
 
 def _difference(build, cases, similarity: str) -> tuple[float, str]:
     """The largest difference of any entry to the library's, over the longest vector; and what is to be said of it."""
-    from backfire.encoding import encode_tokens
+    from backfire.encoders.encoding import encode_tokens
 
     try:
         encoder = build()

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from backfire.encoders.folders import check_sums, weight_files
+from backfire.encoders.tokens import Tokens, joined, tokens_of
 from backfire.errors import BackfireError
 from backfire.faults import explained
-from backfire.model import check_sums, weight_files
-from backfire.tokens import Tokens, joined, tokens_of
 
 logger = logging.getLogger(__name__)
 

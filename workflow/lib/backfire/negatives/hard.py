@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from backfire.device import pick_gpu
+from backfire.encoders.device import pick_gpu
 from backfire.formats.tables import iterate_embeddings, write_batches
 from backfire.negatives.candidates import HELD, WRITTEN, candidate_table
 from backfire.search import search, stored_shards

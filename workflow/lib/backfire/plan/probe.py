@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from backfire.device import pick_device
-from backfire.encoder import load_encoder
-from backfire.encoding import encode
+from backfire.encoders.device import pick_device
+from backfire.encoders.encoder import load_encoder
+from backfire.encoders.encoding import encode
+from backfire.encoders.tokens import padded
 from backfire.formats.atomic import replacing
 from backfire.index import build_index
 from backfire.search import Shard, search
-from backfire.tokens import padded
 
 # Seconds that a measurement may repeat for; one that takes longer is made once.
 BUDGET = 3.0

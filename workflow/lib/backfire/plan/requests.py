@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from backfire.encoders.folders import find_base
 from backfire.errors import BackfireError
-from backfire.model import find_base
 from backfire.plan.counts import Counts
 from backfire.study import Study
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
+from backfire.encoders.folders import PINS
 from backfire.errors import BackfireError, nearest
-from backfire.model import PINS
 from backfire.report.findings import Row
 from backfire.report.numbers import plain, signed
 from backfire.study import BASE, Study

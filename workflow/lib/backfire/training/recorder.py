@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from backfire import lora
+from backfire.encoders import adapters
 from backfire.measures import Values, mean
 from backfire.training.steps import Diverged, Step
 from backfire.training.trainable import Trainable
@@ -92,7 +92,7 @@ class Recorder:
     @torch.no_grad()
     def _drift(self) -> float:
         if self._start is None:
-            squared = lora.delta_norm_squared(self._model.transformer)
+            squared = adapters.delta_norm_squared(self._model.transformer)
         else:
             pairs = zip(self._weights, self._start, strict=True)
             squared = sum((weight - start).pow_(2).sum() for weight, start in pairs).item()

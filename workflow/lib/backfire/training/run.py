@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from backfire import lora
-from backfire.device import pick_device
+from backfire.encoders import adapters
 from backfire.encoders.certificate import certify
+from backfire.encoders.device import pick_device
+from backfire.encoders.folders import ORIGIN
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.formats.tables import write_rows
-from backfire.model import ORIGIN
 from backfire.provenance import installed_versions
 from backfire.training.checkpoints import PACE, Checkpoints, Pace, alone, discard, training_digest
 from backfire.training.data import load_triples
@@ -138,8 +138,8 @@ def _save(model: Trainable, notes: dict, base_name: str, label: str, output: str
     belongs_to = base_name if (start / ORIGIN).is_file() else str(start)
     with replacing(output) as folder:
         if settings["method"] == "lora":
-            lora.save_adapter(model.transformer, settings["lora"], belongs_to, folder / "adapter")
-            lora.merge(model.transformer)
+            adapters.save_adapter(model.transformer, settings["lora"], belongs_to, folder / "adapter")
+            adapters.merge(model.transformer)
         model.save(folder)
         write_json(folder / NOTES, notes)
         certify(folder, label)

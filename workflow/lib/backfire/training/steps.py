@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backfire.encoding import token_batches
+from backfire.encoders.encoding import token_batches
+from backfire.encoders.tokens import Tokens, padded
 from backfire.keyed import key
-from backfire.tokens import Tokens, padded
 from backfire.training.checkpoints import BUFFERS, State
 from backfire.training.loss import violations
 from backfire.training.trainable import Trainable

@@ -9,15 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from backfire import lora
-from backfire.bert import WEIGHTS, load_bert, narrow, pack, plain_pooling, pool
-from backfire.device import native_bf16
-from backfire.encoder import Encoder, load_tokenizer
+from backfire.encoders import adapters
+from backfire.encoders.bert import WEIGHTS, load_bert, narrow, pack, plain_pooling, pool
 from backfire.encoders.certificate import Certificate, certificate_of
+from backfire.encoders.device import native_bf16
+from backfire.encoders.encoder import Encoder, load_tokenizer
+from backfire.encoders.folders import CERTIFICATE, ORIGIN, modules_of, read_settings
 from backfire.encoders.library import autocast, library_forward, load_library_model, sides_differ, transformers_of
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
-from backfire.model import CERTIFICATE, ORIGIN, modules_of, read_settings
 
 
 class Trainable(ABC):
@@ -81,7 +81,7 @@ class PlainBert(Trainable):
     def encoder(self) -> Encoder:
         """A copy of the model, as it would be loaded after training now."""
         network = copy.deepcopy(self.network).eval()
-        lora.merge(network)
+        adapters.merge(network)
         if self.bf16:
             narrow(network, torch.bfloat16)
         if self.device.type == "cpu":
@@ -178,7 +178,7 @@ def load_start(start: str, settings: dict, base_name: str, seed: int, device: to
     if settings["method"] == "lora":
         # Also what comes behind the transformer, since an adapter is saved for that alone.
         model.network.requires_grad_(False)
-        lora.attach(model.transformer, settings["lora"], seed)
+        adapters.attach(model.transformer, settings["lora"], seed)
     return model
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from backfire.encoders.folders import modules_of, read_settings
 from backfire.errors import BackfireError
 from backfire.formats.weights import read_weights
-from backfire.model import modules_of, read_settings
 
 WEIGHTS = "model.safetensors"
 # What transformers' BertConfig takes for keys that the first configurations do not have.

@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from backfire.encoders.folders import read_settings
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
 from backfire.formats.weights import read_weights
 from backfire.keyed import key
-from backfire.model import read_settings
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # How peft names the module that it wraps.

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from backfire.encoders.folders import modules_of
+from backfire.encoders.tokens import ModelTokenizer, Tokens, fast_tokenizer
 from backfire.errors import BackfireError
 from backfire.formats.weights import read_weights
-from backfire.model import modules_of
-from backfire.tokens import ModelTokenizer, Tokens, fast_tokenizer
 
 logger = logging.getLogger(__name__)
 

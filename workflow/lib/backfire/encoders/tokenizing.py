@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager
 import numpy as np
 import pyarrow as pa
 
-from backfire.encoder import load_tokenizer
+from backfire.encoders.encoder import load_tokenizer
+from backfire.encoders.tokens import ModelTokenizer, Tokens
 from backfire.formats.tables import EMBEDDING_ROWS, SCHEMAS, iterate_rows, write_batches
 from backfire.reuse import compute
-from backfire.tokens import ModelTokenizer, Tokens
 
 
 def tokenize_passages(

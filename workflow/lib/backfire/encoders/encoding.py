@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from backfire.encoder import Encoder, StaticEncoder, arithmetic, load_encoder
+from backfire.encoders.encoder import Encoder, StaticEncoder, arithmetic, load_encoder
+from backfire.encoders.folders import contents
+from backfire.encoders.tokenizing import stored_tokens
+from backfire.encoders.tokens import Tokens, padded
 from backfire.formats.atomic import write_json
 from backfire.formats.tables import (
     EMBEDDING_ROWS,
@@ -16,11 +19,8 @@ from backfire.formats.tables import (
     write_embedding_batches,
 )
 from backfire.logs import progress
-from backfire.model import contents
 from backfire.resources import peak_memory
 from backfire.reuse import compute
-from backfire.tokenizing import stored_tokens
-from backfire.tokens import Tokens, padded
 
 # Texts whose vectors are in memory together; whole row groups, so that it does not show in the file.
 ENCODED_AT_ONCE = 4 * EMBEDDING_ROWS

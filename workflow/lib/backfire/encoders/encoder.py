@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backfire.device import arithmetic_name, pick_device, pick_dtype
 from backfire.encoders.certificate import certificate_of
+from backfire.encoders.device import arithmetic_name, pick_device, pick_dtype
+from backfire.encoders.static import StaticEncoder, load_static, static_module
+from backfire.encoders.tokens import ModelTokenizer, Tokens, fast_tokenizer
 from backfire.resources import processor
-from backfire.static import StaticEncoder, load_static, static_module
-from backfire.tokens import ModelTokenizer, Tokens, fast_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -118,7 +118,7 @@ def bert_encoder(
     """A BERT by torch alone. Raises `BackfireError` for a layout that `plain_pooling` does not know."""
     import torch
 
-    from backfire.bert import load_bert, narrow, pack, plain_pooling, pool
+    from backfire.encoders.bert import load_bert, narrow, pack, plain_pooling, pool
 
     device, pooling = torch.device(device), plain_pooling(folder)
     model = load_bert(folder)
@@ -134,6 +134,6 @@ def bert_encoder(
 def _adapt(transformer, adapter: str | Path | None) -> None:
     """Put a LoRA adapter beside the transformer's weights, where one is given."""
     if adapter is not None:
-        from backfire.lora import apply_adapter
+        from backfire.encoders.adapters import apply_adapter
 
         apply_adapter(transformer, Path(adapter))

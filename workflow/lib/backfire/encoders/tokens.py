@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from backfire.encoders.folders import modules_of, read_settings
 from backfire.errors import BackfireError
-from backfire.model import modules_of, read_settings
 
 TOKENIZER = "tokenizer.json"
 # A tokenizer's own records take a hundred times the memory of the ids, so they are made for this many texts at once.

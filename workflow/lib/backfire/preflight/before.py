@@ -6,11 +6,11 @@ Loaded whenever the DAG is built, so it uses the standard library only, as long 
 import re
 from collections.abc import Collection
 
-from backfire.checks.model import ModelFiles, check_model
-from backfire.checks.sizes import check_factory, check_sizes
-from backfire.checks.sources import check_different, check_sources
+from backfire.encoders.folders import find_base
 from backfire.errors import BackfireError
-from backfire.model import find_base
+from backfire.preflight.model import ModelFiles, check_model
+from backfire.preflight.sizes import check_factory, check_sizes
+from backfire.preflight.sources import check_different, check_sources
 from backfire.study import Study
 
 # Their spelling needs no look at ir_measures, which takes 50 ms.
