@@ -61,6 +61,25 @@ def test_the_default_study_asks_for_more_than_its_jobs_took(study_of, tmp_path, 
     assert peak + requests.ENGINE < memory < 4000
 
 
+# Peak resident memory in MiB of three steps on 4 triples of 16 tokens, in fp32 on a CPU: (model, full, LoRA).
+TRAININGS = [
+    (requests.Shape(87, 6, 384), 1130, 735),
+    (requests.Shape(418, 12, 768), 3070, 1539),
+    (requests.Shape(1279, 24, 1024), 8388, 3748),
+]
+
+
+@pytest.mark.parametrize(("shape", "full", "lora"), TRAININGS)
+def test_training_asks_for_all_copies_of_the_weights_that_it_holds(study_of, tmp_path, shape, full, lora):
+    steps = {"batch_size": 4, "max_length": 16}
+    study = study_of({"variants": {"full_bm25": steps, "lora_bm25": steps}, "triples": {"bm25": {"size": 12}}})
+    found = Requests(study, False, 8, tmp_path)
+    found._model_found = shape
+    for variant, peak in (("full_bm25", full), ("lora_bm25", lora)):
+        memory = found.of("train_variant", SimpleNamespace(variant=variant)).mem_mb - requests.ENGINE
+        assert peak < memory < 1.5 * peak + requests.TORCH
+
+
 def test_a_retry_asks_for_more_of_both(study_of, tmp_path):
     study = study_of()
     first, third = (asked(study, tmp_path, "train_variant", {"variant": "full_hard"}, attempt) for attempt in (1, 3))

@@ -14,12 +14,15 @@ from typing import NamedTuple
 from backfire.faults import explained
 from backfire.gpus import settle_gpu
 from backfire.lifeline import end_with_the_engine
-from backfire.resources import peak_resident
+from backfire.resources import available_processors, peak_resident
 
 logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 5.0
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+# The last one is that of the tokenizers, which take every processor otherwise.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS",
+)  # fmt: skip
 # A thread that waits for another sleeps soon: by default it spins for a millisecond, and where something else runs on
 # the same processor that is several times slower. Alone it makes no difference. OpenBLAS takes a power of 2 of cycles.
 SLEEP_SOON = {"GOMP_SPINCOUNT": "1000", "OPENBLAS_THREAD_TIMEOUT": "14"}
@@ -65,7 +68,7 @@ def job(log: str, threads: int = 1, gpu: int = 0) -> Iterator[int]:
         os.environ[variable] = str(threads)
     for variable, value in SLEEP_SOON.items():
         os.environ.setdefault(variable, value)
-    # Tokenizers fork-warning and parallelism are governed by the threads above.
+    # Else the tokenizers end their threads, with a warning, in a process that was forked.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     start = time.perf_counter()
     try:
@@ -122,11 +125,8 @@ def job_usage(log: str | Path) -> Usage | None:
 
 
 def usable_threads(requested: int) -> int:
-    """The smaller of `requested` and the processors this process is allowed to run on."""
-    return max(
-        1,
-        min(requested, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
-    )
+    """The smaller of `requested` and the processors that this process may use (see `resources`), at least one."""
+    return max(1, min(requested, available_processors()))
 
 
 class _Lines:

@@ -1,12 +1,14 @@
 """What a machine has, and what a job has used: measured from within, since the engine sees no GPU."""
 
+import os
 import platform
 import resource
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-_MEMORY_V1 = Path("/sys/fs/cgroup/memory")
+_GROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _VECTORS = ("amx", "asimd", "avx", "bf16", "fma", "sse", "sve")
 
 
@@ -24,20 +26,53 @@ def available_memory() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         found = next(int(line.split()[1]) >> 10 for line in lines if line.startswith("MemAvailable:"))
-        groups = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except (OSError, StopIteration):
         return None
+    for group, version in _groups("memory"):
+        with suppress(OSError, ValueError):
+            limit = group / ("memory.max" if version == 2 else "memory.limit_in_bytes")
+            found = min(found, int(limit.read_text(encoding="ascii")) >> 20)
+    return found
+
+
+def available_processors() -> int:
+    """Processors that this process may use: those it may run on, and as many as its cgroup's quota of time keeps busy.
+
+    A quota is a time in each period for all threads together, and a container's limit is usually one. What it leaves
+    over of a processor counts as one, as in the runtimes of Java and Go.
+    """
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for group, version in _groups("cpu"):
+        with suppress(OSError, ValueError):
+            if version == 2:
+                quota, period = map(int, (group / "cpu.max").read_text(encoding="ascii").split())
+            else:
+                names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+                quota, period = (int((group / name).read_text(encoding="ascii")) for name in names)
+            if quota > 0 and period > 0:
+                found = min(found, -(-quota // period))
+    return found
+
+
+def _groups(kind: str) -> Iterator[tuple[Path, int]]:
+    """(folder, version of cgroups) of the groups of this process that may limit it, the innermost first."""
+    try:
+        groups = _MEMBERSHIP.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
     for line in groups:
         _, kinds, place = line.split(":", 2)
-        if kinds not in ("", "memory"):
+        if kinds and kind not in kinds.split(","):
             continue
-        root, limit = (Path("/sys/fs/cgroup"), "memory.max") if not kinds else (_MEMORY_V1, "memory.limit_in_bytes")
+        root = _GROUPS / kinds
+        if kinds and not root.is_dir():
+            root = _GROUPS / kind
         inner = root / place.lstrip("/")
         # A container sees its own group as the root, whatever the path says.
         for group in (inner, *inner.parents) if inner.is_dir() else (root,):
-            with suppress(OSError, ValueError):
-                found = min(found, int((group / limit).read_text(encoding="ascii")) >> 20)
-    return found
+            yield group, 1 if kinds else 2
+            if group == root:
+                break
 
 
 def peak_memory() -> float:
