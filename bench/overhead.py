@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 NO_WORK = "Nothing to be done"
 # What a job of a model loads before its first batch, and what it would load with sentence-transformers.
-OURS = "from backfire.encoders.encoder import load_encoder\nfrom backfire.encoders.folders import find_base\nfrom bench.encoding import BASE\n"
-OURS += "load_encoder(find_base(BASE), 'auto')"
+OURS = "from backfire.encoders.encoder import load_encoder\nfrom backfire.encoders.folders import find_base\n"
+OURS += "from bench.encoding import BASE\nload_encoder(find_base(BASE), 'auto')"
 PEER = "from sentence_transformers import SentenceTransformer\nfrom backfire.encoders.folders import find_base\n"
 PEER += "from bench.encoding import BASE\nSentenceTransformer(str(find_base(BASE)), device='cpu')"
 
