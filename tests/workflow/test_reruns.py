@@ -100,7 +100,6 @@ def without(jobs, *left_out):
 
 WITHOUT_TEXT = without(everything(), *EXPORTS, "count_terms", *mined("bm25"))
 WITHOUT_BASE = without(WITHOUT_TEXT, "prepare_base")
-ENCODING = without(WITHOUT_BASE, *tokenized())
 SEARCH = [
     *each("rank", ("base", "full_bm25"), SPLITS),
     *MEASURE_RUNS,
@@ -285,8 +284,8 @@ CASES = [
     Case("what a job asks a cluster for", [], arguments=(*MORE, "--set-threads", "rank=3")),
     Case("what a job asks a cluster for", [], arguments=("--profile", "slurm")),
     Case("`umap-learn`", [*MAPS, *REPORT], package="umap-learn"),
-    Case("`tokenizers`", WITHOUT_BASE, package="tokenizers"),
-    Case("`torch`, in a study of pydocs", without(everything(), "prepare_base"), package="torch"),
+    Case("`tokenizers`", WITHOUT_TEXT, package="tokenizers"),
+    Case("`torch`, in a study of pydocs", everything(), package="torch"),
     Case("`tqdm`", [], package="tqdm"),
 ]
 # Rows that have a test of their own.
