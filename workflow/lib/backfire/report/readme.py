@@ -56,7 +56,7 @@ def figures(results: str | Path) -> str:
         for place in (PRIMARY, HELD_OUT)
     )
     trained = [name for name in test if name != BASE]
-    curves = [read_rows(path, "dynamics", ["step"]) for path in sorted(results.glob("dynamics/*/*.parquet"))]
+    curves = [read_rows(path, "dynamics", ["step"]) for path in sorted(results.glob("dynamics/*/seed-*[0-9].parquet"))]
     triples = {read_rows(path, "triples").num_rows for path in results.glob("triples/*/*.parquet")}
     half = {read_json(results / f"models/{name}/seed-0/training.json")["bf16"] for name in trained}
     lines = [
