@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from backfire.encoders.bert import load_bert, narrow, pack, plain_pooling, pool
+from backfire.encoders.certificate import certify
 
 IDS = torch.tensor([[101, 2709, 1996, 16417, 102, 0, 0, 0], [101, 4066, 2019, 9140, 2011, 1037, 3145, 102]])
 MASK = torch.tensor([[1, 1, 1, 1, 1, 0, 0, 0], [1] * 8])
@@ -91,7 +92,9 @@ def test_any_other_model_is_left_to_the_library(base_model, tmp_path, file, chan
     assert plain_pooling(folder) is None
 
 
-def test_encoding_loads_no_library_of_models(base_model):
+def test_encoding_loads_no_library_of_models(base_model, tmp_path):
+    folder = shutil.copytree(base_model, tmp_path / "model")
+    certify(folder, "model")
     code = (
         "import sys\n"
         "from backfire.encoders.encoder import load_encoder\n"
@@ -99,5 +102,5 @@ def test_encoding_loads_no_library_of_models(base_model):
         "encode(load_encoder(sys.argv[1], 'auto'), ['some text'], 'query', 64)\n"
         "print(*sorted({'torch', 'transformers', 'sentence_transformers', 'peft'} & set(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(base_model)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
     assert done.stdout == "torch\n"

@@ -1,6 +1,7 @@
 """Static embeddings: the vectors of sentence-transformers without importing it, or torch."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
+from backfire.encoders.certificate import certify
 from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import ENCODED_AT_ONCE, encode, encode_passages
 from backfire.encoders.tokenizing import tokenize_passages
@@ -105,11 +107,13 @@ def test_other_weights_are_refused(folder, tmp_path, weights):
     for name in ("modules.json", "tokenizer.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     save_file(weights, tmp_path / "model.safetensors")
-    with pytest.raises(BackfireError, match="expected embedding.weight of floats"):
+    with pytest.raises(BackfireError, match="cannot load this model|some would be out of range"):
         load_encoder(tmp_path, "auto")
 
 
-def test_neither_torch_nor_transformers_is_loaded(folder):
+def test_neither_torch_nor_transformers_is_loaded(folder, tmp_path):
+    folder = shutil.copytree(folder, tmp_path / "model")
+    certify(folder, "model")
     code = (
         "import sys\n"
         "from backfire.encoders.encoder import load_encoder\n"

@@ -48,7 +48,6 @@ class Certificate:
     limit: int | None
     texts: int
     difference: float
-    seconds: float
     files: str
     versions: dict[str, str]
 
@@ -64,7 +63,7 @@ def certify(folder: str | Path, name: str) -> Certificate:
     """Find the path of a model and write it into its folder. `name` is what the model is called in messages."""
     found = prove(Path(folder))
     write_json(Path(folder) / CERTIFICATE, asdict(found))
-    logger.info("%s: %s (%.1f s)", name, found.words(), found.seconds)
+    logger.info("%s: %s", name, found.words())
     if found.similarity == "dot":
         logger.warning("%s: made for the dot product of vectors of any length, so it is ranked by that", name)
     return found
@@ -89,7 +88,7 @@ def certificate_of(folder: str | Path) -> Certificate:
 @cache
 def _proven(folder: Path, digest: str) -> Certificate:
     found = prove(folder)
-    logger.info("%s: %s (%.1f s)", folder, found.words(), found.seconds)
+    logger.info("%s: %s", folder, found.words())
     return found
 
 
@@ -110,10 +109,7 @@ def prove(folder: Path) -> Certificate:
     library = LibraryTokenizer(model, None if static else limit)
     short = SHORT if limit is None else min(SHORT, limit)
     rounds = [(SHORT_TEXTS + LONG_TEXTS, short)]
-    if static:
-        # sentence-transformers does not cut texts for these.
-        rounds = [(SHORT_TEXTS + LONG_TEXTS, limit or 100_000)]
-    elif limit is not None and short < limit <= LONGEST:
+    if limit is not None and short < limit <= LONGEST:
         rounds.append(([LONG_TEXTS[1], text_of_length(limit)], limit))
     found = {"tokens": "fast", "forward": "", "why": ""}
     _check_rows(folder, model)
@@ -121,6 +117,10 @@ def prove(folder: Path) -> Certificate:
         quick = fast_tokenizer(folder)
     except BackfireError as error:
         found |= {"tokens": "library", "why": error.message}
+    if static:
+        # sentence-transformers cuts texts for these only where their tokenizer does.
+        limit = quick.limit if found["tokens"] == "fast" else None
+        rounds = [(SHORT_TEXTS + LONG_TEXTS, limit or 100_000)]
     cases = []
     for texts, length in rounds:
         for kind in KINDS:
@@ -147,13 +147,13 @@ def prove(folder: Path) -> Certificate:
         )
     if found["forward"] == "library" and not found["why"]:
         found["why"] = "no faster path knows its layout"
+    logger.info("tried out in %.1f s", time.perf_counter() - begun)
     return Certificate(
         **found,
         similarity=similarity,
         limit=limit,
         texts=sum(len(tokens) for _, tokens, _ in cases),
         difference=float(difference),
-        seconds=round(time.perf_counter() - begun, 2),
         files=value_digest(contents(folder)),
         versions=installed_versions(PACKAGES),
     )
@@ -224,9 +224,12 @@ def _check_rows(folder: Path, model) -> None:
     """Refuse a tokenizer whose ids go beyond the model's table of token vectors."""
     from backfire.encoders.library import transformers_of
 
-    for transformer in transformers_of(model):
-        rows = getattr(transformer.model.get_input_embeddings(), "num_embeddings", None)
-        vocabulary = max(transformer.tokenizer.get_vocab().values(), default=-1) + 1
+    tables = [(each.model.get_input_embeddings(), each.tokenizer.get_vocab()) for each in transformers_of(model)]
+    if type(model[0]).__name__ == "StaticEmbedding":
+        tables.append((model[0].embedding, model[0].tokenizer.get_vocab()))
+    for table, vocabulary in tables:
+        rows = getattr(table, "num_embeddings", None)
+        vocabulary = max(vocabulary.values(), default=-1) + 1
         if rows is not None and vocabulary > rows:
             raise BackfireError(
                 f"{folder}: the tokenizer knows {vocabulary} tokens, the model {rows}; some would be out of range.",

@@ -90,6 +90,11 @@ class ModelTokenizer:
         self._tokenizer, self._limit, self._prompts, self._special = tokenizer, limit, prompts, special
 
     @property
+    def limit(self) -> int | None:
+        """Tokens that the model takes at most, None without a limit."""
+        return self._limit
+
+    @property
     def vocabulary_size(self) -> int:
         """Number of different tokens."""
         return self._tokenizer.get_vocab_size()
