@@ -59,7 +59,9 @@ def write_model(path, static):
             save_file({"embedding.weight": torch.randn(len(WORDS), 8)}, folder / "model.safetensors")
             return
         (folder / "1_Pooling").mkdir()
-        (folder / "1_Pooling/config.json").write_text(json.dumps({"pooling_mode_mean_tokens": True}))
+        (folder / "1_Pooling/config.json").write_text(
+            json.dumps({"pooling_mode_mean_tokens": True, "word_embedding_dimension": CONFIG["hidden_size"]})
+        )
         (folder / "config.json").write_text(json.dumps(CONFIG))
         model = Bert(CONFIG)
         save_file(model.state_dict(), folder / "model.safetensors")

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backfire.encoders.folders import check_sums, weight_files
+from backfire.encoders.folders import check_sums, read_settings, weight_files
 from backfire.encoders.tokens import Tokens, joined, tokens_of
 from backfire.errors import BackfireError
 from backfire.faults import explained
+from backfire.formats.weights import check_weights
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,11 @@ def load_library_model(folder: str | Path, device: torch.device | str = "cpu", a
 
     folder = Path(folder)
     check_sums(folder)
-    weight_files(folder)
+    # The library's errors do not say which file is damaged.
+    for file in weight_files(folder):
+        check_weights(file)
+    for file in sorted(folder.rglob("*.json")):
+        read_settings(file)
     options: dict[str, Any] = {"use_safetensors": True, "dtype": torch.float32}
     if attention is not None:
         options["attn_implementation"] = attention

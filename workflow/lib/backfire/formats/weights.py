@@ -18,6 +18,18 @@ def read_through(path: str | Path) -> None:
             pass
 
 
+def check_weights(path: str | Path) -> None:
+    """Raise `BackfireError` for a safetensors file that is missing or cut short; nothing of it is kept."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        read_through(path)
+        with safe_open(path, framework="numpy") as weights:
+            weights.keys()
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:
+        raise _unreadable(path, error) from error
+
+
 def read_weights(path: str | Path, framework: str = "torch") -> dict:
     """The tensors of a safetensors file by name: for torch, on the CPU, or arrays of numpy.
 
@@ -33,9 +45,11 @@ def read_weights(path: str | Path, framework: str = "torch") -> dict:
         read_through(path)
         return load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError, MemoryError) as error:
-        if (refusal := explained(error, path)) is not None:
-            raise refusal from error
-        raise BackfireError(
-            f"{path}: not a readable safetensors file ({error}).",
-            "it is missing, cut short or damaged; delete the model's folder and run again, or fetch it anew.",
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | Path, error: Exception) -> BackfireError:
+    return explained(error, path) or BackfireError(
+        f"{path}: not a readable safetensors file ({error}).",
+        "it is missing, cut short or damaged; delete the model's folder and run again, or fetch it anew.",
+    )
