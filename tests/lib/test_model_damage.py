@@ -33,6 +33,7 @@ CONFIG = {
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
 }
+POOLING = {"pooling_mode_mean_tokens": True, "word_embedding_dimension": CONFIG["hidden_size"]}
 ADAPTER = {"rank": 2, "alpha": 4, "dropout": 0.0, "target_modules": ["query"]}
 
 
@@ -44,6 +45,8 @@ def write_model(path, static):
         tokenizer = Tokenizer(models.WordLevel({word: row for row, word in enumerate(WORDS)}, unk_token="[UNK]"))
         tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
         tokenizer.save(str(folder / "tokenizer.json"))
+        own = {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "[UNK]", "pad_token": "[PAD]"}
+        (folder / "tokenizer_config.json").write_text(json.dumps(own))
         kinds = ["StaticEmbedding"] if static else ["Transformer", "Pooling"]
         modules = [
             {
@@ -59,9 +62,7 @@ def write_model(path, static):
             save_file({"embedding.weight": torch.randn(len(WORDS), 8)}, folder / "model.safetensors")
             return
         (folder / "1_Pooling").mkdir()
-        (folder / "1_Pooling/config.json").write_text(
-            json.dumps({"pooling_mode_mean_tokens": True, "word_embedding_dimension": CONFIG["hidden_size"]})
-        )
+        (folder / "1_Pooling/config.json").write_text(json.dumps(POOLING))
         (folder / "config.json").write_text(json.dumps(CONFIG))
         model = Bert(CONFIG)
         save_file(model.state_dict(), folder / "model.safetensors")
