@@ -265,7 +265,7 @@ rule check_results:
         "../../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=asked("compare_variants", "mem_mb"),
+        mem_mb=2000,
         runtime=20,
     params:
         cfg=plain(
