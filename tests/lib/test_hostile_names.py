@@ -230,6 +230,9 @@ def test_a_folder_in_beir_layout_keeps_every_character(tmp_path_factory, ids, te
     assert [query.query_id for query in records(found, source, "queries")] == ids
     assert [qrel.doc_id for qrel in records(found, source, "qrels")] == ids
     assert list(provenance(source, split)["files"]) == input_files(source, split)
+    # Elsewhere: a corpus.json in the collection's own folder would be another corpus of it.
+    folder = folder.parent / "out; y"
+    folder.mkdir()
     export_corpus(source, None, [folder / "1-of-1.parquet"], folder / "corpus.json")
     tables = [folder / "q.parquet", folder / "r.parquet"]
     export_queries(source, split, [folder / "1-of-1.parquet"], *tables, folder / "split.json")
