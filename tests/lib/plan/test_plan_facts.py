@@ -14,7 +14,7 @@ from backfire.study import Collection
 
 
 def collection(corpus, train=None, size=None, **splits):
-    return Collection("mine", corpus, train, splits, size, False, "default", False, {})
+    return Collection("mine", corpus, train, splits, size, False, "default", False, "refuse", {})
 
 
 @pytest.fixture(params=["plain", "gzip"])

@@ -142,7 +142,7 @@ def _faults(row: Row, found, means) -> Iterator[str]:
         if row[column] is not None and not 0 <= row[column] <= 1:
             yield f"{column} is no probability"
     if None not in (row["p"], row["p_adjusted"]) and row["p_adjusted"] < row["p"] - CLOSE:
-        yield "the adjusted p is below the p"
+        yield "p_adjusted is below p"
 
 
 def check_main_table(found) -> Iterator[str]:

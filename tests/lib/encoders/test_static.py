@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
@@ -16,6 +17,7 @@ from backfire.encoders.encoding import ENCODED_AT_ONCE, encode, encode_passages
 from backfire.encoders.tokenizing import tokenize_passages
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_embeddings
+from backfire.training.trainable import load_start
 
 TEXTS = [
     "Return the eigenvalues of a Hermitian matrix.",
@@ -54,6 +56,12 @@ def test_vectors_are_those_of_sentence_transformers(library, folder):
     norms = np.linalg.norm(ours, axis=1)
     np.testing.assert_allclose(norms[[0, 2, 3, 4, 6]], 1, atol=1e-6)
     assert norms[1] == norms[5] == 0
+
+
+def test_static_embeddings_are_not_trained(folder):
+    settings = {"precision": "auto", "dropout": None, "method": "full"}
+    with pytest.raises(BackfireError, match="'words' is a model of static embeddings"):
+        load_start(str(folder), settings, "words", 0, torch.device("cpu"))
 
 
 def test_a_vector_does_not_depend_on_its_batch(folder):

@@ -44,7 +44,7 @@ def test_cells_are_the_fewest_vectors_that_faiss_trains_on(factory):
 
 def test_too_many_cells_and_shards_are_refused_by_key(study_of):
     def on(**encoding):
-        return check_sizes(study_of({"encoding": {"shards": 4} | encoding}))
+        return check_sizes(study_of({"collections": {"pydocs": {"size": 2000}}, "encoding": {"shards": 4} | encoding}))
 
     # 500 passages a shard.
     on(index="IVF500,Flat")
@@ -52,12 +52,6 @@ def test_too_many_cells_and_shards_are_refused_by_key(study_of):
         on(index="IVF501,Flat")
     with pytest.raises(BackfireError, match="encoding.shards: 2001 shards, but 'pydocs' has 2000 passage"):
         on(shards=2001)
-
-
-@pytest.fixture(autouse=True)
-def two_thousand(study_of):
-    """The tests count on the size of the default study's corpus."""
-    assert study_of({"collections": {"pydocs": {"size": 2000}}}).collections["pydocs"].size == 2000
 
 
 def test_a_corpus_is_as_large_as_is_published_counted_or_set(study_of, tmp_path):
