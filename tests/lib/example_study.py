@@ -296,6 +296,16 @@ class Example:
         write_rows(self.path("protocol.parquet"), "protocol", rows)
         return self.path("protocol.parquet")
 
+    def folders(self, **changes: dict) -> dict[tuple[str, int], str]:
+        """A folder with a certificate alone for each model; `changes` by variant."""
+        found = {}
+        for run in [("base", 0), *self.runs]:
+            notes = {"tokens": "fast", "forward": "bert", "why": "", "similarity": "cosine", "limit": 512}
+            notes |= {"texts": 130, "difference": 2e-7, "files": "0", "versions": {}} | changes.get(run[0], {})
+            found[run] = self.path("models/{}/seed-{}".format(*run))
+            write_json(Path(found[run]) / "certificate.json", notes)
+        return found
+
     def manifests(self) -> dict[str, str]:
         """Write a data manifest for each collection."""
         paths = {}

@@ -195,6 +195,8 @@ rule write_report:
         strata="results/{study}/strata.parquet",
         dynamics=per_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet", STUDY.trained_runs),
         manifests=expand("data/{collection}/manifest.json", collection=STUDY.collections),
+        # By which path each was run.
+        models=per_run("results/{study}/models/{variant}/seed-{seed}"),
         svg=expand("results/{study}/figures/{figure}.svg", figure=FIGURES, allow_missing=True),
         png=expand("results/{study}/figures/{figure}.png", figure=FIGURES, allow_missing=True),
         selection=["results/{study}/selection.parquet"] if STUDY.selections else [],
@@ -228,6 +230,7 @@ rule write_report:
                 "command": "snakemake --cores 8",
                 "config": STUDY.config,
                 "figures": FIGURES,
+                "models": [list(run) for run in STUDY.runs],
                 "runs": [list(run) for run in STUDY.trained_runs],
                 "variants": list(STUDY.variants),
                 "versions": installed_versions(PACKAGES),

@@ -15,6 +15,7 @@ with job(snakemake.log[0], snakemake.threads):
         strata=snakemake.input.strata,
         dynamics=list(snakemake.input.dynamics),
         runs=cfg["runs"],
+        models=dict(zip(map(tuple, cfg["models"]), snakemake.input.models, strict=True)),
         manifests=dict(zip(cfg["collections"], snakemake.input.manifests, strict=True)),
         figures={
             name: files for name, *files in zip(cfg["figures"], snakemake.input.svg, snakemake.input.png, strict=True)

@@ -1,14 +1,17 @@
 """The method in words: texts, grades and triples of studies that are not the default one."""
 
-from example_study import Example, example_config
+from example_study import VERDICTS, Example, example_config
 
 from backfire.formats.atomic import read_json
 from backfire.report.method import method_paragraphs, recipe
+from backfire.report.models import read_certificates
 
 
-def paragraphs(tmp_path, config, selected=()):
-    manifests = {name: read_json(path) for name, path in Example(tmp_path).manifests().items()}
-    return dict(method_paragraphs(config, list(config["variants"]), manifests, list(selected)))
+def paragraphs(tmp_path, config, selected=(), **paths):
+    study = Example(tmp_path)
+    manifests = {name: read_json(path) for name, path in study.manifests().items()}
+    certificates = read_certificates(study.folders(**paths))
+    return dict(method_paragraphs(config, list(config["variants"]), manifests, list(selected), certificates))
 
 
 def test_grades_are_told_for_the_splits_that_have_them(tmp_path, root):
@@ -67,3 +70,27 @@ def test_published_triples_and_triples_for_every_query(tmp_path, root):
     assert "'hard' holds one triple per training query" in told
     line = recipe(config["variants"]["full_hard"], config["triples"])
     assert line.startswith("full fine-tuning on one triple per training query with hard negatives")
+
+
+def test_by_which_path_each_model_was_run_is_told(tmp_path, root):
+    config = example_config(root, VERDICTS)
+    own = paragraphs(tmp_path, config)["How models are run"]
+    assert own == (
+        "base, full_bm25, full_hard, lora_bm25 and lora_hard: run by Backfire's own path; vectors of 130 texts within "
+        "2.0e-07 of sentence-transformers."
+    )
+    library = {"forward": "library", "why": "prompts differ", "difference": 3e-7}
+    told = paragraphs(tmp_path, config, lora_hard=library)["How models are run"]
+    assert "lora_hard: run by sentence-transformers itself where prompts differ; vectors of 130 texts within" in told
+
+
+def test_how_vectors_are_compared_is_told_of_each_model(tmp_path, root):
+    config, dot = example_config(root, VERDICTS), {"similarity": "dot"}
+
+    def told(**paths):
+        return paragraphs(tmp_path, config, **paths)["Encoding and ranking"]
+
+    assert "scaled to unit length and compared by cosine similarity. Each query" in told()
+    mixed = told(lora_hard=dot)
+    assert "by dot product, as the model was made for, for lora_hard; for base, full_bm25" in mixed
+    assert "cosine" not in told(**dict.fromkeys(["base", *VERDICTS], dot))

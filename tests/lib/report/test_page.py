@@ -79,6 +79,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
     settings = {
         "moved": study.moved(),
         "strata": study.strata(),
+        "models": study.folders(),
         "manifests": study.manifests(),
         "versions": VERSIONS,
         "command": "snakemake --cores 8",

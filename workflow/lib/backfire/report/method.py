@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from backfire.encoders.certificate import Certificate
+from backfire.report.models import paths, similarities
 from backfire.report.numbers import count, names, rate
 from backfire.report.words import relevance_note
 from backfire.study import Study
@@ -10,18 +12,24 @@ from backfire.verdict import words
 
 
 def method_paragraphs(
-    config: dict[str, Any], variants: list[str], manifests: Mapping[str, Mapping], selected: list[Mapping[str, Any]]
+    config: dict[str, Any],
+    variants: list[str],
+    manifests: Mapping[str, Mapping],
+    selected: list[Mapping[str, Any]],
+    certificates: Mapping[str, Certificate],
 ) -> list[tuple[str, str]]:
     """(heading, text) for each stage of the study; `manifests` are those of its collections.
 
-    `selected` are the rows of the table `selection`, none where nothing is chosen.
+    `selected` are the rows of the table `selection`, none where nothing is chosen; `certificates` say by which path
+    each variant was run (see `report.models`).
     """
     return [
         ("Base", _base(config)),
         ("Data", _data(config, manifests)),
         ("Negatives", _negatives(config)),
         *((name, training(config["variants"][name])) for name in variants if name != "base"),
-        ("Encoding and ranking", _encoding(config)),
+        ("Encoding and ranking", _encoding(config, certificates)),
+        ("How models are run", paths(certificates)),
         ("Choices", choices(config, selected)),
         ("Measures and tests", _tests(config)),
         ("Explanations", _explanations(config)),
@@ -135,12 +143,12 @@ def _negatives(config: dict[str, Any]) -> str:
     )
 
 
-def _encoding(config: dict[str, Any]) -> str:
+def _encoding(config: dict[str, Any], certificates: Mapping[str, Certificate]) -> str:
     encoding = config["encoding"]
     exact = " (exact search)" if encoding["index"] == "Flat" else ""
     return (
-        f"Passages and queries are cut at {encoding['max_length']} tokens, encoded with precision "
-        f"{encoding['precision']} and scaled to unit length. Each query ranks the whole corpus by cosine with a FAISS "
+        f"Passages and queries are cut at {encoding['max_length']} tokens and encoded with precision "
+        f"{encoding['precision']}. {similarities(certificates)} Each query ranks the whole corpus with a FAISS "
         f"{encoding['index']} index{exact}; {count(config['ranking']['depth'], 'passage')} are kept, ties broken by id."
     )
 

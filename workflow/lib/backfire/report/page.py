@@ -1,7 +1,7 @@
 """The report: one self-contained HTML page, the verdict first, every setting last."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from backfire.report.choices import protocol_table
 from backfire.report.curves import read_curves, training_table
 from backfire.report.findings import Findings, headline, read_findings
 from backfire.report.method import flattened, method_paragraphs, recipe, relevance
+from backfire.report.models import read_certificates
 from backfire.report.numbers import count, plain
 from backfire.report.paper import main_rows, paragraph
 from backfire.report.queries import which_queries
@@ -39,6 +40,7 @@ def write_report(
     strata: str | Path,
     dynamics: list[str | Path],
     runs: Sequence[Sequence],
+    models: Mapping[tuple[str, int], str | Path],
     manifests: dict[str, str | Path],
     figures: dict[str, tuple[str | Path, str | Path]],
     config: dict[str, Any],
@@ -55,7 +57,8 @@ def write_report(
 ) -> None:
     """Render the page of one study.
 
-    `dynamics` are the training curves of `runs`, (variant, seed) each; `manifests` the data manifest of each
+    `dynamics` are the training curves of `runs`, (variant, seed) each; `models` the folder of every model by variant
+    and seed; `manifests` the data manifest of each
     collection; `figures` the (svg, png) of `dynamics`, `projection`, `effects`, `queries` and `cost`. `config` is the
     whole configuration, checked and with defaults, and `variants` the order of the tables. `versions` maps packages to
     versions, `command` is what repeats the study. `expected` holds published figures (see `references`); `selection`
@@ -103,7 +106,11 @@ def write_report(
         "cost": cost_table(cost, variants),
         "figures": {name: picture(*files) for name, files in figures.items()},
         "method": method_paragraphs(
-            config, variants, described, read_rows(selection, "selection").to_pylist() if selection else []
+            config,
+            variants,
+            described,
+            read_rows(selection, "selection").to_pylist() if selection else [],
+            read_certificates(models),
         ),
         "manifests": {name: flattened(manifest) for name, manifest in described.items()},
         "config": yaml.safe_dump(_ordered(config, variants), sort_keys=False, allow_unicode=True, width=100),
