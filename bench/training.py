@@ -25,7 +25,7 @@ from backfire.encoders.folders import find_base
 from backfire.encoders.library import library_forward
 from backfire.encoders.tokens import padded
 from backfire.keyed import keyed_sample
-from backfire.training.data import Triples, batches
+from backfire.training.data import Examples, batches
 from backfire.training.steps import LOOK_FIRST, Stepper
 from backfire.training.trainable import load_start
 from bench.encoding import BASE, flop
@@ -34,7 +34,7 @@ from bench.pairs import Pair, pair
 LENGTH, BATCH, HELD_OUT, POOL, RANK = 128, 32, 200, 2000, 20
 SETTINGS = {
     "method": "full",
-    "loss": {"name": "triplet", "margin": 0.2},
+    "loss": {"name": "triplet", "distance": "cosine", "margin": 0.2, "normalize": True},
     "learning_rate": 2e-5,
     "epochs": 1,
     "batch_size": BATCH,
@@ -49,7 +49,10 @@ SETTINGS = {
 ROWS = {
     "train, default recipe (bf16, no dropout)": {},
     "train, with the model's dropout": {"dropout": None},
-    "train, with dropout, every triplet violated": {"dropout": None, "loss": {"name": "triplet", "margin": 2.0}},
+    "train, with dropout, every triplet violated": {
+        "dropout": None,
+        "loss": {"name": "triplet", "distance": "cosine", "margin": 2.0, "normalize": True},
+    },
 }
 
 
@@ -141,10 +144,10 @@ def our_training(material: Material, settings: dict, steps: int, seed: int) -> t
     model = load_start(str(find_base(BASE)), settings, BASE, seed, pick_device())
     texts = [*material.queries, *material.passages]
     shift = [[0, len(material.queries), len(material.queries)]]
-    data = Triples(model.tokenizer.tokenize(texts, "document", LENGTH), material.rows + shift)
+    data = Examples.of(model.tokenizer.tokenize(texts, "document", LENGTH), material.rows + shift)
     stepper, losses, passes, before = Stepper(model, settings, steps, seed), [], [], 0.0
     for chosen in batches(len(data), BATCH, range(steps), seed):
-        step = stepper.step(data.tokens, data.rows[chosen])
+        step = stepper.step(data, chosen)
         looked = model.repeatable and before < LOOK_FIRST
         passes.append(1 + 3 * step.active if looked else 3.0)
         before = step.active

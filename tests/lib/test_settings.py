@@ -41,7 +41,7 @@ def test_the_shipped_config_fits_and_gets_every_default(config, schema):
     assert filled["variants"]["full_hard"]["precision"] == "auto"
     assert filled["base_model_sha256"] is None
     study = Study(filled)
-    assert study.trained == ["full_bm25", "full_hard", "lora_bm25", "lora_hard"]
+    assert study.trained == ["full_bm25", "full_hard", "paper_hard", "lora_bm25", "lora_hard"]
     assert study.runs[0] == ("base", 0)
 
 
@@ -163,3 +163,51 @@ def test_every_key_of_the_schema_is_described(schema):
             keys(part["additionalProperties"], f"{where}.*")
 
     keys(schema, "config")
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        ({"name": "triplett"}, r"loss\.name: found 'triplett', expected one of triplet, multiple_negatives_ranking"),
+        ({"distance": "cosine"}, r"loss: missing key name"),
+        ({"name": "triplet", "margn": 1.0}, r"unknown key 'margn', did you mean 'margin'\?"),
+        ({"name": "triplet", "scale": 20}, r"unknown key 'scale', known: distance, margin, name, normalize"),
+        (
+            {"name": "multiple_negatives_ranking", "margin": 1.0},
+            r"unknown key 'margin', known: directions, name, partition_mode, scale",
+        ),
+        (
+            {"name": "multiple_negatives_ranking", "directions": ["doc_to_doc"]},
+            r"found \['doc_to_doc'\], expected query_to_doc among them",
+        ),
+        ("triplet", r"loss: found 'triplet', expected object"),
+    ],
+)
+def test_a_mistake_within_an_objective_is_answered_with_its_own_keys(config, schema, loss, said):
+    with pytest.raises(BackfireError, match=said):
+        checked(edited(config, "variants.full_hard.loss", loss), schema)
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        ({"name": "triplet", "margin": 5.0}, r"variants\.full_hard\.loss\.margin: found 5, and cosine"),
+        (
+            {
+                "name": "multiple_negatives_ranking",
+                "directions": ["query_to_doc", "doc_to_doc"],
+                "partition_mode": "per_direction",
+            },
+            r"partition_mode: per_direction, but doc_to_doc holds no positive",
+        ),
+    ],
+)
+def test_settings_of_an_objective_that_do_not_go_together_are_refused(config, schema, loss, said):
+    with pytest.raises(BackfireError, match=said):
+        Study(checked(edited(config, "variants.full_hard.loss", loss), schema))
+
+
+@pytest.mark.parametrize(("distance", "margin"), [("cosine", 0.2), ("euclidean", 5.0), ("manhattan", 5.0)])
+def test_a_margin_that_is_not_named_is_the_usual_one(config, schema, distance, margin):
+    study = Study(checked(edited(config, "variants.full_hard.loss", {"name": "triplet", "distance": distance}), schema))
+    assert study.variants["full_hard"].settings["loss"]["margin"] == margin

@@ -190,4 +190,6 @@ def test_the_studies_that_come_along_are_whole(config, root, name):
 
     study = Study(checked(merge(yaml.safe_load((root / "config.yaml").read_text()), overlay), schema))
     assert study.name == name
-    assert study.trained == ["full_bm25", "full_hard", "lora_bm25", "lora_hard"]
+    # The paper's own objective is to be judged at its own size, with its own negatives; not yet written down.
+    paper = [] if name == "msmarco" else ["paper_hard"]
+    assert study.trained == ["full_bm25", "full_hard", *paper, "lora_bm25", "lora_hard"]

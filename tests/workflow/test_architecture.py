@@ -12,7 +12,7 @@ import yaml
 LAYERS = [
     ["errors", "faults", "gpus", "keyed", "lifeline", "locks", "logs", "resources"],
     ["formats"],
-    ["provenance", "reuse", "settings", "study", "texts", "sampling"],
+    ["objectives", "provenance", "reuse", "settings", "study", "texts", "sampling"],
     ["encoders", "datasets"],
     ["ties", "measure_names", "measures", "index", "products", "search"],
     ["negatives", "training"],

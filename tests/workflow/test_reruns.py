@@ -225,6 +225,8 @@ CASES = [
     code("negatives/hard.py", [*mined("hard"), "sample_triples hard", *trained("lora_hard"), *GATHERING]),
     code("negatives/triples.py", [*SAMPLES, *trained(*TRAINED), *GATHERING]),
     code("training/loop.py", [*trained(*TRAINED), *GATHERING]),
+    code("training/objectives/triplet.py", [*trained(*TRAINED), *GATHERING], "an objective, in `training/objectives/`"),
+    code("training/objectives/multiple_negatives_ranking.py", [], "an objective that no variant of the study uses"),
     code("index.py", [*SEARCH, *each("index_shard", ("base", "full_bm25"), SHARDS)]),
     code("search.py", SEARCH, "`search.py`, `products.py`"),
     code("products.py", SEARCH, "`search.py`, `products.py`"),

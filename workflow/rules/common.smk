@@ -70,9 +70,9 @@ def asked(rule: str, what: str):
     return lambda w, attempt: getattr(REQUESTS.of(rule, w, attempt), what)
 
 
-def code(rule: str) -> str:
-    """Fingerprint of a rule's script and of the library modules it imports, and versions of the packages these import."""
-    return fingerprint(ROOT / f"workflow/scripts/{rule}.py", ROOT / "workflow/lib", ".snakemake/backfire-code.json")
+def code(rule: str, path: str = "workflow/scripts/{}.py") -> str:
+    """Fingerprint of a rule's script (or of another file) and of the library modules it imports, and versions of the packages these import."""
+    return fingerprint(ROOT / path.format(rule), ROOT / "workflow/lib", ".snakemake/backfire-code.json")
 
 
 def per_run(patterns, runs=STUDY.runs):

@@ -29,12 +29,16 @@ rule prepare_base:
 
 
 rule train_variant:
-    """Each variant is trained on its triples with the triplet loss on cosine similarity, AdamW and a linear schedule with warm-up; loss, gradient norm, active triplets, weight drift and development measures are recorded as it goes."""
+    """Each variant is trained on its triples with the objective of its `loss`, AdamW and a linear schedule with warm-up; loss, gradient norm, active triplets, weight drift and development measures are recorded as it goes."""
     input:
         model=lambda w: "results/{{study}}/models/{}/seed-{}".format(*STUDY.parent(w.variant, w.seed)),
         triples=lambda w: f"results/{{study}}/triples/{STUDY.variants[w.variant].triples}/seed-{{seed}}.parquet",
         corpus=per_shard(f"data/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"),
         queries=f"data/{STUDY.train_on}/queries/train.parquet",
+        # What else is relevant, where other examples' passages are negatives.
+        qrels=lambda w: (
+            [f"data/{STUDY.train_on}/qrels/train.parquet"] if STUDY.variants[w.variant].objective.in_batch else []
+        ),
         development_queries=f"data/{STUDY.train_on}/queries/{STUDY.config['dynamics']['split']}.parquet",
         development_qrels=f"data/{STUDY.train_on}/qrels/{STUDY.config['dynamics']['split']}.parquet",
     output:
@@ -67,6 +71,10 @@ rule train_variant:
             }
         ),
         code=code("train_variant"),
+        # The script finds it by its name, so one more or another one's edit trains nothing again.
+        objective=lambda w: code(
+            STUDY.variants[w.variant].settings["loss"]["name"], "workflow/lib/backfire/training/objectives/{}.py"
+        ),
         # No output: the engine removes those before each start, and a killed training goes on from what is here.
         checkpoints="results/{study}/checkpoints/{variant}/seed-{seed}",
     script:

@@ -17,6 +17,7 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
         development_table=snakemake.output.development,
         cost=snakemake.output.cost,
         checkpoints=snakemake.params.checkpoints,
-        code=snakemake.params.code,
+        code=f"{snakemake.params.code} {snakemake.params.objective}",
+        qrels=next(iter(snakemake.input.qrels), None),
         **snakemake.params.cfg,
     )

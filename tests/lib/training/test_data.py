@@ -5,7 +5,7 @@ import pytest
 
 from backfire.encoders.encoder import load_tokenizer
 from backfire.errors import BackfireError
-from backfire.training.data import batches, load_triples
+from backfire.training.data import batches, load_examples
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def files(table):
 def test_every_triple_has_the_tokens_of_its_texts_and_each_text_is_there_once(files, base_model):
     tables, expected = files
     tokenizer = load_tokenizer(base_model)
-    triples = load_triples(**tables, tokenizer=tokenizer, max_length=9)
+    triples = load_examples(**tables, tokenizer=tokenizer, max_length=9)
     assert len(triples) == 3
     assert len(triples.tokens) == 2 + 4
     for rows, texts in zip(triples.rows, expected, strict=True):
@@ -43,7 +43,7 @@ def test_every_triple_has_the_tokens_of_its_texts_and_each_text_is_there_once(fi
 def test_a_missing_text_is_named(files, base_model):
     tables, _ = files
     with pytest.raises(BackfireError, match=r"doc_id 'd4' is not among the exported corpus \(2 missing\)"):
-        load_triples(**tables | {"corpus": tables["corpus"][:1]}, tokenizer=load_tokenizer(base_model), max_length=9)
+        load_examples(**tables | {"corpus": tables["corpus"][:1]}, tokenizer=load_tokenizer(base_model), max_length=9)
 
 
 def test_an_epoch_holds_every_triple_once_in_an_order_of_its_own():

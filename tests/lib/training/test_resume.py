@@ -24,7 +24,7 @@ from backfire.training.trainable import load_start
 
 SETTINGS = {
     "method": "full",
-    "loss": {"name": "triplet", "margin": 0.5},
+    "loss": {"name": "triplet", "distance": "cosine", "margin": 0.5, "normalize": True},
     "learning_rate": 1.0e-3,
     "epochs": 2,
     "batch_size": 2,

@@ -15,13 +15,14 @@ from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows
+from backfire.training.data import Examples
 from backfire.training.run import train_variant
 from backfire.training.steps import Diverged, Stepper
 from backfire.training.trainable import load_start
 
 SETTINGS = {
     "method": "full",
-    "loss": {"name": "triplet", "margin": 0.5},
+    "loss": {"name": "triplet", "distance": "cosine", "margin": 0.5, "normalize": True},
     "learning_rate": 2.0e-5,
     "epochs": 1,
     "batch_size": 4,
@@ -258,9 +259,10 @@ def test_a_training_that_diverges_stops_at_the_step_and_leaves_no_model(train, t
 def test_a_gradient_that_is_not_a_number_changes_no_weight(base_model):
     stepper = Stepper(load_start(str(base_model), SETTINGS, "base", 0, torch.device("cpu")), SETTINGS, 9, 0)
     tokens = stepper.model.tokenizer.tokenize(["a river", "a sea", "a market"], "query", 16)
-    stepper.step(tokens, np.array([[0, 1, 2]]))
+    examples = Examples.of(tokens, np.array([[0, 1, 2]]))
+    stepper.step(examples, np.array([0]))
     before = [weight.detach().clone() for weight in stepper.weights]
     stepper.weights[-1].register_hook(lambda gradient: gradient * float("nan"))
     with pytest.raises(Diverged, match=r"step 2: loss 0\.\d+, gradient norm nan"):
-        stepper.step(tokens, np.array([[0, 1, 2]]))
+        stepper.step(examples, np.array([0]))
     assert all(torch.equal(weight, old) for weight, old in zip(stepper.weights, before, strict=True))

@@ -29,8 +29,9 @@ def checked(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     for collection in (config.get("collections") or {}).values():
         _drop_nulls(collection, "splits")
     _fill(config, schema, schema)
-    config = _whole(config, schema, schema)
-    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path)))
+    fitting = _concrete(schema, config, schema)
+    config = _whole(config, fitting, schema)
+    errors = sorted(Draft202012Validator(fitting).iter_errors(config), key=lambda error: list(map(str, error.path)))
     if errors:
         lines, hints = zip(*(_explain(error, schema) for error in errors), strict=True)
         raise BackfireError(
@@ -46,27 +47,50 @@ def _drop_nulls(parent: Any, block: str) -> None:
         parent[block] = {name: entry for name, entry in parent[block].items() if entry is not None}
 
 
-def _resolved(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+def _resolved(part: dict[str, Any], schema: dict[str, Any], value: Any) -> dict[str, Any]:
+    """A part of the schema with what it refers to, and with that of its kinds which `value` names.
+
+    Where a block comes in kinds (`oneOf` beside a `discriminator`, as OpenAPI writes it), one key says which.
+    """
     if "$ref" in part:
-        return {**schema["$defs"][part["$ref"].rsplit("/", 1)[1]], **part}
-    return part
+        own = {name: each for name, each in part.items() if name != "$ref"}
+        part = schema["$defs"][part["$ref"].rsplit("/", 1)[1]] | own
+    if "discriminator" not in part:
+        return part
+    key = part["discriminator"]["propertyName"]
+    kinds = {kind["properties"][key]["const"]: kind for kind in part["oneOf"]}
+    common = {name: each for name, each in part.items() if name not in ("oneOf", "discriminator")}
+    named = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(named, str) or named not in kinds:
+        return common | {"properties": {key: {"enum": list(kinds)}} | part.get("properties", {})}
+    return common | kinds[named] | {"properties": part.get("properties", {}) | kinds[named]["properties"]}
+
+
+def _concrete(part: dict[str, Any], value: Any, schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of one value: like `part`, with the kind that each block within it names."""
+    part = _resolved(part, schema, value)
+    if not isinstance(value, dict):
+        return part
+    known, extra = part.get("properties", {}), part.get("additionalProperties")
+    parts = {name: _concrete(sub, value.get(name), schema) for name, sub in known.items()}
+    if isinstance(extra, dict):
+        parts |= {name: _concrete(extra, each, schema) for name, each in value.items() if name not in known}
+    return part | {"properties": parts} if parts else part
 
 
 def _fill(value: Any, part: dict[str, Any], schema: dict[str, Any]) -> None:
     """Insert the defaults of `part` into `value`, in place, at every depth."""
     if not isinstance(value, dict):
         return
-    known = part.get("properties", {})
+    known, extra = part.get("properties", {}), part.get("additionalProperties")
     for key, sub in known.items():
-        sub = _resolved(sub, schema)
-        if key not in value and "default" in sub:
-            value[key] = copy.deepcopy(sub["default"])
+        if key not in value and "default" in (given := _resolved(sub, schema, None)):
+            value[key] = copy.deepcopy(given["default"])
         if key in value:
-            _fill(value[key], sub, schema)
-    extra = part.get("additionalProperties")
+            _fill(value[key], _resolved(sub, schema, value[key]), schema)
     if isinstance(extra, dict):
         for key in value.keys() - known.keys():
-            _fill(value[key], _resolved(extra, schema), schema)
+            _fill(value[key], _resolved(extra, schema, value[key]), schema)
 
 
 def _whole(value: Any, part: dict[str, Any], schema: dict[str, Any]) -> Any:
@@ -74,7 +98,7 @@ def _whole(value: Any, part: dict[str, Any], schema: dict[str, Any]) -> Any:
 
     JSON Schema calls 2.0 an integer, and Python does not cut a corpus into 2.0 shards.
     """
-    part = _resolved(part, schema)
+    part = _resolved(part, schema, value)
     for branch in (*part.get("anyOf", []), *part.get("oneOf", []), *part.get("allOf", [])):
         value = _whole(value, branch, schema)
     if isinstance(value, dict):
@@ -140,6 +164,7 @@ def _explain(error: ValidationError, schema: dict[str, Any]) -> tuple[str, str]:
         "minItems": lambda v: f"expected at least {v} item(s)",
         "minProperties": lambda v: f"expected at least {v} entry",
         "minLength": lambda v: "expected some text",
+        "contains": lambda v: f"expected {v.get('const')} among them",
         "uniqueItems": lambda v: "expected no item twice",
         "not": lambda v: "this name is reserved",
         "pattern": lambda v: (

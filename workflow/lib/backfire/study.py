@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backfire.errors import BackfireError, nearest
+from backfire.objectives import KINDS, Kind, completed
 from backfire.provenance import plain
 
 BASE = "base"
@@ -107,6 +108,11 @@ class Variant:
         return self.settings["triples"]
 
     @property
+    def objective(self) -> Kind:
+        """What its training objective needs."""
+        return KINDS[self.settings["loss"]["name"]]
+
+    @property
     def start_from(self) -> str:
         """Name of the variant whose weights training starts from."""
         return self.settings["start_from"]
@@ -118,13 +124,17 @@ class Study:
     def __init__(self, config: dict[str, Any]):
         """Take a configuration that fits the schema (see `settings.checked`)."""
         self.config = plain(config)
+        for name, block in self.config["variants"].items():
+            # A plan's study leaves the objective out.
+            if block["method"] != "none" and "loss" in block:
+                block["loss"] = completed(f"variants.{name}.loss", block["loss"])
         self.name: str = config["study"]
         self.seeds: list[int] = config["seeds"]
         self.shards: int = config["encoding"]["shards"]
         # Order of the configuration file, which is the order of every table and figure.
         self.collections = {name: Collection(name=name, **block) for name, block in config["collections"].items()}
         self.triples = {name: Triples(name=name, **block) for name, block in config["triples"].items()}
-        self.variants = {name: Variant(name, plain(block)) for name, block in config["variants"].items()}
+        self.variants = {name: Variant(name, self.config["variants"][name]) for name in config["variants"]}
         self.selections = {name: Selection(name=name, **block) for name, block in config["selections"].items()}
         self.train_on: str = config["train_on"]
         self.primary: tuple[str, str, str] = tuple(config["primary"][key] for key in ("collection", "split", "measure"))

@@ -20,6 +20,8 @@ TITLES = {
     "learning_rate": "Learning rate",
 }
 COLUMNS = 3
+# From this ratio of one variant's median loss to another's, losses share an axis only in their orders of magnitude.
+APART = 20
 # Longer curves are shown as a running mean over this share of their length, and thinned to this many points.
 SMOOTHING = 1 / 40
 POINTS = 400
@@ -52,7 +54,7 @@ def plot_dynamics(
             for curve, (variant, _) in zip(curves, runs, strict=True):
                 if panel in curve.column_names:
                     _line(axes, *_values(curve, panel), panel.startswith(DEV), styles[variant])
-            _finish(axes, panel)
+            _finish(axes, panel, panel == "loss" and _apart(curves))
         for axes in list(grid.flat)[len(panels) :]:
             axes.set_axis_off()
         drawn = [name for name in variants if any(name == variant for variant, _ in runs)]
@@ -86,13 +88,21 @@ def _line(axes: Axes, steps: np.ndarray, values: np.ndarray, evaluated: bool, st
     axes.plot(steps[::thin], values[::thin], linewidth=LINE, **style)
 
 
-def _finish(axes: Axes, panel: str) -> None:
+def _apart(curves: list) -> bool:
+    """Whether objectives of the curves give losses of other sizes, as a softmax and a margin do."""
+    medians = [float(np.median(values)) for curve in curves if len(values := _values(curve, "loss")[1])]
+    return min(medians, default=0) > 0 and max(medians) / min(medians) >= APART
+
+
+def _finish(axes: Axes, panel: str, orders: bool) -> None:
     measure = panel.removeprefix(DEV)
     axes.set_title(TITLES.get(panel) or f"{measure} on development queries")
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.02)
-    if panel in ("loss", "active_triplets", "weight_drift", "learning_rate", "grad_norm"):
+    if orders:
+        axes.set_yscale("log")
+    elif panel in ("loss", "active_triplets", "weight_drift", "learning_rate", "grad_norm"):
         axes.set_ylim(bottom=0)
     if panel in ("active_triplets", "weight_drift"):
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))

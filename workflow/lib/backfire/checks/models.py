@@ -18,10 +18,12 @@ def check_curves(found) -> Iterator[str]:
         if not len(steps) or list(curve["step"]) != list(range(len(curve))):
             yield f"{name}: steps are missing"
             continue
-        for column in ("loss", "learning_rate", "grad_norm", "active_triplets", "weight_drift"):
+        margin = found.study.variants[variant].objective.margin
+        columns = ("loss", "learning_rate", "grad_norm", "weight_drift")
+        for column in (*columns, *(["active_triplets"] if margin else [])):
             if steps[column].isna().any():
                 yield f"{name}: a step has no {column}"
-        if not steps["active_triplets"].between(0, 1).all():
+        if not steps["active_triplets"].dropna().between(0, 1).all():
             yield f"{name}: a share of active triplets is not between 0 and 1"
         watched = [column for column in curve.columns if column.startswith("dev_")]
         if not watched or curve[watched].iloc[[0, -1]].isna().any(axis=None):

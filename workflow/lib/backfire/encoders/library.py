@@ -125,8 +125,13 @@ class LibraryTokenizer:
         return joined(pieces)
 
 
-def library_forward(model) -> Callable[[Tensor, Tensor, str], Tensor]:
-    """The forward pass of a loaded SentenceTransformer, of ids and mask, (batch, length) int64, and a kind of text."""
+def library_forward(model, unit: bool = True) -> Callable[[Tensor, Tensor, str], Tensor]:
+    """The forward pass of a loaded SentenceTransformer, of ids and mask, (batch, length) int64, and a kind of text.
+
+    Without `unit` a last module that scales vectors to unit length is left out.
+    """
+    modules = list(model.named_children())
+    left_out = [] if unit or type(model[-1]).__name__ != "Normalize" else [modules[-1][0]]
     lengths = _prompt_lengths(model)
     static = type(model[0]).__name__ == "StaticEmbedding"
 
@@ -141,10 +146,21 @@ def library_forward(model) -> Callable[[Tensor, Tensor, str], Tensor]:
             features = {"input_ids": ids.masked_fill(mask == 0, padding), "attention_mask": mask, "modality": "text"}
         if lengths[kind]:
             features["prompt_length"] = lengths[kind]
-        vectors = model(features, task=kind)["sentence_embedding"]
+        with _without(model, left_out):
+            vectors = model(features, task=kind)["sentence_embedding"]
         return vectors if model.truncate_dim is None else vectors[:, : model.truncate_dim]
 
     return forward
+
+
+@contextlib.contextmanager
+def _without(model, names: list[str]) -> Iterator[None]:
+    """Take modules out of a SentenceTransformer, from its end, while the body runs."""
+    kept = {name: model._modules.pop(name) for name in names}
+    try:
+        yield
+    finally:
+        model._modules.update(kept)
 
 
 def narrow_products(model, dtype: torch.dtype) -> None:

@@ -160,24 +160,27 @@ def _steps(model: str, variants: dict[str, dict[str, Any]]) -> dict[str, float]:
 
 def _step(model: str, settings: dict[str, Any]) -> float:
     """Median seconds of a step on a full batch of passages of `max_length` tokens, the first left out if others fit."""
+    from backfire.training.data import Examples
     from backfire.training.steps import Stepper
     from backfire.training.trainable import load_start
 
     network = load_start(model, settings, model, 0, pick_device())
     rows, length = settings["batch_size"], settings["max_length"]
     # A margin that nothing satisfies, so that every triplet has a gradient; the other values cost nothing.
-    free = {"loss": {"margin": 2.0}, "learning_rate": 1e-5, "warmup_ratio": 0.0, "weight_decay": 0.0}
+    loss = {"name": "triplet", "distance": "cosine", "margin": 2.0, "normalize": True}
+    free = {"loss": loss, "learning_rate": 1e-5, "warmup_ratio": 0.0, "weight_decay": 0.0}
     stepper = Stepper(network, settings | free | {"max_grad_norm": 1.0}, 1000, 0)
     texts = [
         words(count, column * rows + row)
         for column, count in enumerate((QUERY_TOKENS, length, length))
         for row in range(rows)
     ]
-    tokens, triplets = network.tokenizer.tokenize(texts, "document", length), np.arange(3 * rows).reshape(3, rows).T
+    triplets = np.arange(3 * rows).reshape(3, rows).T
+    examples = Examples.of(network.tokenizer.tokenize(texts, "document", length), triplets)
     times: list[float] = []
     while sum(times) < BUDGET:
         begun = time.perf_counter()
-        stepper.step(tokens, triplets)
+        stepper.step(examples, np.arange(rows))
         times.append(time.perf_counter() - begun)
     return statistics.median(times[1:] or times)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backfire.encoders.certificate import Certificate
+from backfire.objectives import told
 from backfire.report.models import paths, similarities
 from backfire.report.numbers import count, names, rate
 from backfire.report.words import relevance_note
@@ -48,8 +49,8 @@ def training(settings: dict[str, Any]) -> str:
     loss, dropout = settings["loss"], settings["dropout"]
     return (
         f"{how} It starts from {settings['start_from']} and trains on the triples '{settings['triples']}' for "
-        f"{epochs(settings)} in batches of {settings['batch_size']}, with the {loss['name']} loss at "
-        f"margin {loss['margin']:g} and AdamW at a peak learning rate of {rate(settings['learning_rate'])} (warm-up "
+        f"{epochs(settings)} in batches of {settings['batch_size']}, with the {told(loss)} "
+        f"and AdamW at a peak learning rate of {rate(settings['learning_rate'])} (warm-up "
         f"over {settings['warmup_ratio']:.0%} of the steps, weight decay {settings['weight_decay']:g}, gradients "
         f"clipped to norm {settings['max_grad_norm']:g}). Texts are cut at {settings['max_length']} tokens; dropout is "
         f"{'that of the model' if dropout is None else f'{dropout:g}'}; precision is {settings['precision']}."
@@ -60,13 +61,13 @@ def recipe(settings: dict[str, Any], triples: dict[str, dict]) -> str:
     """A variant's training in a line, for its card."""
     if settings["method"] == "none":
         return "as published, not trained"
-    how = "full fine-tuning"
+    how, loss = "full fine-tuning", settings["loss"]
     if "lora" in settings:
         how = f"LoRA of rank {settings['lora']['rank']}"
     source = triples[settings["triples"]]
     start = "" if settings["start_from"] == "base" else f", starting from {settings['start_from']}"
     return (
-        f"{how} on {_size(source)} with {source['negatives']} negatives, "
+        f"{how} on {_size(source)} with {source['negatives']} negatives, {told(loss)}, "
         f"learning rate {rate(settings['learning_rate'])}, {epochs(settings)}{start}"
     )
 

@@ -1,4 +1,4 @@
-"""Training triples as token ids, and the order in which they are taken."""
+"""Training examples as token ids, and the order in which they are taken."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,36 +15,70 @@ _PROMPT = {"queries": "query", "corpus": "document"}
 
 
 @dataclass(frozen=True)
-class Triples:
-    """Each distinct text once in `tokens`; `rows` (triples, 3) are the texts of query, positive and negative, int32.
+class Examples:
+    """Each distinct text once in `tokens`; `rows` (examples, 2 + negatives) are the texts of query, positive and
+    negatives, int32.
 
-    Memory: 4 bytes a token, 8 a text and 12 a triple. A million triples of MS MARCO (half a million queries of 10
-    tokens, two million passages of 80) are 0.7 GB, and twice that while they are put together.
+    `relevant` holds, text by text from `starts`, the passages that are relevant to a query, as rows of `tokens`; of a
+    passage there are none. Memory: 4 bytes a token, 16 a text and 12 a triple. A million triples of MS MARCO (half a
+    million queries of 10 tokens, two million passages of 80) are 0.7 GB, and twice that while they are put together.
     """
 
     tokens: Tokens
     rows: np.ndarray
+    starts: np.ndarray
+    relevant: np.ndarray
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    @classmethod
+    def of(cls, tokens: Tokens, rows: np.ndarray, pairs: np.ndarray | None = None) -> "Examples":
+        """With `pairs` (pairs, 2) of query and relevant passage beside those of the examples, as rows of `tokens`."""
+        known = np.unique(np.concatenate([rows[:, :2], *([] if pairs is None else [pairs])]), axis=0)
+        starts = np.searchsorted(known[:, 0], np.arange(len(tokens) + 1))
+        return cls(tokens, rows, starts, known[:, 1].astype(np.int32))
 
-def load_triples(triples: str, queries: str, corpus: list[str], tokenizer: ModelTokenizer, max_length: int) -> Triples:
+    def known_among(self, queries: np.ndarray, texts: np.ndarray) -> np.ndarray:
+        """(queries, texts), true where a text is relevant to a query; both as rows of `tokens`."""
+        place = {text: column for column, text in enumerate(texts.tolist())}
+        found = np.zeros((len(queries), len(texts)), bool)
+        for row, query in enumerate(queries.tolist()):
+            for passage in self.relevant[self.starts[query] : self.starts[query + 1]].tolist():
+                if (column := place.get(passage)) is not None:
+                    found[row, column] = True
+        return found
+
+
+def load_examples(
+    triples: str, queries: str, corpus: list[str], tokenizer: ModelTokenizer, max_length: int, qrels: str | None = None
+) -> Examples:
     """The triples of a table, their texts tokenised as they are read and cut at `max_length`.
 
-    Texts carry the model's own prompts, as they do when they are encoded. Raises `BackfireError` when a text is
-    missing.
+    Texts carry the model's own prompts, as they do when they are encoded. `qrels` are the judgments of the training
+    queries, which say what else is relevant; only passages of the examples count. Raises `BackfireError` when a text
+    is missing.
     """
     table = read_rows(triples, "triples", columns=["query_id", "positive_id", "negative_id"])
-    query_rows, query_tokens = _tokenised([queries], "queries", table["query_id"], tokenizer, max_length)
+    query_ids, query_tokens = _tokenised([queries], "queries", table["query_id"], tokenizer, max_length)
     passages = pa.chunked_array([*table["positive_id"].chunks, *table["negative_id"].chunks], pa.string())
-    passage_rows, passage_tokens = _tokenised(corpus, "corpus", passages, tokenizer, max_length)
-    columns = [query_rows, *(passage_rows + len(query_tokens)).reshape(2, -1)]
-    return Triples(joined([query_tokens, passage_tokens]), np.stack(columns, axis=1).astype(np.int32))
+    passage_ids, passage_tokens = _tokenised(corpus, "corpus", passages, tokenizer, max_length)
+    query_rows = _rows(query_ids, table["query_id"])
+    passage_rows = _rows(passage_ids, passages) + len(query_tokens)
+    rows = np.stack([query_rows, *passage_rows.reshape(2, -1)], axis=1).astype(np.int32)
+    tokens = joined([query_tokens, passage_tokens])
+    if qrels is None:
+        return Examples.of(tokens, rows)
+    pairs = [
+        (query_ids[row["query_id"]], passage_ids[row["doc_id"]] + len(query_tokens))
+        for row in read_rows(qrels, "qrels").to_pylist()
+        if row["relevance"] > 0 and row["query_id"] in query_ids and row["doc_id"] in passage_ids
+    ]
+    return Examples.of(tokens, rows, np.array(pairs, np.int32).reshape(-1, 2))
 
 
 def batches(count: int, batch_size: int, steps: range, seed: int) -> Iterator[np.ndarray]:
-    """Rows of the triples, out of `count`, in each of `steps`; every triple once in an epoch, the last batch smaller.
+    """Rows of the examples, out of `count`, in each of `steps`; every example once in an epoch, the last batch smaller.
 
     The order of an epoch depends on `seed` and the epoch alone, so that any step can be started from.
     """
@@ -58,19 +92,22 @@ def batches(count: int, batch_size: int, steps: range, seed: int) -> Iterator[np
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
-    """A permutation of `count` triples by numbers of the counter-based generator Philox (Salmon et al. 2011)."""
+    """A permutation of `count` examples by numbers of the counter-based generator Philox (Salmon et al. 2011)."""
     return np.argsort(np.random.Philox(key=key(seed, "order", epoch)).random_raw(count), kind="stable")
 
 
 def _tokenised(
     paths: list[str], kind: str, ids: pa.ChunkedArray, tokenizer: ModelTokenizer, max_length: int
-) -> tuple[np.ndarray, Tokens]:
-    """The row of each id, and the tokens of the distinct texts, read without holding the texts in memory."""
-    encoded = ids.combine_chunks().dictionary_encode()
-    wanted = {row_id: place for place, row_id in enumerate(encoded.dictionary.to_pylist())}
-    rows, pieces, found = np.empty(len(wanted), np.int64), [], 0
-    for row_ids, texts in texts_of(paths, kind, wanted.keys()):
+) -> tuple[dict[str, int], Tokens]:
+    """The row of each distinct id, and the tokens of their texts, read without holding the texts in memory."""
+    wanted, places, pieces = ids.unique().to_pylist(), {}, []
+    for row_ids, texts in texts_of(paths, kind, wanted):
         pieces.append(tokenizer.tokenize(texts, _PROMPT[kind], max_length))
-        rows[[wanted[row_id] for row_id in row_ids]] = found + np.arange(len(row_ids))
-        found += len(row_ids)
-    return rows[encoded.indices.to_numpy()], joined(pieces)
+        places |= {row_id: len(places) + place for place, row_id in enumerate(row_ids)}
+    return places, joined(pieces)
+
+
+def _rows(places: dict[str, int], ids: pa.ChunkedArray) -> np.ndarray:
+    encoded = ids.combine_chunks().dictionary_encode()
+    found = np.array([places[row_id] for row_id in encoded.dictionary.to_pylist()], np.int64)
+    return found[encoded.indices.to_numpy()]

@@ -9,7 +9,7 @@ import torch
 from backfire.logs import progress
 from backfire.resources import peak_memory
 from backfire.training.checkpoints import Checkpoints, State, noting_signals
-from backfire.training.data import Triples, batches
+from backfire.training.data import Examples, batches
 from backfire.training.recorder import Recorder
 from backfire.training.steps import Stepper
 
@@ -31,7 +31,7 @@ class Spent:
 
 
 def take_steps(
-    stepper: Stepper, recorder: Recorder, data: Triples, batch_size: int, states: Checkpoints, label: str
+    stepper: Stepper, recorder: Recorder, data: Examples, batch_size: int, states: Checkpoints, label: str
 ) -> Spent:
     """Train to the last step, from the newest of `states` where there is one.
 
@@ -43,7 +43,7 @@ def take_steps(
     with progress(label, steps, "step") as bar, noting_signals() as signalled:
         bar.initial = bar.n = stepper.taken
         for chosen in batches(len(data), batch_size, range(stepper.taken, steps), stepper.seed):
-            step = stepper.step(data.tokens, data.rows[chosen])
+            step = stepper.step(data, chosen)
             recorder.add(step)
             bar.set_postfix(loss=f"{step.loss:.4f}", refresh=False)
             bar.update(1)

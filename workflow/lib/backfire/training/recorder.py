@@ -19,9 +19,10 @@ LOOK = "development"
 class Recorder:
     """Collects one row per optimiser step, and development measures every `interval` steps, first and last included.
 
-    Rows hold step, loss, learning_rate, grad_norm (before clipping), active_triplets (share of the batch that violates
-    the margin), weight_drift, and `dev_<measure>` where measured. weight_drift is the Frobenius norm of the change
-    since training started over that of the weights it started from, for LoRA of the change that merging would make.
+    Rows hold step, loss, learning_rate, grad_norm (before clipping), active_triplets (share of the batch that is
+    active, None without a margin), weight_drift, and `dev_<measure>` where measured. weight_drift is the Frobenius norm
+    of the change since training started over that of the weights it started from, for LoRA of the change that merging
+    would make.
     """
 
     def __init__(self, model: Trainable, measure: Callable[[], Values], interval: int, steps: int):

@@ -15,7 +15,7 @@ from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.formats.tables import write_rows
 from backfire.provenance import installed_versions
 from backfire.training.checkpoints import PACE, Checkpoints, Pace, alone, discard, training_digest
-from backfire.training.data import load_triples
+from backfire.training.data import load_examples
 from backfire.training.development import development_set
 from backfire.training.loop import take_steps
 from backfire.training.recorder import Recorder
@@ -49,13 +49,14 @@ def train_variant(
     code: str,
     pace: Pace = PACE,
     relevant_from: int = 1,
+    qrels: str | None = None,
 ) -> None:
     """Train from the model folder `start` and write the model folder, what was measured meanwhile, and its cost.
 
     `settings` is the variant's block of the configuration, `dynamics` the block of that name, `relevant_from` the
-    lowest relevant grade of the watched split. The model folder loads
-    with `SentenceTransformer(output)`; for LoRA it holds the merged weights, and the adapter in `adapter/`. The cost
-    is that of all attempts (see `Spent`).
+    lowest relevant grade of the watched split, `qrels` the judgments of the training queries, for an objective that
+    takes negatives from the batch. The model folder loads with `SentenceTransformer(output)`; for LoRA it holds the
+    merged weights, and the adapter in `adapter/`. The cost is that of all attempts (see `Spent`).
 
     A killed training goes on from its last state under the folder `checkpoints`, which belongs to this model alone. A
     state is used only where settings, data, start, packages and `code`, a fingerprint, are those it was written with.
@@ -76,13 +77,13 @@ def train_variant(
                 "code": code,
                 "arithmetic": [installed_versions(PACKAGES), model.device.type, model.bf16],
             },
-            [start, triples, queries, *corpus, development_queries, development_qrels],
+            [start, triples, queries, *corpus, development_queries, development_qrels, *([qrels] if qrels else [])],
         )
         if _finished(digest, output, dynamics_table, development_table, cost):
             logger.warning("another process has written this very model; nothing is left to do")
             return
         length = settings["max_length"]
-        data = load_triples(triples, queries, corpus, model.tokenizer, length)
+        data = load_examples(triples, queries, corpus, model.tokenizer, length, qrels)
         development = development_set(
             development_queries,
             development_qrels,

@@ -1,5 +1,6 @@
-"""One optimiser step after another: gradients of a batch of triplets, clipping, AdamW, the schedule."""
+"""One optimiser step after another: gradients of a batch of examples, clipping, AdamW, the schedule."""
 
+import importlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,11 +13,14 @@ from backfire.encoders.encoding import token_batches
 from backfire.encoders.tokens import Tokens, padded
 from backfire.keyed import key
 from backfire.training.checkpoints import BUFFERS, State
-from backfire.training.loss import violations
+from backfire.training.data import Examples
+from backfire.training.objectives.batch import Batch, Objective
 from backfire.training.trainable import Trainable
 
 # Tokens that go through the network together: on a CPU what its caches hold.
 BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}
+# Tokens of a batch whose activations are kept; with more, it is embedded twice. 4 GiB for MiniLM in fp32.
+HELD_TOKENS = {"cpu": 16384, "cuda": 65536}
 # A forward pass alone takes a third of the time of one with gradients, so looking first pays below this share.
 LOOK_FIRST = 0.6
 _OPTIMISER = "optimiser/"
@@ -25,31 +29,75 @@ _OPTIMISER = "optimiser/"
 @dataclass(frozen=True)
 class Step:
     """What a step was: mean loss of the batch, learning rate, norm of the gradient before it was clipped, and the
-    share of the batch's triplets that violate the margin."""
+    share of the batch's examples that are active, None where the objective knows no such thing."""
 
     loss: float
     learning_rate: float
     grad_norm: float
-    active: float
+    active: float | None
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Texts that go through the network together: which of the batch's parts, as what, and their places in it."""
+
+    number: int
+    kind: str
+    places: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """A batch by its distinct texts: their `rows` in the tokens, which of them are queries (`asked`), and the places of
+    queries and passages among them; `known` (examples, texts) as in `Batch`."""
+
+    rows: np.ndarray
+    asked: np.ndarray
+    queries: np.ndarray
+    passages: np.ndarray
+    known: np.ndarray
+
+    @classmethod
+    def of(cls, examples: Examples, chosen: np.ndarray) -> "_Texts":
+        """The batch of the `chosen` examples; texts in the order in which columns of the examples name them."""
+        rows = examples.rows[chosen]
+        distinct, first, inverse = np.unique(rows.T, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        texts, places = distinct[order], place[inverse.reshape(rows.T.shape)].T
+        asked = np.zeros(len(texts), bool)
+        asked[places[:, 0]] = True
+        return cls(texts, asked, places[:, 0], places[:, 1:], examples.known_among(rows[:, 0], texts))
+
+    def of_vectors(self, vectors: Tensor, device: torch.device) -> Batch:
+        """What the objective sees."""
+        rows = (torch.from_numpy(each).to(device) for each in (self.queries, self.passages, self.known))
+        return Batch(vectors, *rows)
 
 
 class Diverged(Exception):
     """Numbers of a training are no longer finite; says where and which."""
 
 
+def objective(loss: dict) -> Objective:
+    """The objective that `loss` settings name; its module alone is loaded, so another one's code is no part of it."""
+    return importlib.import_module(f"backfire.training.objectives.{loss['name']}").build(loss)
+
+
 class Stepper:
-    """Trains a model by AdamW (Loshchilov and Hutter 2019) on batches of triplets.
+    """Trains a model by AdamW (Loshchilov and Hutter 2019) on batches of examples.
 
     The learning rate rises linearly from 0 over the warm-up and falls linearly to 0 at the last step. Weight decay
     leaves out biases and the weights of normalisations. `settings` is a variant's block of the configuration.
 
     A satisfied triplet has no gradient. While few are violated, a batch is embedded without gradients first,
-    and what is violated a second time with them: the same sum with fewer terms that are zero.
+    and the texts that have one a second time: the same sum with fewer terms that are zero.
     """
 
     def __init__(self, model: Trainable, settings: dict, steps: int, seed: int):
         self.model, self.steps, self.seed = model, steps, seed
-        self.margin, self.max_norm = settings["loss"]["margin"], settings["max_grad_norm"]
+        self.objective, self.max_norm = objective(settings["loss"]), settings["max_grad_norm"]
         self.peak, self.warm_up = settings["learning_rate"], round(settings["warmup_ratio"] * steps)
         self.weights = [weight for weight in model.network.parameters() if weight.requires_grad]
         self.taken = 0
@@ -63,14 +111,13 @@ class Stepper:
         for weight in self.weights:
             weight.grad = torch.zeros_like(weight)
 
-    def step(self, tokens: Tokens, rows: np.ndarray) -> Step:
-        """Take a step on the triplets whose texts in `tokens` are `rows`, (batch, 3) of query, positive, negative.
+    def step(self, examples: Examples, chosen: np.ndarray) -> Step:
+        """Take a step on a batch: the `chosen` ones of the examples, rows of them.
 
         Raises `Diverged`, with the weights as they were, when loss or gradient is not finite.
         """
         self.model.network.train()
-        torch.manual_seed(key(self.seed, "dropout", self.taken))
-        loss, active = self._gradients(tokens, rows)
+        loss, active = self._gradients(examples, chosen)
         norm = torch.nn.utils.clip_grad_norm_(self.weights, self.max_norm).item()
         rate = self.learning_rate(self.taken)
         if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -121,57 +168,75 @@ class Stepper:
                 yield f"weights/{name}", weight.detach()
         yield from ((f"{BUFFERS}{name}", buffer) for name, buffer in self.model.network.named_buffers())
 
-    def _gradients(self, tokens: Tokens, rows: np.ndarray) -> tuple[float, float]:
-        """Add the gradient of the mean loss of a batch to the weights; gives that loss and the share violated."""
-        count = len(rows)
-        if self.model.repeatable and self._active < LOOK_FIRST:
-            with torch.no_grad(), self._one_cast():
-                found = violations(*self._in_order(self._parts(tokens, rows)), self.margin)
-            active = (found > 0).cpu().numpy()
-            self._backward(tokens, rows[active], count)
-        else:
-            found = self._backward(tokens, rows, count)
-            active = (found > 0).cpu().numpy()
-        share = float(active.mean())
-        self._active = share
-        return found.clamp(min=0).mean().item(), share
+    def _gradients(self, examples: Examples, chosen: np.ndarray) -> tuple[float, float | None]:
+        """Add the gradient of the mean loss of a batch to the weights; gives that loss and the share that is active.
 
-    def _backward(self, tokens: Tokens, rows: np.ndarray, count: int) -> Tensor:
-        """Add the gradient of the losses of triplets over `count`; gives what they violate the margin by."""
-        if not len(rows):
-            return torch.zeros(0)
+        The loss is taken on vectors that are cut off from the network, and its gradient sent back through the network
+        part by part. So a batch may be embedded without gradients first (Gao et al. 2021, arXiv 2101.06983): where it
+        is too large to keep what its gradient needs, and where most texts will turn out to have none.
+        """
+        batch = _Texts.of(examples, chosen)
+        parts = self._parts(examples.tokens, batch)
+        looked = not self._fits(examples.tokens, batch) or (self.model.repeatable and self._active < LOOK_FIRST)
         with self._one_cast():
-            parts = list(self._parts(tokens, rows))
-            leaves = [(places, vectors.detach().requires_grad_()) for places, vectors in parts]
-            found = violations(*self._in_order(leaves), self.margin)
-            (found.clamp(min=0).sum() / count).backward()
-            # Part by part, so that their gradients are added up in fp32 and not in the arithmetic of the transformer.
-            for (_, vectors), (_, leaf) in zip(parts, leaves, strict=True):
-                vectors.backward(leaf.grad)
-        return found.detach()
+            with torch.set_grad_enabled(not looked):
+                held = [self._embed(examples.tokens, batch, part) for part in parts]
+            leaf = torch.cat([vectors.detach() for vectors in held])
+            leaf = leaf[np.argsort(np.concatenate([part.places for part in parts]))].requires_grad_()
+            outcome = self.objective(batch.of_vectors(leaf, self.model.device))
+            outcome.loss.backward()
+            touched = (leaf.grad != 0).any(dim=1).cpu().numpy()
+            if not looked:
+                # Part by part, so that they are added up in fp32 and not in the arithmetic of the transformer.
+                for part, vectors in zip(parts, held, strict=True):
+                    vectors.backward(leaf.grad[part.places])
+        if looked:
+            self._again(examples.tokens, batch, parts, touched, leaf.grad)
+        self._active = float(touched.mean())
+        share = None if outcome.active is None else outcome.active.float().mean().item()
+        return outcome.loss.item(), share
 
-    def _parts(self, tokens: Tokens, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Vectors of all texts of some triplets, with their places in `rows.T`, in parts of texts of like length."""
-        device, texts = self.model.device, rows.T.ravel()
-        lengths = padded(tokens.starts[texts + 1] - tokens.starts[texts])
-        if device.type != "cpu":
-            # What padding costs a GPU is less than what it costs to start kernels for each length.
-            lengths[:] = lengths.max()
-        # Queries come first in `texts`; a model that treats them as it treats passages may take them together.
-        sides = [("document", 0, len(texts))]
+    def _again(self, tokens: Tokens, batch: "_Texts", parts: list["_Part"], touched: np.ndarray, gradient: Tensor):
+        """Embed once more what has a gradient, and send it back."""
+        if self.model.repeatable:
+            parts = self._parts(tokens, batch, touched)
+        for part in parts:
+            # A model with dropout gives the same vectors again where the whole part is embedded after the same seed.
+            if touched[part.places].any():
+                with self._one_cast():
+                    self._embed(tokens, batch, part).backward(gradient[part.places])
+
+    def _fits(self, tokens: Tokens, batch: "_Texts") -> bool:
+        """Whether all that the gradient of a batch needs may be in memory at once."""
+        lengths = padded(tokens.starts[batch.rows + 1] - tokens.starts[batch.rows])
+        return int(lengths.sum()) <= HELD_TOKENS[self.model.device.type]
+
+    def _embed(self, tokens: Tokens, batch: "_Texts", part: "_Part") -> Tensor:
+        """Vectors of the texts of a part, (texts, dimensions)."""
+        torch.manual_seed(key(self.seed, "dropout", self.taken, part.number))
+        ids, mask = map(torch.from_numpy, tokens.padded(batch.rows[part.places]))
+        return self.model.embed(ids.to(self.model.device), mask.to(self.model.device), part.kind)
+
+    def _parts(self, tokens: Tokens, batch: "_Texts", among: np.ndarray | None = None) -> list["_Part"]:
+        """The texts of a batch in parts of like length, or those where `among` is true."""
+        wanted = np.arange(len(batch.rows)) if among is None else np.flatnonzero(among)
+        sides = [("document", wanted)]
         if self.model.sides_differ:
-            sides = [("query", 0, len(rows)), ("document", len(rows), len(texts))]
-        for kind, start, end in sides:
-            for places in token_batches(lengths[start:end], BATCH_TOKENS[device.type]):
-                places = places + start
-                ids, mask = map(torch.from_numpy, tokens.padded(texts[places]))
-                yield places, self.model.embed(ids.to(device), mask.to(device), kind)
-
-    @staticmethod
-    def _in_order(parts) -> tuple[Tensor, ...]:
-        """Vectors of queries, positives and negatives, (triplets, dimensions) each."""
-        places, vectors = zip(*parts, strict=True)
-        return torch.cat(vectors)[np.argsort(np.concatenate(places))].chunk(3)
+            # One that treats queries as it treats passages may take them together.
+            asked = batch.asked[wanted]
+            sides = [("query", wanted[asked]), ("document", wanted[~asked])]
+        found, device = [], self.model.device.type
+        for kind, places in sides:
+            if not len(places):
+                continue
+            texts = batch.rows[places]
+            lengths = padded(tokens.starts[texts + 1] - tokens.starts[texts])
+            if device != "cpu":
+                # What padding costs a GPU is less than what it costs to start kernels for each length.
+                lengths[:] = lengths.max()
+            for chosen in token_batches(lengths, BATCH_TOKENS[device]):
+                found.append(_Part(len(found), kind, places[chosen]))
+        return found
 
     def _one_cast(self):
         """Autocast keeps its copies of the weights until the outermost context ends; this one computes nothing."""

@@ -44,6 +44,7 @@ class Trainable(ABC):
     def embed(self, input_ids: Tensor, attention_mask: Tensor, kind: str) -> Tensor:
         """Pooled vectors (batch, dimensions), fp32, of ids and mask, (batch, length) int64; `kind`: query or document.
 
+        They are as they come before a last module that scales them to unit length, which an objective does itself.
         Where sides do not differ, queries and passages may come together, as either.
         """
 
@@ -128,6 +129,7 @@ class AnyLayout(Trainable):
                 autocast(transformer, torch.bfloat16)
         self.transformers = [transformer.model for transformer in transformers]
         self._embed = library_forward(self.network)
+        self._raw = library_forward(self.network, unit=False)
 
     @property
     def transformer(self) -> nn.Module:
@@ -141,7 +143,7 @@ class AnyLayout(Trainable):
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor, kind: str) -> Tensor:
         """See `Trainable.embed`."""
-        return self._embed(input_ids, attention_mask, kind)
+        return self._raw(input_ids, attention_mask, kind)
 
     def encoder(self) -> Encoder:
         """The model itself, in evaluation mode until the next step."""

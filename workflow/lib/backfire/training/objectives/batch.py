@@ -1,0 +1,47 @@
+"""What a training objective is: a function of the vectors of a batch's texts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The vectors of a batch and what is known of its texts.
+
+    `vectors` (texts, dimensions) holds each distinct text once, as the model pools it, before a last module scales it
+    to unit length; it is a leaf, so that its gradient says which texts have one. `queries` (examples,) and `passages`
+    (examples, 1 + negatives), the positive first, are rows of it, int64. `known` (examples, texts) is true where a
+    text is relevant to the example's query, as its positive is: never a negative of it.
+    """
+
+    vectors: Tensor
+    queries: Tensor
+    passages: Tensor
+    known: Tensor
+
+    @property
+    def query(self) -> Tensor:
+        """Vectors of the queries, (examples, dimensions)."""
+        return self.vectors[self.queries]
+
+    @property
+    def positive(self) -> Tensor:
+        """Vectors of the positives, (examples, dimensions)."""
+        return self.vectors[self.passages[:, 0]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a batch gave: the mean loss of its examples, a scalar with a gradient, and which examples are active.
+
+    `active` (examples,) is true where the example still has a gradient; None for an objective whose gradient only
+    fades, as that of a softmax.
+    """
+
+    loss: Tensor
+    active: Tensor | None
+
+
+Objective = Callable[[Batch], Outcome]
