@@ -129,7 +129,9 @@ def test_a_gpu_takes_memory_of_the_host_and_less_time(study_of, tmp_path):
 
 def test_constants_are_those_of_the_code_that_the_dag_does_not_load():
     from backfire import products
+    from backfire.training import steps
 
+    assert requests.KEPT_TOKENS == steps.HELD_TOKENS["cpu"]
     assert requests.HELD == candidates.HELD
     assert (requests.QUERY_BLOCK, requests.PASSAGE_BLOCK) == (products.QUERY_BLOCK, products.PASSAGE_BLOCK)
 

@@ -46,6 +46,8 @@ TRAINED_COPIES, TRAINED_COPIES_GPU = {"full": 6.25, "lora": 2.75}, 4
 # Activations of a training step, bytes for each token, layer and hidden unit: the default study's peaks less its
 # weights come to 52 with no dropout; masks of dropout add to it.
 ACTIVATION = 80
+# As in training/steps.py, which the DAG must not load (a test compares them).
+KEPT_TOKENS = 16384
 # Reading a run a query at a time and scoring it: 325 MiB in the default study, 346 MiB for 6,980 queries of 1,000 hits
 # (16 s). Statistics beside it take some more: compare_variants 291 MiB, most of it libraries.
 MEASURED_MIB, MEASURED_QUERY = 600, 5000
@@ -229,7 +231,10 @@ class Requests:
         step = 3 * settings["batch_size"] * settings["max_length"]
         copies = TRAINED_COPIES[settings["method"]] if not self.gpu else TRAINED_COPIES_GPU
         mib = TORCH + copies * shape.mib + TRIPLE_TEXTS * triples / MIB
-        mib += CUDA_HOST if self.gpu else ACTIVATION * step * shape.layers * shape.dimensions / MIB
+        kept = min(step, KEPT_TOKENS)
+        mib += CUDA_HOST if self.gpu else ACTIVATION * kept * shape.layers * shape.dimensions / MIB
+        # Vectors of a batch, their gradient and similarities, where only those are kept of it.
+        mib += 16 * 3 * settings["batch_size"] * (shape.dimensions + settings["batch_size"]) / MIB
         tokens = settings["epochs"] * math.ceil(triples / settings["batch_size"]) * step
         return mib, tokens * self._slower / (TRAINED_GPU if self.gpu else TRAINED * self.threads)
 
