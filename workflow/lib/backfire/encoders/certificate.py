@@ -104,7 +104,7 @@ def prove(folder: Path) -> Certificate:
 
     begun = time.perf_counter()
     model = load_library_model(folder)
-    similarity, limit = own_similarity(model), model_limit(folder)
+    similarity, limit = own_similarity(folder, model), model_limit(folder)
     static = type(model[0]).__name__ == "StaticEmbedding"
     library = LibraryTokenizer(model, None if static else limit)
     short = SHORT if limit is None else min(SHORT, limit)
@@ -112,6 +112,7 @@ def prove(folder: Path) -> Certificate:
     if limit is not None and short < limit <= LONGEST:
         rounds.append(([LONG_TEXTS[1], text_of_length(limit)], limit))
     found = {"tokens": "fast", "forward": "", "why": ""}
+    _check_sides(folder, model)
     _check_rows(folder, model)
     try:
         quick = fast_tokenizer(folder)
@@ -221,6 +222,17 @@ def _different(ours, theirs) -> list[int]:
             ours.ids[ours.starts[row] : ours.starts[row + 1]], theirs.ids[theirs.starts[row] : theirs.starts[row + 1]]
         )
     ]
+
+
+def _check_sides(folder: Path, model) -> None:
+    """Refuse static embeddings for one side: sentence-transformers cuts those texts nowhere, those of the other side."""
+    kinds = {type(module).__name__ for module in model.modules()}
+    if "StaticEmbedding" in kinds and type(model[0]).__name__ != "StaticEmbedding":
+        raise BackfireError(
+            f"{folder}: one side of this model ({type(model[0]).__name__}) is a StaticEmbedding, whose texts are cut "
+            "at no length.",
+            "choose a model that has a transformer for queries and for documents, or one StaticEmbedding for both.",
+        )
 
 
 def _check_rows(folder: Path, model) -> None:

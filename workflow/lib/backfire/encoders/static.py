@@ -1,7 +1,7 @@
 """Static-embedding models: a text's vector is the mean of its tokens' vectors, looked up in one table.
 
 Run by numpy and tokenizers alone, so that a job starts in half a second; the layout is that of
-`sentence_transformers.models.StaticEmbedding`.
+sentence-transformers' `StaticEmbedding`.
 """
 
 import logging
