@@ -97,7 +97,9 @@ def change(folder: Path, name: str, **keys) -> None:
 def restored(folder: Path, dtype: torch.dtype | None = None, rename: Callable[[str], str] = lambda name: name) -> None:
     """Write all weights of a model once more, in another precision or under other names."""
     for file in folder.rglob("*.safetensors"):
-        weights = {rename(name): tensor if dtype is None else tensor.to(dtype) for name, tensor in load_file(file).items()}
+        weights = {
+            rename(name): tensor if dtype is None else tensor.to(dtype) for name, tensor in load_file(file).items()
+        }
         save_file(weights, file, metadata={"format": "pt"})
 
 
@@ -170,7 +172,10 @@ def _thin(folder: Path) -> None:
 
 
 def _old_names(folder: Path) -> None:
-    restored(folder, rename=lambda name: f"bert.{name}".replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta"))
+    restored(
+        folder,
+        rename=lambda name: f"bert.{name}".replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta"),
+    )
 
 
 def _old_layout(folder: Path) -> None:
@@ -303,7 +308,9 @@ LAYOUTS: dict[str, Layout] = {
         targets=("q_proj", "v_proj"),
     ),
     "llama": Layout(
-        _made("Llama", _starting, num_key_value_heads=1), lambda: [pooling("weightedmean")], targets=("q_proj", "v_proj")
+        _made("Llama", _starting, num_key_value_heads=1),
+        lambda: [pooling("weightedmean")],
+        targets=("q_proj", "v_proj"),
     ),
     "gemma3": Layout(
         _made("Gemma3Text", _starting, **_DECODER, use_bidirectional_attention=True, sliding_window=8),

@@ -33,8 +33,14 @@ def wordpiece(lowercase: bool = True, first: str = "[CLS]", last: str = "[SEP]",
     tokenizer.train_from_iterator(TRAINING_TEXTS, trainer)
     tokenizer.post_processor = _around(tokenizer, first, last)
     return _fast(
-        tokenizer, cls_token=first, sep_token=last, pad_token=pad, unk_token="[UNK]", mask_token="[MASK]",
-        bos_token=first, eos_token=last,
+        tokenizer,
+        cls_token=first,
+        sep_token=last,
+        pad_token=pad,
+        unk_token="[UNK]",
+        mask_token="[MASK]",
+        bos_token=first,
+        eos_token=last,
     )
 
 

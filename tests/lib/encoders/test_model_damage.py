@@ -19,6 +19,8 @@ from backfire.errors import BackfireError
 from backfire.formats.atomic import replacing
 from backfire.formats.sums import NAME, check_sums
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WORDS = ["[PAD]", "[UNK]", "a", "query", "about", "damage"]
 CONFIG = {
     "model_type": "bert",
@@ -73,14 +75,6 @@ def write_model(path, static):
 def vectors(folder):
     encoder = load_encoder(folder, "fp32", torch.device("cpu"))
     return encoder.embed(encoder.tokenize(["a query about damage", "damage"], "query", 8), "query")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=["static", "bert"])
