@@ -133,7 +133,9 @@ def _wrap(
         names = sorted({name.rsplit(".", 1)[-1] for name in linear})
         raise BackfireError(
             f"lora.target_modules: {targets} fit no layer of this model.",
-            f"its linear layers are named {', '.join(names)}.",
+            f"its linear layers are named {', '.join(names)}."
+            if names
+            else "it has no linear layers that adapters go around; train it with method: full.",
         )
     wrapped = [(name, LoraLinear(linear[name], rank, alpha, dropout)) for name in chosen]
     for name, layer in wrapped:

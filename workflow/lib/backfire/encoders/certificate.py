@@ -225,7 +225,7 @@ def _different(ours, theirs) -> list[int]:
 
 
 def _check_sides(folder: Path, model) -> None:
-    """Refuse static embeddings for one side: sentence-transformers cuts those texts nowhere, those of the other side."""
+    """Refuse static embeddings for one side: the library cuts the texts of that side nowhere, the others it does."""
     kinds = {type(module).__name__ for module in model.modules()}
     if "StaticEmbedding" in kinds and type(model[0]).__name__ != "StaticEmbedding":
         raise BackfireError(
