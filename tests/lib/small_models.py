@@ -323,3 +323,24 @@ LAYOUTS: dict[str, Layout] = {
         targets=(),
     ),
 }
+
+
+def static(folder: Path, normalize: bool = True, **options) -> Path:
+    """A table of token vectors, whose tokenizer neither cuts nor adds anything."""
+    from sentence_transformers import SentenceTransformer
+
+    tokenizer = tokenizers.wordpiece()._tokenizer
+    tokenizer.no_truncation()
+    torch.manual_seed(7)
+    table = modules().StaticEmbedding(tokenizer, embedding_weights=torch.randn(tokenizer.get_vocab_size(), 12))
+    save(SentenceTransformer(modules=[table, *([modules().Normalize()] if normalize else [])], **options), folder)
+    return folder
+
+
+def router(folder: Path, query: str = "bert-mean", document: str = "bert-cls", **options) -> Path:
+    """Queries and documents go through transformers of their own."""
+    from sentence_transformers import SentenceTransformer
+
+    sides = [list(SentenceTransformer(str(LAYOUTS[name].build(folder.with_name(name))))) for name in (query, document)]
+    save(SentenceTransformer(modules=[modules().Router.for_query_document(*sides)], **options), folder)
+    return folder

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from small_models import LAYOUTS, modules, save
-from small_tokenizers import LIMIT, wordpiece
+from small_models import LAYOUTS, router, static
+from small_tokenizers import LIMIT
 
 from backfire.encoders.certificate import TOLERANCE, certificate_of, certify
 from backfire.encoders.encoder import load_encoder
@@ -53,27 +53,6 @@ def holds(folder, length=40):
             expected = expected / lengths
         assert np.abs(ours - expected).max() / max(1.0, lengths.max() if similarity == "dot" else 1.0) <= TOLERANCE
     return found
-
-
-def static(folder, normalize=True, **options):
-    """A table of token vectors, whose tokenizer neither cuts nor adds anything."""
-    from sentence_transformers import SentenceTransformer
-
-    tokenizer = wordpiece()._tokenizer
-    tokenizer.no_truncation()
-    torch.manual_seed(7)
-    table = modules().StaticEmbedding(tokenizer, embedding_weights=torch.randn(tokenizer.get_vocab_size(), 12))
-    save(SentenceTransformer(modules=[table, *([modules().Normalize()] if normalize else [])], **options), folder)
-    return folder
-
-
-def router(folder, query="bert-mean", document="bert-cls", **options):
-    """Queries and documents go through transformers of their own."""
-    from sentence_transformers import SentenceTransformer
-
-    sides = [list(SentenceTransformer(str(LAYOUTS[name].build(folder.with_name(name))))) for name in (query, document)]
-    save(SentenceTransformer(modules=[modules().Router.for_query_document(*sides)], **options), folder)
-    return folder
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
