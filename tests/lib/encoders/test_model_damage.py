@@ -150,7 +150,7 @@ def test_a_folder_without_checksums_is_read_and_what_is_cut_short_there_is_named
 
 
 def test_a_damaged_adapter_is_named(tmp_path):
-    """By the checksums of its folder, also to whoever asks for the model alone; where there are none, when it is read."""
+    """By the checksums of its folder, also to whoever asks for the model alone; without these, when it is read."""
     folder = tmp_path / "model"
     write_model(folder, static=False)
     names = {"adapter_config.json": "JSON file", "adapter_model.safetensors": "safetensors file"}
