@@ -1,4 +1,4 @@
-"""Studies as the engine would read them."""
+"""What the tests of the library share: studies as the engine would read them, and one thread for small models."""
 
 import pytest
 import yaml
@@ -20,3 +20,15 @@ def study_of(root):
         return Study(checked(config, schema))
 
     return make
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """torch computes in one thread: threads that wait for one another take longer than a small model has work to do,
+    on a busy machine twenty times as long."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -12,6 +12,8 @@ from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode
 from backfire.errors import BackfireError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TEXTS = ["how do I read a CSV file", "Crème brûlée", "", "a longer text " * 30]
 
 

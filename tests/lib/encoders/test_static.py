@@ -104,19 +104,47 @@ def test_a_prompt_that_the_model_names_is_used_for_its_kind_only(library, folder
 
 
 @pytest.mark.parametrize(
-    "weights",
+    ("weights", "said"),
     [
-        {"other": np.zeros((30522, 4), np.float32)},
-        {"embedding.weight": np.zeros((30521, 4), np.float32)},
-        {"embedding.weight": np.zeros((30522, 4), np.int8)},
+        (
+            {"other": np.zeros((30522, 4), np.float32)},
+            "sentence-transformers cannot load this model (KeyError: 'embeddings').",
+        ),
+        (
+            {"embedding.weight": np.zeros((30521, 4), np.float32)},
+            "the tokenizer knows 30522 tokens, the model 30521; some would be out of range.",
+        ),
+        (
+            {"embedding.weight": np.zeros((30522, 4), np.int8)},
+            "sentence-transformers cannot load this model (RuntimeError: Only Tensors of floating point and complex "
+            "dtype can require gradients).",
+        ),
     ],
+    ids=["another name", "a row too few", "integers"],
 )
-def test_other_weights_are_refused(folder, tmp_path, weights):
+def test_other_weights_are_refused(folder, tmp_path, weights, said):
     for name in ("modules.json", "tokenizer.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     save_file(weights, tmp_path / "model.safetensors")
-    with pytest.raises(BackfireError, match="cannot load this model|some would be out of range"):
+    with pytest.raises(BackfireError) as caught:
         load_encoder(tmp_path, "auto")
+    assert caught.value.message == f"{tmp_path}: {said}"
+
+
+def test_a_table_under_the_name_of_model2vec_is_run_by_the_library(folder, tmp_path):
+    """Its rows may be shared between tokens, and have weights of their own."""
+    from sentence_transformers import SentenceTransformer
+
+    for name in ("modules.json", "tokenizer.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    table = load_file(folder / "model.safetensors")["embedding.weight"]
+    rows = np.arange(30522)[::-1].copy()
+    weights = np.linspace(0.5, 1.5, 30522, dtype=np.float32)
+    save_file({"embeddings": table, "mapping": rows, "weights": weights}, tmp_path / "model.safetensors")
+    assert certify(tmp_path, "model").forward == "library"
+    ours = encode(load_encoder(tmp_path, "fp32"), TEXTS, "document", 4096, 512)
+    expected = SentenceTransformer(str(tmp_path), device="cpu").encode_document(TEXTS, batch_size=1)
+    np.testing.assert_allclose(ours, expected, atol=1e-6)
 
 
 def test_neither_torch_nor_transformers_is_loaded(folder, tmp_path):

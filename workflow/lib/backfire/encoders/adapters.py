@@ -11,13 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from backfire.encoders.folders import read_settings
+from backfire.encoders.folders import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_settings
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
 from backfire.formats.weights import read_weights
 from backfire.keyed import key
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # How peft names the module that it wraps.
 _PREFIX = "base_model.model."
 
@@ -75,7 +74,7 @@ def attach(module: nn.Module, settings: dict, seed: int) -> None:
 def apply_adapter(module: nn.Module, folder: str | Path) -> None:
     """Put the adapter saved in `folder` beside the weights of `module`, in place, for inference."""
     folder = Path(folder)
-    config, tensors = read_settings(folder / CONFIG), read_weights(folder / WEIGHTS)
+    config, tensors = read_settings(folder / ADAPTER_CONFIG), read_weights(folder / ADAPTER_WEIGHTS)
     for name, layer in _wrap(module, config["target_modules"], config["r"], config["lora_alpha"], 0.0):
         with torch.no_grad():
             layer.lora_A.weight.copy_(tensors[f"{_PREFIX}{name}.lora_A.weight"])
@@ -93,7 +92,7 @@ def save_adapter(module: nn.Module, settings: dict, base_name: str, folder: str 
     for name, layer in _adapters(module):
         tensors[f"{_PREFIX}{name}.lora_A.weight"] = layer.lora_A.weight.detach().cpu().contiguous()
         tensors[f"{_PREFIX}{name}.lora_B.weight"] = layer.lora_B.weight.detach().cpu().contiguous()
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
     config = {
         "base_model_name_or_path": base_name,
         "bias": "none",
@@ -105,7 +104,7 @@ def save_adapter(module: nn.Module, settings: dict, base_name: str, folder: str 
         "target_modules": sorted(settings["target_modules"]),
         "task_type": "FEATURE_EXTRACTION",
     }
-    write_json(folder / CONFIG, config, sealed=False)
+    write_json(folder / ADAPTER_CONFIG, config, sealed=False)
 
 
 def merge(module: nn.Module) -> None:
@@ -133,7 +132,9 @@ def _wrap(
         names = sorted({name.rsplit(".", 1)[-1] for name in linear})
         raise BackfireError(
             f"lora.target_modules: {targets} fit no layer of this model.",
-            f"its linear layers are named {', '.join(names)}.",
+            f"its linear layers are named {', '.join(names)}."
+            if names
+            else "it has no linear layers that adapters go around; train it with method: full.",
         )
     wrapped = [(name, LoraLinear(linear[name], rank, alpha, dropout)) for name in chosen]
     for name, layer in wrapped:

@@ -10,11 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from backfire.encoders.folders import modules_of, read_settings
+from backfire.encoders.folders import WEIGHTS, modules_of, read_settings
 from backfire.errors import BackfireError
 from backfire.formats.weights import read_weights
 
-WEIGHTS = "model.safetensors"
 # What transformers' BertConfig takes for keys that the first configurations do not have.
 _DEFAULTS = {
     "attention_probs_dropout_prob": 0.1,

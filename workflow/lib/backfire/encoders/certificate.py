@@ -3,14 +3,18 @@
 A model's files say more than a fast path reads: prompts that pooling leaves out, a side that texts are cut on, letters
 that a second file wants in lower case, modules of their own for queries. So nothing is concluded from the files. Each
 model is loaded once as sentence-transformers loads it, some sixty texts are encoded as queries and as documents, and
-token ids and vectors of the fast path are compared with that. Where they differ, sentence-transformers computes.
+token ids and vectors of the fast path are compared with that. Vectors of documents are compared for fewer texts where
+the model was found to treat them as it treats queries. Where they differ, sentence-transformers computes.
 """
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +24,13 @@ from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
 from backfire.provenance import installed_versions, value_digest
 
+if TYPE_CHECKING:
+    from backfire.encoders.tokens import Tokens
+
 logger = logging.getLogger(__name__)
+
+# Kind of text, token ids, and the library's vectors (texts, dimensions).
+Case = tuple[str, "Tokens", np.ndarray]
 
 TOLERANCE = 1e-5
 """By how much two entries of vectors of about unit length may differ: what fp32 sums in another order explain."""
@@ -28,6 +38,11 @@ SHORT = 48
 """Tokens that the probes are cut at, so that most are whole and the long ones are not."""
 LONGEST = 1024
 """A model's own limit of tokens is tried out up to this one."""
+EVERY = 8
+"""Of texts that a model treats alike on both sides, so many are encoded as queries for each that is as a document."""
+SMALL = 100_000_000
+"""A model of fewer weights is tried out in one thread: texts one at a time give several too little to do, and where
+other jobs compute beside this one, threads that wait for one another take ten times as long."""
 PACKAGES = ["sentence-transformers", "tokenizers", "torch", "transformers"]
 
 
@@ -87,79 +102,111 @@ def certificate_of(folder: str | Path) -> Certificate:
 
 @cache
 def _proven(folder: Path, digest: str) -> Certificate:
-    found = prove(folder)
+    found = prove(folder, digest)
     logger.info("%s: %s", folder, found.words())
     return found
 
 
-def prove(folder: Path) -> Certificate:
-    """Try out the paths of the model in a folder, in fp32 on the CPU.
+def prove(folder: Path, digest: str | None = None) -> Certificate:
+    """Try out the paths of the model in a folder, in fp32 on the CPU; `digest` is that of its files, where it is known.
 
     Raises `BackfireError` for a model that the library does not load whole (see `load_library_model`), and for one
     whose vectors cannot be had from token ids.
     """
     # Heavy imports, which a job with a certified model is spared.
-    from backfire.encoders.library import KINDS, LibraryTokenizer, load_library_model, own_similarity, understood
-    from backfire.encoders.tokens import fast_tokenizer, model_limit
+    from backfire.encoders.library import load_library_model, own_similarity
 
     begun = time.perf_counter()
     model = load_library_model(folder)
-    similarity, limit = own_similarity(model), model_limit(folder)
-    static = type(model[0]).__name__ == "StaticEmbedding"
-    library = LibraryTokenizer(model, None if static else limit)
-    short = SHORT if limit is None else min(SHORT, limit)
-    rounds = [(SHORT_TEXTS + LONG_TEXTS, short)]
-    if limit is not None and short < limit <= LONGEST:
-        rounds.append(([LONG_TEXTS[1], text_of_length(limit)], limit))
-    found = {"tokens": "fast", "forward": "", "why": ""}
+    loaded = time.perf_counter()
+    similarity = own_similarity(folder, model)
+    _check_sides(folder, model)
     _check_rows(folder, model)
+    with _threads_for(model):
+        found, cases = _tokens(folder, model, similarity)
+        found |= _forward(folder, model, similarity, cases, found["why"])
+    logger.info("loaded in %.1f s, tried out in %.1f s", loaded - begun, time.perf_counter() - loaded)
+    return Certificate(
+        **found,
+        similarity=similarity,
+        texts=sum(len(tokens) for _, tokens, _ in cases),
+        files=digest or value_digest(contents(folder)),
+        versions=installed_versions(PACKAGES),
+    )
+
+
+def _tokens(folder: Path, model, similarity: str) -> tuple[dict[str, Any], list[Case]]:
+    """`tokens`, `limit` and `why` of a certificate; and what the forward pass is to be tried out on."""
+    from backfire.encoders.library import KINDS, LibraryTokenizer, sides_differ, understood
+    from backfire.encoders.tokens import fast_tokenizer, model_limit
+
+    static = type(model[0]).__name__ == "StaticEmbedding"
+    limit = model_limit(folder)
+    found: dict[str, Any] = {"tokens": "fast", "why": ""}
     try:
         quick = fast_tokenizer(folder)
     except BackfireError as error:
-        found |= {"tokens": "library", "why": error.message}
+        found = {"tokens": "library", "why": error.message}
     if static:
         # sentence-transformers cuts texts for these only where their tokenizer does.
         limit = quick.limit if found["tokens"] == "fast" else None
         rounds = [(SHORT_TEXTS + LONG_TEXTS, limit or 100_000)]
-    cases = []
-    for probes, length in rounds:
-        for kind in KINDS:
-            with understood(folder, "tokenise and encode for"):
-                # Where no special tokens are added, the library fails on a text that is none.
-                lengths = library.tokenize(probes, kind, length).lengths
-                texts = [text for text, count in zip(probes, lengths, strict=True) if count or static]
-                tokens = library.tokenize(texts, kind, length)
-                cases.append((kind, tokens, _reference(model, texts, kind, length, similarity)))
-            if found["tokens"] == "fast" and (differs := _different(quick.tokenize(texts, kind, length), tokens)):
-                text = texts[differs[0]]
-                found |= {
-                    "tokens": "library",
-                    "why": f"its own preprocessing gives other token ids for the {kind} {text[:40]!r}",
-                }
-    candidates = [*_fast_forwards(folder, similarity), ("library", lambda: _by_library(model, similarity))]
-    for forward, build in candidates:
-        difference, why = _difference(build, cases, similarity)
-        if difference <= TOLERANCE:
-            found["forward"] = forward
-            break
-        found["why"] = "; ".join(filter(None, [found["why"], why if forward != "library" else ""]))
     else:
-        raise BackfireError(
-            f"{folder}: {why}, so Backfire cannot run this model as sentence-transformers does.",
-            "it has a setting that needs more than token ids; choose another model, and report this one.",
-        )
-    if found["forward"] == "library" and not found["why"]:
-        found["why"] = "no faster path knows its layout"
-    logger.info("tried out in %.1f s", time.perf_counter() - begun)
-    return Certificate(
-        **found,
-        similarity=similarity,
-        limit=limit,
-        texts=sum(len(tokens) for _, tokens, _ in cases),
-        difference=float(difference),
-        files=value_digest(contents(folder)),
-        versions=installed_versions(PACKAGES),
+        short = SHORT if limit is None else min(SHORT, limit)
+        rounds = [(SHORT_TEXTS + LONG_TEXTS, short)]
+        if limit is not None and short < limit <= LONGEST:
+            rounds.append(([LONG_TEXTS[1], text_of_length(limit)], limit))
+    library, cases = LibraryTokenizer(model, None if static else limit), []
+    with understood(folder, "tokenise and encode for"):
+        apart = sides_differ(model)
+        for probes, length in rounds:
+            sides = {}
+            for kind in KINDS:
+                texts, tokens = probes, library.tokenize(probes, kind, length)
+                if not (static or tokens.lengths.all()):
+                    # Where no special tokens are added, the library fails on a text that is none.
+                    texts = [text for text, count in zip(probes, tokens.lengths, strict=True) if count]
+                    tokens = library.tokenize(texts, kind, length)
+                sides[kind] = tokens
+                if found["tokens"] == "fast" and (differs := _different(quick.tokenize(texts, kind, length), tokens)):
+                    said = f"its own preprocessing gives other token ids for the {kind} {texts[differs[0]][:40]!r}"
+                    found = {"tokens": "library", "why": said}
+                if kind == "document" and not apart and not _different(sides["query"], tokens):
+                    vectors = _reference(model, texts[::EVERY], kind, length, similarity)
+                    if np.array_equal(vectors, cases[-1][2][::EVERY]):
+                        cases.append((kind, tokens.of(range(0, len(tokens), EVERY)), vectors))
+                        continue
+                cases.append((kind, tokens, _reference(model, texts, kind, length, similarity)))
+    return found | {"limit": limit}, cases
+
+
+def _forward(folder: Path, model, similarity: str, cases: list[Case], why: str) -> dict[str, Any]:
+    """`forward`, `difference` and `why` of a certificate, the last after what is to be said already."""
+    for forward, build in [*_fast_forwards(folder, similarity), ("library", lambda: _by_library(model, similarity))]:
+        difference, said = _difference(build, cases, similarity)
+        if difference <= TOLERANCE:
+            if forward == "library" and not why:
+                why = "no faster path knows its layout"
+            return {"forward": forward, "difference": difference, "why": why}
+        why = "; ".join(filter(None, [why, said if forward != "library" else ""]))
+    raise BackfireError(
+        f"{folder}: {said}, so Backfire cannot run this model as sentence-transformers does.",
+        "it has a setting that needs more than token ids; choose another model, and report this one.",
     )
+
+
+@contextmanager
+def _threads_for(model) -> Iterator[None]:
+    """One thread while a small model is tried out."""
+    import torch
+
+    before = torch.get_num_threads()
+    if sum(weight.numel() for weight in model.parameters()) < SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _reference(model, texts: list[str], kind: str, length: int, similarity: str) -> np.ndarray:
@@ -221,6 +268,17 @@ def _different(ours, theirs) -> list[int]:
             ours.ids[ours.starts[row] : ours.starts[row + 1]], theirs.ids[theirs.starts[row] : theirs.starts[row + 1]]
         )
     ]
+
+
+def _check_sides(folder: Path, model) -> None:
+    """Refuse static embeddings for one side: the library cuts the texts of that side nowhere, the others it does."""
+    kinds = {type(module).__name__ for module in model.modules()}
+    if "StaticEmbedding" in kinds and type(model[0]).__name__ != "StaticEmbedding":
+        raise BackfireError(
+            f"{folder}: one side of this model ({type(model[0]).__name__}) is a StaticEmbedding, whose texts are cut "
+            "at no length.",
+            "choose a model that has a transformer for queries and for documents, or one StaticEmbedding for both.",
+        )
 
 
 def _check_rows(folder: Path, model) -> None:

@@ -21,12 +21,12 @@ from backfire.provenance import file_sha256, value_digest
 logger = logging.getLogger(__name__)
 
 WEIGHTS = "model.safetensors"
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # Tells where a base came from.
 ORIGIN = "base.json"
 # Tells by which path a model is run, and what proved it (see `encoders.certificate`).
 CERTIFICATE = "certificate.json"
 _INDEX = ".safetensors.index.json"
-_ADAPTER = "adapter_config.json"
 _PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".onnx", ".h5", ".msgpack"}
 # What SentenceTransformer needs to load a model; pickled weights and other backends' files are left behind.
 _KEPT_SUFFIXES = {".json", ".txt", ".model", ".safetensors"}
@@ -96,7 +96,7 @@ def weight_files(folder: Path, what: str | None = None) -> list[Path]:
             "pickled weights are never loaded, and neither are those of other backends. Where you trust them, write "
             "the model once more: SentenceTransformer(folder).save_pretrained(another_folder).",
         )
-    if {file.name for file in found} == {"adapter_model.safetensors"}:
+    if {file.name for file in found} == {ADAPTER_WEIGHTS}:
         raise BackfireError(
             f"{what} holds an adapter of peft alone ({found[0].name}), not the model that it changes"
             f"{_adapted(folder)}.",
@@ -119,7 +119,8 @@ def _inside(file: Path, folder: Path) -> tuple[str, ...]:
 
 
 def _adapted(folder: Path) -> str:
-    named = read_settings(folder / _ADAPTER).get("base_model_name_or_path") if (folder / _ADAPTER).is_file() else None
+    file = folder / ADAPTER_CONFIG
+    named = read_settings(file).get("base_model_name_or_path") if file.is_file() else None
     return f" ('{named}')" if named else ""
 
 

@@ -44,7 +44,8 @@ def load_library_model(folder: str | Path, device: torch.device | str = "cpu", a
         check_weights(file)
     for file in sorted(folder.rglob("*.json")):
         read_settings(file)
-    options: dict[str, Any] = {"use_safetensors": True, "dtype": torch.float32}
+    # A weight of another shape is refused below, by name.
+    options: dict[str, Any] = {"use_safetensors": True, "dtype": torch.float32, "ignore_mismatched_sizes": True}
     if attention is not None:
         options["attn_implementation"] = attention
     with understood(folder, "load"), _loading() as reports:
@@ -53,6 +54,7 @@ def load_library_model(folder: str | Path, device: torch.device | str = "cpu", a
         )
     model = model.float().eval()
     for loaded, report in reports:
+        _refuse_other_shapes(folder, report)
         _refuse_unexpected(folder, loaded, report)
         with understood(folder, "run"):
             _refuse_missing(folder, model, loaded, report)
@@ -79,9 +81,10 @@ def understood(folder: Path, action: str) -> Iterator[None]:
     except Exception as error:
         if (refusal := explained(error, folder)) is not None:
             raise refusal from error
-        lines = str(error).strip().splitlines() or [""]
+        # Some say in a second line what is wrong.
+        said = " ".join(str(error).split())[:300]
         raise BackfireError(
-            f"{folder}: sentence-transformers cannot {action} this model ({type(error).__name__}: {lines[0][:300]}).",
+            f"{folder}: sentence-transformers cannot {action} this model ({type(error).__name__}: {said}).",
             "try SentenceTransformer(folder).encode_query(['a text']) on it; where that fails too, the folder is not "
             "whole, or it needs a package or another version. The traceback is in this job's log.",
         ) from error
@@ -89,7 +92,7 @@ def understood(folder: Path, action: str) -> Iterator[None]:
 
 def transformers_of(model) -> list:
     """The Transformer modules of a SentenceTransformer: one, or one for each side where queries have their own."""
-    from sentence_transformers.models import Transformer
+    from sentence_transformers.sentence_transformer.modules import Transformer
 
     return [module for module in model.modules() if isinstance(module, Transformer)]
 
@@ -192,7 +195,7 @@ def autocast(transformer, dtype: torch.dtype) -> None:
     transformer.forward = forward
 
 
-def own_similarity(model) -> str:
+def own_similarity(folder: Path, model) -> str:
     """`cosine` or `dot`: what a model was made to be compared by.
 
     Where its last module scales to unit length the four that sentence-transformers knows give one order. Raises
@@ -204,7 +207,8 @@ def own_similarity(model) -> str:
     if named == "dot":
         return "dot"
     raise BackfireError(
-        f"similarity_fn_name: this model is made for '{named}' distances between vectors of any length.",
+        f"{folder}: similarity_fn_name says that this model is made for '{named}' distances between vectors of any "
+        "length.",
         "Backfire ranks by cosine similarity or dot product; add a Normalize module, where unit length does not harm, "
         "or set another similarity_fn_name in config_sentence_transformers.json.",
     )
@@ -234,7 +238,7 @@ def _prompt(model, kind: str) -> str | None:
 
 def _prompt_lengths(model) -> dict[str, int]:
     """{kind: tokens of its prompt} where pooling leaves them out, else 0."""
-    from sentence_transformers.models import Pooling
+    from sentence_transformers.sentence_transformer.modules import Pooling
 
     left_out = any(isinstance(module, Pooling) and not module.include_prompt for module in model.modules())
     lengths = {}
@@ -292,6 +296,17 @@ def _loading() -> Iterator[list[tuple[Any, dict]]]:
         PreTrainedModel.from_pretrained = original
 
 
+def _refuse_other_shapes(folder: Path, report: dict) -> None:
+    """Weights that do not fit into the model that config.json describes; sentence-transformers loads none of these."""
+    if others := sorted(report.get("mismatched_keys") or []):
+        name, stored, wanted = others[0]
+        raise BackfireError(
+            f"{folder}: the weight {name} is {tuple(stored)}, the model of config.json has it {tuple(wanted)} "
+            f"({len(others)} such weights).",
+            "config.json and weights belong to different models; give a folder that save_pretrained wrote.",
+        )
+
+
 def _refuse_unexpected(folder: Path, loaded, report: dict) -> None:
     """Weights in the files that belong to the model and are not taken; heads of other tasks are none of its own."""
     unexpected = sorted(report.get("unexpected_keys") or [])
@@ -311,9 +326,7 @@ def _refuse_unexpected(folder: Path, loaded, report: dict) -> None:
 
 def _refuse_missing(folder: Path, model, loaded, report: dict) -> None:
     """Weights that were drawn anew, unless the vectors do not depend on them (as on a pooler that nothing reads)."""
-    missing = sorted(report.get("missing_keys") or [])
-    missing += sorted(str(entry[0]) for entry in report.get("mismatched_keys") or [])
-    drawn = [name for name in missing if _matters(model, loaded, name)]
+    drawn = [name for name in sorted(report.get("missing_keys") or []) if _matters(model, loaded, name)]
     if drawn:
         raise BackfireError(
             f"{folder}: the weights lack {drawn[0]}, which would be drawn at random ({len(drawn)} are missing).",

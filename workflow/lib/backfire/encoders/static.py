@@ -1,7 +1,7 @@
 """Static-embedding models: a text's vector is the mean of its tokens' vectors, looked up in one table.
 
 Run by numpy and tokenizers alone, so that a job starts in half a second; the layout is that of
-`sentence_transformers.models.StaticEmbedding`.
+sentence-transformers' `StaticEmbedding`.
 """
 
 import logging
@@ -9,14 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from backfire.encoders.folders import modules_of
+from backfire.encoders.folders import WEIGHTS, modules_of
 from backfire.encoders.tokens import ModelTokenizer, Tokens, fast_tokenizer
 from backfire.errors import BackfireError
 from backfire.formats.weights import read_weights
 
 logger = logging.getLogger(__name__)
-
-WEIGHTS = "model.safetensors"
 
 
 class StaticEncoder:

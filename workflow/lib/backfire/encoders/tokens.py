@@ -54,6 +54,10 @@ class Tokens:
         """Tokens of each text, int64."""
         return np.diff(self.starts)
 
+    def of(self, rows: Sequence[int]) -> "Tokens":
+        """Those of some texts, in the order given."""
+        return tokens_of([self.ids[self.starts[row] : self.starts[row + 1]] for row in rows])
+
     def padded(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ids and mask of some texts, both int64 of (texts, length), the length whole blocks of `PADDING` tokens.
 

@@ -12,10 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from backfire.encoders.folders import WEIGHTS
 from backfire.errors import BackfireError
 from backfire.study import Study
 
-WEIGHTS = "model.safetensors"
 # A header is refused by the safetensors library beyond this many bytes.
 _HEADER = 100_000_000
 # Models whose positions start behind the padding token's.
