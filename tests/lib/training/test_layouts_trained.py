@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 SETTINGS = {
     "method": "full",
-    "loss": {"name": "triplet", "margin": 1.0},
+    "loss": {"name": "triplet", "distance": "cosine", "margin": 1.0, "normalize": True},
     "learning_rate": 1.0e-2,
     "epochs": 1,
     "batch_size": 4,
