@@ -164,7 +164,8 @@ CASES = [
             *MEASURE_RUNS,
             *MEASURED,
         ],
-        **tiny_collection(splits={"extra": "pydocs/train"}),
+        # Two splits of one source are refused.
+        **tiny_collection(splits={"unseen": None, "extra": "pydocs/unseen"}),
     ),
     setting(
         "a split less",
@@ -172,15 +173,17 @@ CASES = [
         **tiny_collection(splits={"unseen": None}),
     ),
     setting(
-        "another source of a split",
+        "another source of splits, of the primary one too",
         [
-            *each("export_queries", ["unseen"]),
+            *each("export_queries", SPLITS),
             "describe_collection",
-            *(job for model in MODELS for job in ranked(model, "unseen")),
-            *MEASURE_RUNS,
-            *MEASURED,
+            *(job for model in MODELS for job in ranked(model, *SPLITS)),
+            *each("measure_run measure_geometry measure_latency", MODELS),
+            *each("encode_queries_of_choice rank_of_choice", ["max_length-32 base"], ["test"]),
+            "compare_protocols",
+            *without(GATHERING, "plot_dynamics"),
         ],
-        **tiny_collection(splits={"unseen": "pydocs/train"}),
+        **tiny_collection(splits={"test": "pydocs/unseen", "unseen": "pydocs/test"}),
     ),
     setting(
         "a measure more, or less",
@@ -261,7 +264,7 @@ CASES = [
         "a comment",
         [],
         edits={
-            "workflow/lib/backfire/tokens.py": ("PADDING = 16", "# another comment\nPADDING = 16  # and one behind"),
+            "workflow/lib/backfire/encoders/tokens.py": ("PADDING = 16", "# another comment\nPADDING = 16  # and one behind"),
             "workflow/scripts/train_variant.py": ("from backfire", "# a comment\nfrom backfire"),
             "workflow/rules/training.smk": ("rule train_variant", "# a comment\nrule train_variant"),
         },
