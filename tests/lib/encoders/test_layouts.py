@@ -40,6 +40,7 @@ def holds(folder, length=40):
     found = certify(folder, "model")
     assert certificate_of(folder) == found
     assert found.difference <= TOLERANCE
+    assert str(folder) not in found.why
     encoder = load_encoder(folder, "fp32")
     for kind in ("query", "document"):
         expected, similarity = as_the_library(folder, kind, length)

@@ -125,6 +125,8 @@ def prove(folder: Path, digest: str | None = None) -> Certificate:
     with _threads_for(model):
         found, cases = _tokens(folder, model, similarity)
         found |= _forward(folder, model, similarity, cases, found["why"])
+    # The folder has another name once it is whole.
+    found["why"] = found["why"].replace(f"{folder}/", "").replace(str(folder), "its folder")
     logger.info("loaded in %.1f s, tried out in %.1f s", loaded - begun, time.perf_counter() - loaded)
     return Certificate(
         **found,
