@@ -112,6 +112,17 @@ def test_a_mistake_is_named_with_what_to_do(config, schema, path, value, message
     assert text.splitlines()[-1].startswith("Hint: ")
 
 
+def test_without_training_queries_every_variant_that_still_trains_is_named(config, schema):
+    config["collections"]["pydocs"]["train"] = None
+    for name in config["variants"]:
+        if name not in ("base", "full_hard"):
+            config["variants"][name] = None
+    with pytest.raises(BackfireError, match="collections.pydocs: full_hard would be trained on it, but it has no"):
+        Study(checked(config, schema))
+    config["variants"]["full_hard"] = None
+    assert Study(checked(config, schema)).trained == []
+
+
 def test_a_whole_number_may_have_a_decimal_point_wherever_an_integer_is_expected(config, schema):
     config["protocol"] = {"collection": "pydocs", "split": "test", "max_lengths": [32, 64]}
     config["collections"]["pydocs"]["relevance"] = {"test": 2}

@@ -279,8 +279,10 @@ class Study:
         train_on = _known("train_on", self.train_on, self.collections, "collection")
         if self.trained and not train_on.train:
             raise BackfireError(
-                f"collections.{train_on.name}: the study trains on it, but it has no training queries.",
-                f"set collections.{train_on.name}.train, or train_on to a collection that has them.",
+                f"collections.{train_on.name}: {', '.join(self.trained)} would be trained on it, but it has no "
+                "training queries.",
+                f"set collections.{train_on.name}.train, or train_on to a collection that has them; to train nothing, "
+                "set each of these variants to null.",
             )
         for collection in self.collections.values():
             for split in collection.relevance:
