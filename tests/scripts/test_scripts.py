@@ -67,6 +67,8 @@ def study(planned, run_job, tmp_path_factory):
     folder = tmp_path_factory.mktemp("scripts")
     write_folder(folder / "mine", PASSAGES, QUERIES, ANSWERS, 1)
     write_folder(folder / "far", FAR, FAR_QUERIES, {"f1": "bread", "f2": "soup"}, 2)
+    with (folder / "far/qrels/test.tsv").open("a") as stream:
+        stream.write("f1\ttea\t1\n")
     jobs = {}
     for script, snakemake in planned("tests/studies/scripts.yaml", folder):
         run_job(script, snakemake, folder)
@@ -140,6 +142,12 @@ def test_every_table_holds_every_model(study):
         assert {(row["variant"], row["seed"]) for row in rows} == models, table
     page = (folder / RESULTS / "report.html").read_text()
     assert "keeps" in page and "What the protocol is worth" in page and "Which queries" in page
+
+
+def test_relevant_pairs_are_those_from_the_grade_of_the_split(study):
+    rows = read_rows(study[0] / RESULTS / "geometry.parquet", "geometry").to_pylist()
+    pairs = {(row["collection"], row["value"]) for row in rows if row["quantity"] == "judged_pairs"}
+    assert pairs == {("mine", 3), ("far", 2)}, "far counts from grade 2, and a third pair has grade 1"
 
 
 def called(script):

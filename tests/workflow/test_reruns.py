@@ -192,6 +192,38 @@ CASES = [
     ),
     setting("the grade that counts", [*MEASURE_RUNS, *MEASURED], **tiny_collection(relevance={"unseen": 2})),
     setting(
+        "the grade that counts on the primary split",
+        [*MEASURE_RUNS, *each("measure_geometry", MODELS), "collect_geometry", "compare_protocols", *MEASURED],
+        **tiny_collection(relevance={"test": 2}),
+    ),
+    setting(
+        "the grade that counts on the watched split",
+        [*trained(*TRAINED), *GATHERING],
+        **tiny_collection(relevance={"dev": 2}),
+    ),
+    setting(
+        "the grade of positives (`relevance.train`)",
+        [*SAMPLES, *trained(*TRAINED), *GATHERING],
+        **tiny_collection(relevance={"train": 2}),
+    ),
+    setting(
+        "judgments of what is not there (`missing`)",
+        [
+            *each("export_queries", QUERY_SETS),
+            "describe_collection",
+            *mined("bm25"),
+            *mined("hard"),
+            *SAMPLES,
+            "encode_queries base train",
+            *ranked("base", *SPLITS),
+            *each("measure_run measure_geometry measure_latency", ["base"]),
+            *trained(*TRAINED),
+            *protocol(),
+            *GATHERING,
+        ],
+        **tiny_collection(missing="drop"),
+    ),
+    setting(
         "the level of the tests", [*COMPARISON, "explain_queries", "compare_protocols"], comparison={"alpha": 0.01}
     ),
     setting("a margin, or a reference", COMPARISON, comparison={"margins": {"RR@10": 0.02}}),
