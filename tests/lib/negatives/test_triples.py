@@ -151,9 +151,13 @@ def test_seeds_differ_and_repeat(world):
 
 
 def test_fewer_negatives_than_asked_for_is_an_error(world):
-    with pytest.raises(BackfireError, match="give only") as caught:
+    with pytest.raises(BackfireError, match="give only 19 with") as caught:
         sample(world(), "random", 100)
-    assert "depth" in caught.value.hint
+    assert "lower size to 19 or less" in caught.value.hint and "depth" not in caught.value.hint
+    assert len(sample(world(), "random", 19)) == 19
+    with pytest.raises(BackfireError, match="give only 6 with") as caught:
+        sample(world(), "hard", 100, depth=2)
+    assert "lower size to 6 or less" in caught.value.hint and "raise depth" in caught.value.hint
 
 
 def test_depth_beyond_the_corpus_is_the_whole_corpus(world):

@@ -92,7 +92,7 @@ def sample_triples(
         raise BackfireError(
             f"triples: {asked} asked for, but the {len(order)} training queries give only {given} with "
             f"negatives from {source}.",
-            "lower size, or raise depth.",
+            _hint(given, candidates is not None),
         )
     chosen = [
         (query_id, _positive(relevant[query_id], seed, query_id, draw[0]), *draw)
@@ -105,6 +105,14 @@ def sample_triples(
     ids = [pa.array(column, pa.string()) for column in ids]
     ranks = None if candidates is None else np.array(ranks, np.int32)
     write_triples(output, source, *ids, ranks, query_embeddings, embeddings)
+
+
+def _hint(given: int, listed: bool) -> str:
+    deeper = "raise depth, and a query has more candidates"
+    if not given:
+        return f"{deeper}." if listed else "every passage answers every query: train on a larger collection."
+    size = f"lower size to {given} or less, or set it to null for one triple of each query"
+    return f"{size}; or {deeper}." if listed else f"{size}."
 
 
 def _judgments(qrels: str, relevant_from: int) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
