@@ -50,8 +50,12 @@ def trained(*models):
     return [job for model in models for job in [f"train_variant {model}", *evaluated(model)]]
 
 
+OWN_IDS = "rank_without_own_ids base test"
+
+
 def protocol(shards=SHARDS, choice="max_length-32 base"):
     return [
+        OWN_IDS,
         *each("encode_corpus_of_choice index_shard_of_choice", [choice], shards),
         *each("encode_queries_of_choice rank_of_choice", [choice], ["test"]),
         "compare_protocols",
@@ -240,7 +244,7 @@ CASES = [
     ),
     setting(
         "another protocol to try",
-        [*protocol(choice="precision-fp32 base"), *REPORT],
+        [*without(protocol(choice="precision-fp32 base"), OWN_IDS), *REPORT],
         protocol={"precisions": ["fp32"]},
     ),
     setting("no protocol to try", [*REPORT], protocol=None),
