@@ -106,7 +106,8 @@ def corpus(tmp_path):
 
 
 def measure(folder, shards, output, **changes):
-    settings = {"variant": "base", "seed": 0, "collection": "toy", "sample": 100, "sample_seed": 0} | changes
+    settings = {"variant": "base", "seed": 0, "collection": "toy", "sample": 100, "sample_seed": 0}
+    settings |= {"relevant_from": 1} | changes
     settings |= {"base": changes.get("base", []), "queries": folder / "queries.parquet"}
     geometry.measure_geometry(shards, qrels=folder / "qrels.parquet", output=output, **settings)
     return {row["quantity"]: row for row in read_rows(output, "geometry").to_pylist()}
@@ -136,6 +137,16 @@ def test_table_is_the_same_bytes_for_any_sharding(corpus):
     expected = (queries[0] @ vectors[7] + queries[1] @ vectors[8]) / 2
     assert found["relevant_cosine"]["value"] == pytest.approx(expected, abs=1e-6)
     assert all(row["unit"] == geometry.UNITS[name] for name, row in found.items())
+
+
+def test_pairs_are_those_from_the_grade_that_counts(corpus):
+    folder, _, vectors, parts = corpus
+    found = measure(folder, parts, folder / "a.parquet", relevant_from=2)
+    assert found["judged_pairs"]["value"] == 1
+    assert found["relevant_cosine"]["value"] == pytest.approx(unit(5, 16, seed=9)[1] @ vectors[8], abs=1e-6)
+    with pytest.raises(BackfireError, match="none of its 4 judgments is of grade 3 or more") as error:
+        measure(folder, parts, folder / "a.parquet", relevant_from=3)
+    assert "relevance" in error.value.hint
 
 
 def test_what_has_not_moved_keeps_its_places_and_what_was_drawn_anew_none(corpus):

@@ -10,11 +10,11 @@ from backfire.formats.trec import write_run
 from backfire.keyed import keyed_rng
 from backfire.measure_names import measure_named
 from backfire.measures import score_run
-from backfire.protocol import compare_protocols, without_identical_ids
+from backfire.protocol import compare_protocols
 from backfire.significance.intervals import bootstrap_interval
 
 MEASURES = ["RR@10", "AP", "nDCG@10"]
-OWN = {"text": "default", "max_length": 256, "precision": "auto"}
+OWN = {"text": "default", "max_length": 256, "precision": "auto", "identical ids": "kept"}
 
 
 def study(
@@ -76,13 +76,11 @@ def test_each_factor_begins_with_the_studys_own_protocol(tmp_path):
         ("max_length", "128", False),
         ("precision", "auto", True),
         ("precision", "fp32", False),
-        ("identical ids", "kept", True),
-        ("identical ids", "dropped", False),
         ("ties", "by passage id", True),
         ("ties", "best", False),
         ("ties", "worst", False),
     ]
-    assert [row["measure"] for row in rows] == MEASURES * 9
+    assert [row["measure"] for row in rows] == MEASURES * 7
     own = [row for row in rows if row["own"]]
     assert {(row["delta"], row["ci_low"], row["ci_high"], row["changed"]) for row in own} == {(0, None, None, 0)}
     assert {(row["collection"], row["split"], row["queries"]) for row in rows} == {("msmarco", "dev", 30)}
@@ -121,18 +119,6 @@ def test_the_text_file_holds_the_same_numbers(tmp_path):
     assert list(read[0]) == SCHEMAS["protocol"].names
     assert [float(row["mean"]) for row in read] == [row["mean"] for row in rows]
     assert [row["own"] for row in read] == [str(row["own"]) for row in rows]
-
-
-def test_a_passage_with_the_querys_own_id_is_dropped():
-    run = {"7": [("7", 0.9), ("8", 0.8), ("9", 0.7)], "x": [("7", 0.9), ("8", 0.8)]}
-    assert dict(without_identical_ids(run.items())) == {"7": [("8", 0.8), ("9", 0.7)], "x": run["x"]}
-
-
-def test_identical_ids_are_worth_the_ranks_that_they_take(tmp_path):
-    base = {"1": [("1", 0.9), ("2", 0.8)], "2": [("1", 0.9), ("2", 0.8)]}
-    rows, *_ = study(tmp_path, choices=[], qrels={"1": {"2": 1}, "2": {"1": 1}}, base=base)
-    row = of(rows, "identical ids", "dropped")
-    assert (row["mean"], row["delta"], row["changed"]) == (1, 0.25, 1)
 
 
 def test_a_tie_that_the_depth_cut_is_worth_its_bounds(tmp_path):

@@ -252,6 +252,33 @@ def test_rank_writes_the_same_bytes_for_any_number_of_shards(tmp_path):
         assert keys == sorted(keys)
 
 
+@pytest.mark.parametrize("depth", [1, 20, 99, 500])
+def test_a_ranking_without_the_querys_own_id_is_as_deep_as_any(tmp_path, depth, caplog):
+    """As brute force ranks all other passages; half of the queries are passages themselves, with noise on one."""
+    caplog.set_level("INFO")
+    rng = np.random.default_rng(4)
+    doc_ids, passages = names(rng, 100), unit(rng, 100)
+    queries = np.concatenate([passages[:5], unit(rng, 5)])
+    queries[0] = unit(rng, 1)[0]
+    ids = [*doc_ids[:5], *(f"q{number}" for number in range(4)), doc_ids[7]]
+    write_embeddings(tmp_path / "queries.parquet", "query_id", ids, queries)
+    vectors, indexes = [], []
+    for number, rows in enumerate(np.array_split(np.arange(100), 3)):
+        vectors.append(tmp_path / f"{number}.parquet")
+        write_embeddings(vectors[-1], "doc_id", [doc_ids[row] for row in rows], passages[rows])
+        indexes.append(tmp_path / f"{number}.faiss")
+        index_shard(vectors[-1], "Flat", indexes[-1])
+    rank(tmp_path / "queries.parquet", vectors, indexes, depth, "t", tmp_path / "r.trec", drop_own_ids=True)
+    found = read_run(tmp_path / "r.trec")
+    for query_id, query in zip(ids, queries, strict=True):
+        others = [row for row in range(100) if doc_ids[row] != query_id]
+        exact = passages[others].astype(np.float64) @ query.astype(np.float64)
+        order = sorted(range(len(others)), key=lambda row: (-np.float32(exact[row]), doc_ids[others[row]]))
+        assert [doc_id for doc_id, _ in found[query_id]] == [doc_ids[others[row]] for row in order[:depth]]
+        assert len(found[query_id]) == min(depth, len(others))
+    assert "queries rank a passage with their own id" in caplog.text
+
+
 def test_an_index_that_was_copied_over_another_is_refused(tmp_path):
     passages = unit(np.random.default_rng(5), 40)
     write_embeddings(tmp_path / "queries.parquet", "query_id", ["q"], passages[:1])

@@ -11,7 +11,7 @@ from ir_datasets.formats import TsvDocPairs
 from ir_datasets.util import LocalDownload
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from backfire.formats.tables import read_rows
+from backfire.formats.tables import read_rows, write_rows
 from backfire.formats.trec import read_run
 
 PASSAGES = {
@@ -67,6 +67,8 @@ def study(planned, run_job, tmp_path_factory):
     folder = tmp_path_factory.mktemp("scripts")
     write_folder(folder / "mine", PASSAGES, QUERIES, ANSWERS, 1)
     write_folder(folder / "far", FAR, FAR_QUERIES, {"f1": "bread", "f2": "soup"}, 2)
+    with (folder / "far/qrels/test.tsv").open("a") as stream:
+        stream.write("f1\ttea\t1\n")
     jobs = {}
     for script, snakemake in planned("tests/studies/scripts.yaml", folder):
         run_job(script, snakemake, folder)
@@ -140,6 +142,47 @@ def test_every_table_holds_every_model(study):
         assert {(row["variant"], row["seed"]) for row in rows} == models, table
     page = (folder / RESULTS / "report.html").read_text()
     assert "keeps" in page and "What the protocol is worth" in page and "Which queries" in page
+
+
+def test_relevant_pairs_are_those_from_the_grade_of_the_split(study):
+    rows = read_rows(study[0] / RESULTS / "geometry.parquet", "geometry").to_pylist()
+    pairs = {(row["collection"], row["value"]) for row in rows if row["quantity"] == "judged_pairs"}
+    assert pairs == {("mine", 3), ("far", 2)}, "far counts from grade 2, and a third pair has grade 1"
+
+
+def edited(row, **changes):
+    """An edit of a table that changes columns of one of its rows."""
+    return lambda rows: [each | changes if number == row else each for number, each in enumerate(rows)]
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (lambda rows: rows[:1], "its candidates are full_bm25, not full_bm25, full_random"),
+        (edited(0, selection="other"), "not those of the configuration"),
+        (edited(1, split="test"), "not chosen by RR@10 on mine/dev alone"),
+        (edited(0, queries=3), "not measured on the 2 queries of mine/dev"),
+        (edited(0, seeds=1), "not measured with 2 seed"),
+        (edited(1, mean=None), "a mean is missing"),
+        (lambda rows: [row | {"chosen": True} for row in rows], "2 candidates are chosen, not one"),
+        (lambda rows: [row | {"mean": 0.1 + 0.5 * (not row["chosen"])} for row in rows], "not the highest mean"),
+        (
+            lambda rows: [row | {"mean": 0.5, "chosen": not row["chosen"]} for row in rows],
+            "not chosen and makes a claim",
+        ),
+    ],
+)
+def test_a_fault_in_a_choice_among_variants_is_told(study, run_job, edit, told):
+    folder, jobs = study
+    (job,) = jobs["check_results"]
+    path = folder / RESULTS / "selection.parquet"
+    before = path.read_bytes()
+    write_rows(path, "selection", edit(read_rows(path, "selection").to_pylist()))
+    try:
+        with pytest.raises(pytest.fail.Exception, match=told):
+            run_job("check_results", job, folder)
+    finally:
+        path.write_bytes(before)
 
 
 def called(script):

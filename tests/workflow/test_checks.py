@@ -38,7 +38,7 @@ def study(tiny, root, tmp_path):
     shutil.copytree(results, copy, ignore=lambda _, names: {"models", "embeddings", "index", "tokens", "checkpoints"})
     found = Study(config)
     return {
-        "tables": {name: copy / f"{name}.parquet" for name in TABLES},
+        "tables": {name: copy / f"{name}.parquet" for name in (*TABLES, "protocol")},
         "csv": copy / "comparison.csv",
         "main": copy / "tables/main.csv",
         "dynamics": {run: copy / f"dynamics/{run[0]}/seed-{run[1]}.parquet" for run in found.trained_runs},
@@ -81,6 +81,10 @@ def column(name, value, where=lambda row: True):
     return edit
 
 
+def tried(row):
+    return not row["own"]
+
+
 def elsewhere(row):
     return row["split"] == "unseen"
 
@@ -105,6 +109,16 @@ def elsewhere(row):
         ("strata", column("queries", lambda value: value + 1), "do not add up"),
         ("moved", lambda rows: rows[:0], "are listed"),
         ("projection", lambda rows: rows[:-1], "has no map"),
+        ("protocol", lambda rows: rows[:-1], "no row for ties worst, AP"),
+        ("protocol", lambda rows: [*rows, rows[-1]], "occurs twice"),
+        ("protocol", column("split", "unseen"), "it is about"),
+        ("protocol", column("queries", lambda value: value - 1), "it is the mean of .* queries, not"),
+        ("protocol", column("mean", lambda value: value / 2), "the mean is not that of the measures"),
+        ("protocol", column("delta", lambda value: value + 0.01, tried), "the difference is not that of the means"),
+        ("protocol", column("changed", 10**6, tried), "cannot change"),
+        ("protocol", column("changed", 1), "own protocol has a difference from itself"),
+        ("protocol", column("ci_low", None, tried), "the interval has no value"),
+        ("protocol", column("ci_low", 1.0, tried), "the interval does not hold"),
     ],
 )
 def test_a_fault_in_a_table_is_told(study, table, edit, told):
@@ -112,6 +126,15 @@ def test_a_fault_in_a_table_is_told(study, table, edit, told):
     with pytest.raises(BackfireError, match=told):
         check_results(**study)
     assert not study["output"].exists()
+
+
+def test_a_table_that_the_study_should_have_or_not_is_told(study):
+    del study["tables"]["protocol"]
+    with pytest.raises(BackfireError, match="the table protocol is missing"):
+        check_results(**study)
+    study["config"] |= {"selections": {"source": {"among": ["full_bm25", "lora_hard"], "measure": "RR@10"}}}
+    with pytest.raises(BackfireError, match="the table selection is missing"):
+        check_results(**study)
 
 
 def test_a_model_that_is_its_start_is_told(study):

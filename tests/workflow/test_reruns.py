@@ -50,8 +50,12 @@ def trained(*models):
     return [job for model in models for job in [f"train_variant {model}", *evaluated(model)]]
 
 
+OWN_IDS = "rank_without_own_ids base test"
+
+
 def protocol(shards=SHARDS, choice="max_length-32 base"):
     return [
+        OWN_IDS,
         *each("encode_corpus_of_choice index_shard_of_choice", [choice], shards),
         *each("encode_queries_of_choice rank_of_choice", [choice], ["test"]),
         "compare_protocols",
@@ -195,6 +199,38 @@ CASES = [
     ),
     setting("the grade that counts", [*MEASURE_RUNS, *MEASURED], **tiny_collection(relevance={"unseen": 2})),
     setting(
+        "the grade that counts on the primary split",
+        [*MEASURE_RUNS, *each("measure_geometry", MODELS), "collect_geometry", "compare_protocols", *MEASURED],
+        **tiny_collection(relevance={"test": 2}),
+    ),
+    setting(
+        "the grade that counts on the watched split",
+        [*trained(*TRAINED), *GATHERING],
+        **tiny_collection(relevance={"dev": 2}),
+    ),
+    setting(
+        "the grade of positives (`relevance.train`)",
+        [*SAMPLES, *trained(*TRAINED), *GATHERING],
+        **tiny_collection(relevance={"train": 2}),
+    ),
+    setting(
+        "judgments of what is not there (`missing`)",
+        [
+            *each("export_queries", QUERY_SETS),
+            "describe_collection",
+            *mined("bm25"),
+            *mined("hard"),
+            *SAMPLES,
+            "encode_queries base train",
+            *ranked("base", *SPLITS),
+            *each("measure_run measure_geometry measure_latency", ["base"]),
+            *trained(*TRAINED),
+            *protocol(),
+            *GATHERING,
+        ],
+        **tiny_collection(missing="drop"),
+    ),
+    setting(
         "the level of the tests", [*COMPARISON, "explain_queries", "compare_protocols"], comparison={"alpha": 0.01}
     ),
     setting("a margin, or a reference", COMPARISON, comparison={"margins": {"RR@10": 0.02}}),
@@ -211,7 +247,7 @@ CASES = [
     ),
     setting(
         "another protocol to try",
-        [*protocol(choice="precision-fp32 base"), *REPORT],
+        [*without(protocol(choice="precision-fp32 base"), OWN_IDS), *REPORT],
         protocol={"precisions": ["fp32"]},
     ),
     setting("no protocol to try", [*REPORT], protocol=None),

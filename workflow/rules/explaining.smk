@@ -54,7 +54,7 @@ rule explain_queries:
 
 
 rule measure_geometry:
-    """Embedding statistics are taken over passages sampled by id, over their distance from where base has them, and over the relevant pairs of one split."""
+    """Embedding statistics are taken over passages sampled by id, over their distance from where base has them, and over the pairs of one split that are relevant there (from the grade in `relevance` on)."""
     input:
         shards=shards_of(
             "results/{study}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet"
@@ -95,6 +95,7 @@ rule measure_geometry:
     params:
         cfg=lambda w: {
             "collection": w.collection,
+            "relevant_from": STUDY.collections[w.collection].relevant_from(STUDY.judged_split(w.collection)),
             "sample": STUDY.config["geometry"]["sample"],
             "sample_seed": STUDY.config["geometry"]["seed"],
             "seed": int(w.seed),

@@ -116,16 +116,17 @@ rule merge_candidates:
 
 
 rule sample_triples:
-    """Each triple is a training query, one of its relevant passages (from the grade in `relevance` on), and a candidate that is not judged above grade 0 for it and does not repeat the text of one that is; choices are keyed by seed and query."""
+    """Each triple is a training query, one of its relevant passages (from the grade in `relevance` on), and a candidate that is not judged above grade 0 for it, does not repeat the text of one that is and is not the query itself (by id or text); choices are keyed by seed and query."""
     input:
         candidates=lambda w: expand(
             "results/{study}/negatives/{candidates}.parquet",
             candidates=STUDY.triples[w.triples].candidates,
             allow_missing=True,
         ),
+        queries=f"data/{STUDY.train_on}/queries/train.parquet",
         qrels=f"data/{STUDY.train_on}/qrels/train.parquet",
         corpus=per_shard(f"data/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"),
-        queries=f"results/{{study}}/embeddings/base/seed-0/{STUDY.train_on}/queries/train.parquet",
+        query_embeddings=f"results/{{study}}/embeddings/base/seed-0/{STUDY.train_on}/queries/train.parquet",
         embeddings=per_shard(
             f"results/{{study}}/embeddings/base/seed-0/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"
         ),
@@ -156,7 +157,7 @@ rule sample_triples:
 
 
 rule sample_published:
-    """Triples as published, those with the smallest hash of seed and triple among all whose query is a training query and whose passages are in the corpus; equal ones count once."""
+    """Triples as published, those with the smallest hash of seed and triple among all whose query is a training query, whose passages are in the corpus and whose negative is not the query itself (by id or text); equal ones count once."""
     input:
         download=DOWNLOADED[STUDY.train_on],
         queries=f"data/{STUDY.train_on}/queries/train.parquet",

@@ -3,6 +3,8 @@
 CHOICES = STUDY.choices
 # Lists of one, as `expand` takes them.
 PLACE = {"collection": STUDY.protocol[:1], "split": STUDY.protocol[1:]}
+# Not a setting of the study, so not among its choices: the name of the run, its factor, the study's way and the other.
+OWN_IDS, IDENTICAL = "own-ids-dropped", ("identical ids", "kept", "dropped")
 
 
 wildcard_constraints:
@@ -10,14 +12,14 @@ wildcard_constraints:
 
 
 rule compare_protocols:
-    """Base is evaluated again with one factor of the protocol set otherwise, with documents dropped whose id is that of the query, and with equal scores in their best and worst order; differences are paired by query and get a BCa bootstrap interval."""
+    """Base is evaluated again with one factor of the protocol set otherwise, with passages left out whose id is that of the query (others follow them up to the depth), and with equal scores in their best and worst order; differences are paired by query and get a BCa bootstrap interval."""
     input:
         run=expand("results/{study}/runs/base/seed-0/{collection}/{split}.trec", **PLACE, allow_missing=True),
         qrels=expand("data/{collection}/qrels/{split}.parquet", **PLACE),
         choices=expand(
             "results/{study}/protocol/{choice}/runs/base/seed-0/{collection}/{split}.trec",
             **PLACE,
-            choice=CHOICES,
+            choice=[*CHOICES, OWN_IDS],
             allow_missing=True,
         ),
     output:
@@ -43,9 +45,9 @@ rule compare_protocols:
             {
                 **STUDY.resampling,
                 "depth": STUDY.config["ranking"]["depth"],
-                "choices": [(choice.factor, choice.value) for choice in CHOICES.values()],
+                "choices": [*((choice.factor, choice.value) for choice in CHOICES.values()), IDENTICAL[::2]],
                 "measures": STUDY.config["measures"],
-                "own": STUDY.own_choices,
+                "own": STUDY.own_choices | dict([IDENTICAL[:2]]),
                 "place": STUDY.protocol,
                 "relevant_from": STUDY.collections[STUDY.protocol[0]].relevant_from(STUDY.protocol[1]),
             }
@@ -139,3 +141,14 @@ use rule rank as rank_of_choice with:
         "results/{study}/logs/rank_of_choice/{choice}/{variant}/seed-{seed}/{collection}-{split}.log",
     benchmark:
         "results/{study}/benchmarks/rank_of_choice/{choice}/{variant}/seed-{seed}/{collection}-{split}.tsv"
+
+
+use rule rank as rank_without_own_ids with:
+    output:
+        run=f"results/{{study}}/protocol/{OWN_IDS}/runs/{{variant}}/seed-{{seed}}/{{collection}}/{{split}}.trec",
+    log:
+        "results/{study}/logs/rank_without_own_ids/{variant}/seed-{seed}/{collection}-{split}.log",
+    benchmark:
+        "results/{study}/benchmarks/rank_without_own_ids/{variant}/seed-{seed}/{collection}-{split}.tsv"
+    params:
+        cfg=lambda w: {"depth": STUDY.config["ranking"]["depth"], "drop_own_ids": True},

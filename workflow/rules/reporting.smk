@@ -242,7 +242,7 @@ rule write_report:
 
 
 rule check_results:
-    """The finished tables and the page are held to what a reader relies on: nothing is empty that must not be, counts add up, intervals hold their means, every trained model differs from its start, and every section of the page has content."""
+    """The finished tables and the page are held to what a reader relies on: nothing is empty that must not be, counts add up, intervals hold their means, what was chosen is the best, every trained model differs from its start, and every section of the page has content."""
     input:
         measures="results/{study}/measures.parquet",
         ties="results/{study}/ties.parquet",
@@ -254,6 +254,8 @@ rule check_results:
         moved="results/{study}/moved.parquet",
         strata="results/{study}/strata.parquet",
         projection="results/{study}/projection.parquet",
+        selection=["results/{study}/selection.parquet"] if STUDY.selections else [],
+        protocol=["results/{study}/protocol.parquet"] if STUDY.config["protocol"] else [],
         dynamics=per_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet", STUDY.trained_runs),
         models=per_run("results/{study}/models/{variant}/seed-{seed}"),
         manifests=expand("data/{collection}/manifest.json", collection=STUDY.collections),

@@ -3,11 +3,13 @@
 from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.checks.results import TABLES, check_results
+    from backfire.checks.results import OPTIONAL, TABLES, check_results
 
     cfg = snakemake.params.cfg
     check_results(
-        tables={name: snakemake.input[name] for name in TABLES},
+        tables={name: snakemake.input[name] for name in TABLES}
+        # A list: none where the study has no such table.
+        | {name: path for name in OPTIONAL for path in snakemake.input.get(name)},
         csv=snakemake.input.csv,
         main=snakemake.input.main,
         dynamics=dict(zip(map(tuple, cfg["trained"]), snakemake.input.dynamics, strict=True)),

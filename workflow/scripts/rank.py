@@ -10,9 +10,9 @@ with job(snakemake.log[0], snakemake.threads) as threads:
         queries=snakemake.input.queries,
         embeddings=snakemake.input.embeddings,
         indexes=snakemake.input.indexes,
-        depth=snakemake.params.cfg["depth"],
         tag=f"{w.variant}-seed-{w.seed}",
         output=snakemake.output.run,
         threads=threads,
         label=f"rank {w.variant} seed {w.seed} {w.collection}/{w.split}",
+        **snakemake.params.cfg,
     )

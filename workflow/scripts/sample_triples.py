@@ -7,9 +7,10 @@ with job(snakemake.log[0], snakemake.threads):
 
     sample_triples(
         candidates=next(iter(snakemake.input.candidates), None),
+        queries=snakemake.input.queries,
         qrels=snakemake.input.qrels,
         corpus=list(snakemake.input.corpus),
-        query_embeddings=snakemake.input.queries,
+        query_embeddings=snakemake.input.query_embeddings,
         embeddings=list(snakemake.input.embeddings),
         output=snakemake.output[0],
         **snakemake.params.cfg,

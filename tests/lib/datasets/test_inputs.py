@@ -30,6 +30,9 @@ Judgments of queries or passages that the collection lacks stop the study, or wi
 counted in `data/<collection>/manifest.json`. Grades are digits with a sign, up to 1,000,000; `1.0` counts as 1.
 `relevance: {train: 2}` takes passages of grade 2 and above as positives: those of grade 1 are then neither positives
 nor negatives, and passages judged not relevant (0 or less) may be negatives, whatever the threshold.
+
+A passage that is a training query itself, by id or by text but for outer white space, as in ArguAna and Quora, is no
+negative of that query; the log of `sample_triples` tells how many queries there are of that kind.
 """
 
 CORPUS = '{"_id": "01", "title": "Sluices", "text": "They hold water."}\n{"_id": "02", "text": "Locks lift boats."}\n'

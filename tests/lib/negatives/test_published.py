@@ -11,7 +11,7 @@ from ir_datasets.util import LocalDownload
 
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json
-from backfire.formats.tables import read_rows
+from backfire.formats.tables import read_rows, write_embeddings
 from backfire.keyed import key
 from backfire.negatives import published as module
 from backfire.negatives.published import sample_published
@@ -85,6 +85,33 @@ def test_those_with_the_smallest_keys_in_their_order(size, block, lines, publish
     }
     assert counts["dropped"] == {why: number for why, number in dropped.items() if number}
     assert (counts["read"], counts["kept"], counts["source"]) == (len(lines), len(expected), NAME)
+
+
+def test_a_query_that_is_a_passage_is_no_negative_of_its_own(pydocs, table, vectors, publish, shards, tmp_path):
+    """Negatives that are the query by id or by text are dropped and counted, and only for that query."""
+    (own, own_text), (twin, twin_text), (third, _) = pydocs[0][:3]
+    texts = {own: own_text, "q": twin_text, "free": "another text"}
+    files = shards(2)
+    alike = {doc_id for doc_id, text in pydocs[0] if text == twin_text}
+    queries = table("own", "queries", [{"query_id": query, "text": text} for query, text in texts.items()])
+    write_embeddings(tmp_path / "own.emb", "query_id", list(texts), vectors[0][:3])
+    kept = [(own, third, twin), ("q", third, own), ("free", third, own), ("free", third, twin)]
+    dropped = [(own, third, own), *(("q", third, doc_id) for doc_id in alike)]
+    sample_published(
+        "msmarco-passage",
+        publish(kept + dropped),
+        queries=queries,
+        corpus_shards=files["corpus"],
+        query_embeddings=str(tmp_path / "own.emb"),
+        embeddings=files["embeddings"],
+        size=None,
+        seed=0,
+        output=str(tmp_path / "t.parquet"),
+        manifest=str(tmp_path / "t.json"),
+    )
+    rows = read_rows(tmp_path / "t.parquet", "triples").to_pylist()
+    assert {(row["query_id"], row["positive_id"], row["negative_id"]) for row in rows} == set(kept)
+    assert read_json(tmp_path / "t.json")["dropped"] == {"negative is the query itself": len(dropped)}
 
 
 def test_cosines_are_those_of_the_model(lines, publish, sample, pydocs, vectors):

@@ -91,6 +91,7 @@ def sample(files, source, size, seed=0, depth=8):
     sample_triples(
         source=source,
         candidates=candidates,
+        queries=files["queries"],
         qrels=files["qrels"],
         corpus=files["corpus"],
         query_embeddings=files["query_embeddings"],
@@ -150,9 +151,13 @@ def test_seeds_differ_and_repeat(world):
 
 
 def test_fewer_negatives_than_asked_for_is_an_error(world):
-    with pytest.raises(BackfireError, match="give only") as caught:
+    with pytest.raises(BackfireError, match="give only 19 with") as caught:
         sample(world(), "random", 100)
-    assert "depth" in caught.value.hint
+    assert "lower size to 19 or less" in caught.value.hint and "depth" not in caught.value.hint
+    assert len(sample(world(), "random", 19)) == 19
+    with pytest.raises(BackfireError, match="give only 6 with") as caught:
+        sample(world(), "hard", 100, depth=2)
+    assert "lower size to 6 or less" in caught.value.hint and "raise depth" in caught.value.hint
 
 
 def test_depth_beyond_the_corpus_is_the_whole_corpus(world):
@@ -169,6 +174,7 @@ def test_uniform_draws_cover_the_corpus_evenly(table, tmp_path):
     sample_triples(
         source="random",
         candidates=None,
+        queries=table("queries", "queries", [{"query_id": q, "text": f"query {q}"} for q in queries]),
         qrels=table("qrels", "qrels", [{"query_id": q, "doc_id": "d0", "relevance": 1} for q in queries]),
         corpus=[table("corpus", "corpus", passages)],
         query_embeddings=str(tmp_path / "q.parquet"),
@@ -234,7 +240,9 @@ def test_triples_are_those_of_the_rule(size, spare, pydocs, shards, queries, tab
     expected = by_the_rule(size, 5, qrels, texts, lists)
     if size is not None:
         assert len(expected) == size
-    names = {name: files[name] for name in ("candidates", "qrels", "corpus", "query_embeddings", "embeddings")}
+    names = {
+        name: files[name] for name in ("candidates", "queries", "qrels", "corpus", "query_embeddings", "embeddings")
+    }
     sample_triples(source="bm25", **names, size=size, seed=5, output=files["out"])
     found = read_rows(files["out"], "triples").to_pylist()
     assert [(row["query_id"], row["positive_id"], row["negative_id"]) for row in found] == expected
@@ -259,7 +267,7 @@ def test_grades_below_the_threshold_are_neither_positives_nor_negatives(world, t
     graded = [("q1", "sort", 2), ("q1", "fft", 1), ("q1", "svd", 0), ("q1", "eig", -1), ("q2", "fft", 1)]
     rows = [dict(zip(("query_id", "doc_id", "relevance"), row, strict=True)) for row in graded]
     files["qrels"] = table("graded", "qrels", rows)
-    names = {name: files[name] for name in ("qrels", "corpus", "query_embeddings", "embeddings")}
+    names = {name: files[name] for name in ("queries", "qrels", "corpus", "query_embeddings", "embeddings")}
     # All that q1 has: what reads like its positive is left out too.
     everything = {"argsort", "ifft", "svd", "eig", "mean"}
     for source, candidates in (("random", None), ("hard", mine(files, "hard", 8))):
@@ -270,6 +278,38 @@ def test_grades_below_the_threshold_are_neither_positives_nor_negatives(world, t
         assert {row["negative_id"] for row in found} == everything
         with pytest.raises(BackfireError, match="has a passage of grade 3 or more.*\nHint: lower train"):
             sample_triples(**names, **options | {"relevant_from": 3}, size=1)
+
+
+@pytest.mark.parametrize("source", ["random", "bm25", "hard"])
+@pytest.mark.parametrize("relevant_from", [1, 2])
+def test_a_query_that_is_a_passage_is_no_negative_of_its_own(source, relevant_from, world, table, tmp_path, caplog):
+    """As in ArguAna: svd is asked for under its own id, mean under another, and sort is the answer to both."""
+    caplog.set_level("INFO")
+    files = world()
+    asked = {"svd": "singular values without the title", "other": f" {PASSAGES['mean']}\n"}
+    files["queries"] = table("own", "queries", [{"query_id": i, "text": t} for i, t in asked.items()])
+    files["query_embeddings"] = str(tmp_path / "own-emb.parquet")
+    write_embeddings(files["query_embeddings"], "query_id", list(asked), np.eye(2, 16, dtype=np.float32))
+    graded = [(query, doc, grade) for query in asked for doc, grade in (("sort", 2), ("eig", 1), ("fft", 0))]
+    rows = [dict(zip(("query_id", "doc_id", "relevance"), row, strict=True)) for row in graded]
+    files["qrels"] = table("own-qrels", "qrels", rows)
+    names = {name: files[name] for name in ("queries", "qrels", "corpus", "query_embeddings", "embeddings")}
+    candidates = None if source == "random" else mine(files, source, 8)
+    listed = {(query, doc) for query in asked for doc in PASSAGES}
+    if candidates:
+        listed = {(row["query_id"], row["doc_id"]) for row in read_rows(candidates, "candidates").to_pylist()}
+        assert {("svd", "svd"), ("other", "mean")} <= listed, "they are found, and first"
+    own = {("svd", "svd"), ("other", "mean")}
+    answers = {(query, doc) for query in asked for doc in ("sort", "sort-again", "eig")}
+    usable = listed - own - answers
+    options = {"source": source, "candidates": candidates, "seed": 0, "output": files["out"]}
+    sample_triples(**names, **options, size=len(usable), relevant_from=relevant_from)
+    found = read_rows(files["out"], "triples").to_pylist()
+    assert {(row["query_id"], row["negative_id"]) for row in found} == usable
+    assert {row["positive_id"] for row in found} <= ({"sort", "eig"} if relevant_from == 1 else {"sort"})
+    assert "of 2 training queries 1 have the id of a passage and 1 the text of one" in caplog.text
+    with pytest.raises(BackfireError, match=f"give only {len(usable)} "):
+        sample_triples(**names, **options, size=len(usable) + 1, relevant_from=relevant_from)
 
 
 def test_embeddings_of_other_data_are_refused(world):

@@ -12,6 +12,7 @@ from backfire.preflight import sizes
 from backfire.preflight.before import check_study
 from backfire.preflight.sizes import cells, check_factory, check_sizes, most_passages
 
+SAMPLED = ["sample_triples"]
 TRAINED = [
     "IVF16,Flat",
     "IVF1k,Flat",
@@ -74,6 +75,52 @@ def test_a_depth_beyond_the_corpus_is_told_by_its_key(study_of):
         "ranking.depth: 2000 passages a query are asked for and 'other' has 600, so all are ranked.",
     ]
     assert check_study(study_of(size, small)) == check_sizes(study_of(size, small))
+
+
+def test_triples_beyond_what_the_queries_can_give_are_refused_by_key(study_of, tmp_path):
+    def check(name="bm25", **block):
+        small = {"collections": {"pydocs": {"size": 50}}, "encoding": {"shards": 1}}
+        check_sizes(
+            study_of(small, {"triples": {"bm25": {"size": None}, "hard": {"size": None}, name: block}}), SAMPLED
+        )
+
+    # 50 passages, each with one query: 49 other passages for each, or as many as candidates are listed.
+    check(size=50 * 49)
+    check(size=50 * 7, depth=7)
+    with pytest.raises(BackfireError, match="triples.bm25.size: 2451 triples .* at most 50 tr.* at most 2450 with"):
+        check(size=50 * 49 + 1)
+    with pytest.raises(BackfireError, match="at most 350 with negatives from bm25 to a depth of 7") as caught:
+        check(size=351, depth=7)
+    assert "set it to 350 or less, or to null" in caught.value.hint
+    # No variant is trained on this set.
+    check("another", negatives="random", size=10**6)
+
+    (tmp_path / "qrels").mkdir()
+    for name in ("train", "dev", "test"):
+        (tmp_path / f"qrels/{name}.tsv").write_text("q1\td1\t1\nq2\td1\t1\n\n")
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps({"_id": f"d{n}"}) + "\n" for n in range(20)))
+    folder = {"corpus": str(tmp_path), "train": "train", "splits": {"dev": "dev", "test": "test", "unseen": None}}
+    one = {"collections": {"pydocs": folder}, "encoding": {"shards": 1}, "triples": {"hard": {"size": None}}}
+    check_sizes(study_of(one, {"triples": {"bm25": {"size": 38}}}), SAMPLED)
+    with pytest.raises(BackfireError, match="at most 2 training queries of 'pydocs' give at most 38"):
+        check_sizes(study_of(one, {"triples": {"bm25": {"size": 39}}}), SAMPLED)
+    # For a run of base no triple is needed.
+    check_sizes(study_of(one, {"triples": {"bm25": {"size": 39}}}), ["rank"])
+    # Packed judgments are not read for a check.
+    for name in ("train", "dev", "test"):
+        (tmp_path / f"qrels/{name}.tsv").rename(tmp_path / f"qrels/{name}.tsv.gz")
+    check_sizes(study_of(one, {"triples": {"bm25": {"size": 39}}}), SAMPLED)
+
+
+def test_published_triples_beyond_those_there_are(study_of):
+    name = next(iter(study_of("studies/msmarco.yaml").published))
+
+    def check(size):
+        check_sizes(study_of("studies/msmarco.yaml", {"triples": {name: {"size": size}}}), ["sample_published"])
+
+    check(39_780_811)
+    with pytest.raises(BackfireError, match=f"triples.{name}.size: 39780812 .* has 39780811.*\nHint: .* all of them"):
+        check(39_780_812)
 
 
 def test_a_corpus_too_small_for_a_map_or_a_space(study_of):

@@ -52,19 +52,27 @@ def measure_geometry(
     collection: str,
     sample: int,
     sample_seed: int,
+    relevant_from: int,
     output: str | Path,
 ) -> None:
     """Write the table `geometry` of one model on one collection.
 
     `shards` are passage embeddings, `base` those of the base model, none where the model is base itself, `queries` the
-    query embeddings and `qrels` the judgments of one split.
+    query embeddings and `qrels` the judgments of one split, where passages of grade `relevant_from` or more are
+    relevant.
     A quantity that is undefined (the spectrum of a space that has collapsed to a point) is written as null, and those
     that compare with base are left out of base's own table.
-    Raises `BackfireError` for fewer than two passages, or when no judged pair is among the embeddings.
+    Raises `BackfireError` for fewer than two passages, and when no passage is judged relevant or no relevant pair is
+    among the embeddings.
     """
     shards, base = list(shards), list(base)
     judged = read_rows(qrels, "qrels").to_pylist()
-    pairs = [(row["query_id"], row["doc_id"]) for row in judged if row["relevance"] > 0]
+    pairs = [(row["query_id"], row["doc_id"]) for row in judged if row["relevance"] >= relevant_from]
+    if not pairs:
+        raise BackfireError(
+            f"{qrels}: none of its {len(judged)} judgments is of grade {relevant_from} or more.",
+            "lower the split's entry in relevance of the collection, or leave it out.",
+        )
     ids, passages, relevant = sample_embeddings(shards, sample, sample_seed, also={doc for _, doc in pairs})
     if len(ids) < 2:
         raise BackfireError(

@@ -1,7 +1,6 @@
 """What each choice of the evaluation protocol is worth: base again, one factor at a time against the study's own."""
 
-import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ from backfire.measure_names import measure_named
 from backfire.measures import Values, read_qrels, score_run
 from backfire.significance.intervals import bootstrap_interval
 from backfire.ties import TIES, ordered_ties
-
-log = logging.getLogger(__name__)
 
 
 def compare_protocols(
@@ -38,8 +35,8 @@ def compare_protocols(
     """Compare runs of base under other protocols with its `run` in the study and write the table `protocol`, twice.
 
     `others` are the runs under `choices`, (factor, value) each; `own` is what the study does, by factor; `place` is
-    (collection, split). Two factors need no other run: documents whose id is that of the query, kept here, are
-    dropped; and equal scores, ordered by id here, are ordered as `ordered_ties` says for runs of `depth` passages.
+    (collection, split). One factor needs no other run: equal scores, ordered by id here, are ordered as `ordered_ties`
+    says for runs of `depth` passages.
     `delta` is the choice less the study's own, paired by query, with a BCa bootstrap interval at confidence 1 -
     `alpha`, not adjusted for the number of rows. Raises `BackfireError` as `score_run` does.
     """
@@ -54,8 +51,6 @@ def compare_protocols(
     for (factor, value), other in zip(choices, others, strict=True):
         factors.setdefault(factor, [(str(own[factor]), base)])
         factors[factor].append((str(value), scored(iterate_run(other), str(other))))
-    dropped = scored(without_identical_ids(iterate_run(run)), str(run))
-    factors["identical ids"] = [("kept", base), ("dropped", dropped)]
     factors["ties"] = [("by passage id", base)]
     for order in TIES:
         rankings = ordered_ties(iterate_run(run), judged, order == "best", depth)
@@ -72,20 +67,6 @@ def compare_protocols(
                 )
     write_rows(parquet, "protocol", rows)
     write_csv(csv, "protocol", rows)
-
-
-def without_identical_ids(run: Iterable[tuple[str, Ranking]]) -> Iterator[tuple[str, Ranking]]:
-    """The run without passages whose id is that of the query; such a ranking is a passage shorter.
-
-    Several tools drop them, for collections whose queries are passages themselves. Where ids of queries and passages
-    are unrelated numbers, as in MS MARCO, it drops a passage by accident.
-    """
-    hits = 0
-    for query_id, ranking in run:
-        kept = [hit for hit in ranking if hit[0] != query_id]
-        hits += len(kept) < len(ranking)
-        yield query_id, kept
-    log.info("%d queries rank a passage with their own id.", hits)
 
 
 def _difference(

@@ -66,8 +66,13 @@ def rank(
     output: str | Path,
     threads: int = 1,
     label: str = "rank",
+    drop_own_ids: bool = False,
 ) -> None:
     """Write the TREC run of the query embeddings in `queries` over a corpus to `output`, `depth` passages per query.
+
+    With `drop_own_ids` a passage whose id is that of the query is left out, and the next one follows it up. Several
+    tools do so, for collections whose queries are passages themselves. Where ids of queries and passages are unrelated
+    numbers, as in MS MARCO, it drops a passage by accident.
 
     `embeddings` and `indexes` name the files of the corpus's shards, in the same order. One shard is in memory at a
     time. `tag` goes into the last column, `label` into the lines that tell progress. Raises `BackfireError` as
@@ -76,7 +81,21 @@ def rank(
     one_arithmetic([queries, *embeddings])
     query_ids, matrix = read_embeddings(queries, "query_id")
     shards = stored_shards(embeddings, indexes, label)
-    write_run(output, search(query_ids, matrix, shards, depth, threads), tag)
+    if drop_own_ids:
+        run = _without_own_ids(search(query_ids, matrix, shards, depth + 1, threads), depth)
+    else:
+        run = search(query_ids, matrix, shards, depth, threads)
+    write_run(output, run, tag)
+
+
+def _without_own_ids(run: Iterable[tuple[str, Ranking]], depth: int) -> Iterator[tuple[str, Ranking]]:
+    """The first `depth` passages of each ranking that do not have the query's id."""
+    dropped = 0
+    for query_id, ranking in run:
+        kept = [hit for hit in ranking if hit[0] != query_id]
+        dropped += len(kept) < len(ranking)
+        yield query_id, kept[:depth]
+    log.info("%d queries rank a passage with their own id; it is left out.", dropped)
 
 
 def stored_shards(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backfire.checks.choices import check_protocols, check_selections
 from backfire.checks.models import check_cost, check_curves, check_geometry, check_maps, check_weights
 from backfire.checks.page import check_page
 from backfire.checks.verdicts import check_comparison, check_main_table, check_queries, check_strata, check_ties
@@ -19,12 +20,16 @@ from backfire.study import Study
 
 log = logging.getLogger(__name__)
 TABLES = ("measures", "ties", "comparison", "geometry", "cost", "moved", "strata", "projection")
+# Of studies that choose among variants, and of those that try other protocols.
+OPTIONAL = ("selection", "protocol")
 CHECKS = (
     check_queries,
     check_ties,
     check_comparison,
     check_main_table,
     check_strata,
+    check_selections,
+    check_protocols,
     check_curves,
     check_weights,
     check_geometry,
@@ -41,7 +46,8 @@ class Results:
 
     study: Study
     tables: Mapping[str, Any]
-    """The tables in `TABLES`, as data frames, and `csv` and `main`, the comparison and the main table in CSV."""
+    """The tables in `TABLES` and those in `OPTIONAL` that the study has, as data frames, and `csv` and `main`, the
+    comparison and the main table in CSV."""
     dynamics: Mapping[tuple[str, int], Any]
     """Training curves as a data frame, for each trained (variant, seed)."""
     models: Mapping[tuple[str, int], Path]
@@ -62,7 +68,8 @@ def check_results(
     config: dict[str, Any],
     output: str | Path,
 ) -> None:
-    """Run every check over the files of a study and write how many there were; `tables` names those in `TABLES`.
+    """Run every check over the files of a study and write how many there were; `tables` names those in `TABLES` and,
+    where the study has them, in `OPTIONAL`.
 
     Raises `BackfireError` that lists what is wrong, where anything is.
     """

@@ -16,6 +16,7 @@ from backfire.formats.atomic import write_json
 from backfire.formats.tables import iterate_rows, read_rows
 from backfire.keyed import key
 from backfire.logs import progress
+from backfire.negatives.itself import Itself
 from backfire.negatives.table import write_triples
 
 # Triples that are read together.
@@ -42,16 +43,18 @@ def sample_published(
     """Write the `size` published triples with the smallest keys of (seed, triple), and the base's cosines.
 
     `source` is the `ir_datasets` id of the triples, which must be about the passages of the id `corpus`. Taken are
-    triples whose query is in the table `queries` and whose passages are in `corpus_shards`, equal ones once; None takes
-    all of those. They are written in the order of their keys. Counts of what was read, kept and dropped, and why, go
-    to `manifest`. Raises `BackfireError` when there are too few, or when they are of another corpus or not on this
-    machine.
+    triples whose query is in the table `queries`, whose passages are in `corpus_shards` and whose negative is not the
+    query itself (see `Itself`), equal ones once; None takes all of those. They are written in the order of their keys.
+    Counts of what was read, kept and dropped, and why, go to `manifest`. Raises `BackfireError` when there are too few,
+    or when they are of another corpus or not on this machine.
     """
     pairs = records(load_pairs(corpus, source), source, "docpairs")
     triples = ((pair.query_id, pair.doc_id_a, pair.doc_id_b) for pair in pairs)
     query_ids = read_rows(queries, "queries", ["query_id"])["query_id"].combine_chunks()
     keys = np.sort(np.concatenate(list(_passage_keys(corpus_shards))))
-    chosen, read, dropped = _choose(triples, query_ids.to_pylist(), keys, size, seed, label)
+    chosen, read, dropped = _choose(
+        triples, query_ids.to_pylist(), keys, Itself(queries, corpus_shards), size, seed, label
+    )
     asked = size or 1
     if len(chosen) < asked:
         raise BackfireError(
@@ -78,6 +81,7 @@ def _choose(
     triples: Iterator[tuple[str, str, str]],
     query_ids: Sequence[str],
     keys: np.ndarray,
+    itself: Itself,
     size: int | None,
     seed: int,
     label: str | None,
@@ -88,12 +92,15 @@ def _choose(
     """
     row_of = {query_id: row for row, query_id in enumerate(query_ids)}
     kept = _Smallest(size)
-    read, foreign, cut = 0, 0, 0
+    read, foreign, same, cut = 0, 0, 0, 0
     with progress(label, None, "triple") as bar:
         while block := list(islice(triples, READ)):
             read += len(block)
             known = [triple for triple in block if triple[0] in row_of]
             foreign += len(block) - len(known)
+            answered = [triple for triple in known if not itself(triple[0], triple[2])]
+            same += len(known) - len(answered)
+            known = answered
             places = [_places(keys, [triple[column] for triple in known]) for column in (1, 2)]
             whole = np.flatnonzero((places[0] >= 0) & (places[1] >= 0))
             cut += len(known) - len(whole)
@@ -108,9 +115,10 @@ def _choose(
     repeated = int(chosen["times"].sum()) - len(chosen)
     dropped = {
         "query is no training query": foreign,
+        "negative is the query itself": same,
         "passage not kept": cut,
         "repeats a kept one": repeated,
-        "beyond size": read - foreign - cut - repeated - len(chosen),
+        "beyond size": read - foreign - same - cut - repeated - len(chosen),
     }
     return chosen, read, dropped
 

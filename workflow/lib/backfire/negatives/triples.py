@@ -7,7 +7,8 @@ what other queries there are.
 import heapq
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -18,6 +19,7 @@ from backfire.datasets.text import normalised
 from backfire.errors import BackfireError
 from backfire.formats.tables import iterate_rows
 from backfire.keyed import key
+from backfire.negatives.itself import Itself
 from backfire.negatives.table import write_triples
 from backfire.texts import texts_of
 
@@ -28,11 +30,14 @@ SPARE = 2
 
 Draw = tuple[str, int | None]
 """A negative: its doc id, and its rank in the candidate list it was drawn from."""
+Barred = Callable[[str, str], bool]
+"""Whether a passage, by the ids of query and passage, can be no negative of that query."""
 
 
 def sample_triples(
     source: str,
     candidates: str | None,
+    queries: str,
     qrels: str,
     corpus: list[str],
     query_embeddings: str,
@@ -48,8 +53,8 @@ def sample_triples(
     Queries are taken in the order of their keys, once each before any is taken again; a query's r-th triple has the
     r-th of its negatives in the order of their keys. Positives are passages of grade `relevant_from` or more. Passages
     of a lower grade above 0 are neither positive nor negative; those judged not relevant (0 or less) may be negatives.
-    No negative has the same normalised text as a passage of a grade above 0. Without `size` every query that has a
-    negative gives one triple.
+    No negative has the same normalised text as a passage of a grade above 0, or is the query itself (see `Itself`),
+    whose text is in the table `queries`. Without `size` every query that has a negative gives one triple.
     Raises `BackfireError` when there are fewer negatives than that.
 
     Memory holds the judgments, the first few draws of every query and 8 bytes for the text of each passage that is
@@ -63,13 +68,14 @@ def sample_triples(
             f"triples: no training query has a passage of grade {relevant_from} or more.",
             "lower train in relevance of the collection that is trained on, or leave it out.",
         )
+    barred = partial(_barred, spared, Itself(queries, corpus))
     order = sorted(relevant, key=lambda query_id: (key(seed, query_id), query_id))
     keep = (1 if size is None else -(-size // len(order))) + SPARE
     while True:
         # One more than is kept tells whether there are more.
         drawn = _uniform if candidates is None else _listed
         draws, cut = {}, set()
-        for query_id, found in drawn(candidates or corpus, spared, seed, keep + 1):
+        for query_id, found in drawn(candidates or corpus, order, barred, seed, keep + 1):
             draws[query_id] = found[:keep]
             if len(found) > keep:
                 cut.add(query_id)
@@ -86,7 +92,7 @@ def sample_triples(
         raise BackfireError(
             f"triples: {asked} asked for, but the {len(order)} training queries give only {given} with "
             f"negatives from {source}.",
-            "lower size, or raise depth.",
+            _hint(given, candidates is not None),
         )
     chosen = [
         (query_id, _positive(relevant[query_id], seed, query_id, draw[0]), *draw)
@@ -94,12 +100,19 @@ def sample_triples(
         for query_id in order
         for draw in draws.get(query_id, ())[number : number + 1]
     ][:size]
-    queries, positives, negatives, ranks = zip(*chosen, strict=True)
-    del draws, relevant, spared, order, chosen
-    ids = [pa.array(column, pa.string()) for column in (queries, positives, negatives)]
+    *ids, ranks = zip(*chosen, strict=True)
+    del draws, relevant, spared, order, chosen, barred
+    ids = [pa.array(column, pa.string()) for column in ids]
     ranks = None if candidates is None else np.array(ranks, np.int32)
-    del queries, positives, negatives
     write_triples(output, source, *ids, ranks, query_embeddings, embeddings)
+
+
+def _hint(given: int, listed: bool) -> str:
+    deeper = "raise depth, and a query has more candidates"
+    if not given:
+        return f"{deeper}." if listed else "every passage answers every query: train on a larger collection."
+    size = f"lower size to {given} or less, or set it to null for one triple of each query"
+    return f"{size}; or {deeper}." if listed else f"{size}."
 
 
 def _judgments(qrels: str, relevant_from: int) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
@@ -122,15 +135,22 @@ def _judgments(qrels: str, relevant_from: int) -> tuple[dict[str, list[str]], di
     return relevant, {query_id: spared[query_id] for query_id in relevant}
 
 
+def _barred(spared: dict[str, set[str]], itself: Itself, query_id: str, doc_id: str) -> bool:
+    return doc_id in spared[query_id] or itself(query_id, doc_id)
+
+
 def _positive(relevant: list[str], seed: int, query_id: str, negative: str) -> str:
     return relevant[key(seed, query_id, "positive", negative) % len(relevant)]
 
 
-def _listed(candidates: str, spared: dict[str, set[str]], seed: int, count: int) -> Iterator[tuple[str, list[Draw]]]:
+def _listed(
+    candidates: str, query_ids: list[str], barred: Barred, seed: int, count: int
+) -> Iterator[tuple[str, list[Draw]]]:
     """The first `count` draws of each query from its candidates, without replacement, in the order of their keys."""
+    asked = set(query_ids)
     for query_id, found in _by_query(candidates):
-        if query_id in spared:
-            keyed = ((key(seed, query_id, draw[0]), draw) for draw in found if draw[0] not in spared[query_id])
+        if query_id in asked:
+            keyed = ((key(seed, query_id, draw[0]), draw) for draw in found if not barred(query_id, draw[0]))
             yield query_id, [draw for _, draw in heapq.nsmallest(count, keyed)]
 
 
@@ -152,7 +172,9 @@ def _by_query(candidates: str) -> Iterator[tuple[str, list[Draw]]]:
         yield current, found
 
 
-def _uniform(corpus: list[str], spared: dict[str, set[str]], seed: int, count: int) -> Iterator[tuple[str, list[Draw]]]:
+def _uniform(
+    corpus: list[str], query_ids: list[str], barred: Barred, seed: int, count: int
+) -> Iterator[tuple[str, list[Draw]]]:
     """The first `count` draws of each query from the whole corpus, without replacement, uniform by rejection."""
     doc_ids = pa.chunked_array([batch["doc_id"] for path in corpus for batch in iterate_rows(path, "corpus")])
     doc_ids = doc_ids.combine_chunks()
@@ -165,10 +187,10 @@ def _uniform(corpus: list[str], spared: dict[str, set[str]], seed: int, count: i
             attempt += 1
             if row not in seen:
                 seen.add(row)
-                if (doc_id := doc_ids[row].as_py()) not in spared[query_id]:
+                if not barred(query_id, doc_id := doc_ids[row].as_py()):
                     yield doc_id, None
 
-    for query_id in spared:
+    for query_id in query_ids:
         yield query_id, list(islice(draws(query_id), count))
 
 

@@ -75,10 +75,15 @@ def _mining(study: Study, facts: dict[str, Facts], rates: Rates) -> float:
 
 
 def _ranking(study: Study, facts: dict[str, Facts], rates: Rates) -> float:
-    return len(study.runs) * sum(
+    total = len(study.runs) * sum(
         search_seconds(each.passages or 0, study.shards_of(name), ranked_queries(study, facts, name), rates)
         for name, each in facts.items()
     )
+    if study.config["protocol"] is None:
+        return total
+    # Base once more, without passages of the query's own id.
+    (name, split), each = study.protocol, facts[study.protocol[0]]
+    return total + search_seconds(each.passages or 0, study.shards_of(name), each.queries[split] or 0, rates)
 
 
 def _protocols(study: Study, facts: dict[str, Facts], rates: Rates) -> float:

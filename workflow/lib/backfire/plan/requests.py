@@ -221,8 +221,9 @@ class Requests:
         triples = self.study.triples[w.triples]
         count, listed = triples.size or queries, queries * triples.depth
         mib = LIGHT + self._vectors(queries) + (SAMPLED_QUERY * queries + 12 * passages + 48 * count) / MIB + 300
-        # 10 s for 2 million candidates; a published list is read once, some 40 million lines.
-        return mib, 5e-6 * listed + (600 if triples.source else 60)
+        # 10 s for 2 million candidates, 7 s to look for queries among a million passages; a published list, of some 40
+        # million lines, is read once.
+        return mib, 5e-6 * listed + 7e-6 * passages + (600 if triples.source else 60)
 
     def _training(self, w: Any) -> tuple[float, float]:
         variant = self.study.variants[w.variant]

@@ -235,7 +235,9 @@ def _protocol(study: Study, facts: dict[str, Facts], dimensions: int) -> tuple[f
     queries = each.queries[split] or 0
     row = vector_bytes(each, dimensions) + index_bytes(dimensions, study.config["encoding"]["index"])
     count = len(study.choices)
-    return count * run_bytes(study, each, queries, len("base-seed-0")), count * ((each.passages or 0) + queries) * row
+    # And one without passages of the query's own id, from the vectors that are there.
+    runs = count + (study.config["protocol"] is not None)
+    return runs * run_bytes(study, each, queries, len("base-seed-0")), count * ((each.passages or 0) + queries) * row
 
 
 def _closing(study: Study, facts: dict[str, Facts]) -> int:

@@ -8,14 +8,18 @@ from collections.abc import Collection
 from pathlib import Path
 
 from backfire.datasets.catalogue import published_count
-from backfire.datasets.sources import input_files, is_folder
+from backfire.datasets.layout import qrels_files
+from backfire.datasets.sources import input_files, is_folder, is_pydocs
 from backfire.errors import BackfireError
-from backfire.study import SEARCHED, Study
+from backfire.study import SEARCHED, Study, Triples
 
 # Lines of a folder's corpus are counted up to this many bytes, in 30 ms.
 COUNTED = 1 << 26
 # As in projection.py, which the DAG must not load (a test compares them), and in geometry.py.
 FEWEST_ON_A_MAP, FEWEST_IN_A_SPACE = 10, 2
+SAMPLING = {"sample_triples", "sample_published"}
+# Files of judgments with one on a line.
+_JUDGED = (".jsonl", ".tsv", ".txt", ".qrels", ".qrel", ".trec")
 _TIMES = {"": 1, "k": 1 << 10, "M": 1 << 20}
 
 
@@ -31,6 +35,36 @@ def most_passages(study: Study, name: str) -> int | None:
         whole = published_count(collection.corpus, "docs")
     known = [count for count in (whole, collection.size) if count is not None]
     return min(known, default=None)
+
+
+def most_queries(study: Study) -> int | None:
+    """Training queries that there are at most; None where nothing that is quickly read tells.
+
+    By what `ir_datasets` publishes of queries and judgments, or the lines of a folder's judgments, since a query
+    without a judgment gives no triple.
+    """
+    collection = study.collections[study.train_on]
+    if is_pydocs(collection.train):
+        # A query is made of the same docstring as the passage that answers it.
+        return most_passages(study, study.train_on)
+    if is_folder(collection.corpus):
+        return _lines([Path(file) for file in qrels_files(collection.corpus, collection.train)], _JUDGED)
+    known = [published_count(collection.train, part) for part in ("queries", "qrels")]
+    return min((count for count in known if count is not None), default=None)
+
+
+def most_triples(study: Study, triples: Triples) -> int | None:
+    """Triples that a set can have at most; None where that is not known before the first job.
+
+    Each training query gives at most one for each passage but its positive, and for each of its candidates. How many
+    candidates share a word with a query, or are judged relevant to it, is known once they are mined.
+    """
+    if triples.source:
+        return published_count(triples.source, "docpairs")
+    queries, passages = most_queries(study), most_passages(study, study.train_on)
+    negatives = [passages - 1] if passages else []
+    negatives += [triples.depth] if triples.negatives in SEARCHED else []
+    return None if queries is None or not negatives else queries * min(negatives)
 
 
 def check_sizes(study: Study, rules: Collection[str] = ()) -> list[str]:
@@ -68,6 +102,9 @@ def check_sizes(study: Study, rules: Collection[str] = ()) -> list[str]:
                     f"collections.{name}: {passages} passage(s), and {rule} needs at least {fewest}.",
                     "raise the collection's size, or take a larger collection.",
                 )
+    if not SAMPLING.isdisjoint(rules):
+        for name in dict.fromkeys(study.variants[variant].triples for variant in study.trained):
+            _check_triples(study, study.triples[name])
     return lines
 
 
@@ -91,6 +128,23 @@ def _check_index(study: Study, name: str, smallest: int) -> None:
             f"{smallest} passage(s).",
             "an index that is trained wants some 40 passages a cell: ask for fewer, for fewer shards, or for Flat.",
         )
+
+
+def _check_triples(study: Study, triples: Triples) -> None:
+    most = most_triples(study, triples)
+    if triples.size is None or most is None or triples.size <= most:
+        return
+    if triples.source:
+        why = f"'{triples.source}' has {most}"
+    else:
+        deep = triples.negatives in SEARCHED
+        why = f"at most {most_queries(study)} training queries of '{study.train_on}' give at most {most}"
+        why += f" with negatives from {triples.negatives}" + f" to a depth of {triples.depth}" * deep
+    raise BackfireError(
+        f"triples.{triples.name}.size: {triples.size} triples are asked for, but {why}.",
+        f"set it to {most} or less, or to null for "
+        + ("all of them." if triples.source else "one triple of each training query."),
+    )
 
 
 def check_factory(factory: str, dimensions: int) -> None:
@@ -117,9 +171,9 @@ def check_factory(factory: str, dimensions: int) -> None:
         ) from error
 
 
-def _lines(files: list[Path]) -> int | None:
-    """Lines of files of JSON lines that are not blank; None for files of other kinds, and for large ones."""
-    if any(file.suffix != ".jsonl" for file in files) or sum(file.stat().st_size for file in files) > COUNTED:
+def _lines(files: list[Path], kinds: tuple[str, ...] = (".jsonl",)) -> int | None:
+    """Lines that are not blank, a header too, of files of some kinds; None for files of others, and for large ones."""
+    if any(file.suffix not in kinds for file in files) or sum(file.stat().st_size for file in files) > COUNTED:
         return None
     count = 0
     for file in files:
