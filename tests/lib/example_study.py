@@ -188,8 +188,8 @@ class Example:
         write_rows(self.path("strata.parquet"), "strata", rows)
         return self.path("strata.parquet")
 
-    def dynamics(self, steps: int = 120) -> list[str]:
-        """Write a table `dynamics` for each trained run."""
+    def dynamics(self, steps: int = 120, margin: bool = True) -> list[str]:
+        """Write a table `dynamics` for each trained run, of an objective with a margin or without."""
         paths = []
         for number, (name, _) in enumerate(self.runs):
             rng = np.random.default_rng(number)
@@ -203,7 +203,9 @@ class Example:
                         "loss": float(0.18 * np.exp(-3 * done) + 0.02 + 0.02 * rng.random()),
                         "learning_rate": 2e-5 * min(10 * done, (1 - done) / 0.9),
                         "grad_norm": float(1.5 + rng.random()),
-                        "active_triplets": float(np.clip(0.9 * np.exp(-2 * done) + 0.1 * rng.random(), 0, 1)),
+                        "active_triplets": float(np.clip(0.9 * np.exp(-2 * done) + 0.1 * rng.random(), 0, 1))
+                        if margin
+                        else None,
                         "weight_drift": 0.01 * done**0.5 * (1 + number / 4),
                     }
                 )

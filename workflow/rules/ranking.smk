@@ -28,7 +28,7 @@ in_batches("index_shard")
 
 
 rule rank:
-    """For each query the `ranking.depth` passages of highest cosine similarity, scored in double precision; equal scores are ordered by passage id, so neither the number of shards nor their order matters."""
+    """For each query the `ranking.depth` passages of highest similarity (cosine, or dot product where the model was made for it), scored in double precision; equal scores are ordered by passage id, so neither the number of shards nor their order matters."""
     input:
         queries="results/{study}/embeddings/{variant}/seed-{seed}/{collection}/queries/{split}.parquet",
         embeddings=shards_of(

@@ -137,6 +137,13 @@ def test_dynamics_have_a_panel_for_each_quantity(tmp_path):
     assert "Weight drift" in said and "Learning rate" in said
 
 
+def test_without_a_margin_there_is_no_panel_of_active_triplets(tmp_path):
+    study = Example(tmp_path)
+    svg, png = tmp_path / "a.svg", tmp_path / "a.png"
+    plot_dynamics(study.dynamics(margin=False), study.runs, study.variants, svg, png)
+    assert "active triplets" not in texts(svg) and "Training loss" in texts(svg)
+
+
 def test_running_mean_keeps_constants_and_length():
     np.testing.assert_allclose(running_mean(np.full(50, 3.0), 7), 3.0)
     values = np.arange(9.0)

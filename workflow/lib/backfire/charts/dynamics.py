@@ -46,6 +46,9 @@ def plot_dynamics(
     curves = [read_rows(table, "dynamics") for table in tables]
     watched = sorted({name for curve in curves for name in curve.column_names if name.startswith(DEV)})
     panels = ["loss", "active_triplets", *watched, "grad_norm", "weight_drift", "learning_rate"]
+    if not any(len(_values(curve, "active_triplets")[0]) for curve in curves):
+        # No objective of these has a margin.
+        panels.remove("active_triplets")
     styles = variant_styles(variants)
     rows = -(-len(panels) // COLUMNS)
     with drawing(svg, png, height=0.6 + 2.3 * rows) as figure:

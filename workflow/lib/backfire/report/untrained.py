@@ -49,8 +49,8 @@ def little_left(findings: Findings) -> Advice | None:
     return Advice(
         f"Little left to learn from these triples: {names(told)}.",
         f"At the end of training {_shares(told)} of the triplets were active: in all others the passage that answers "
-        "the query already stood more than the margin above the negative, so they changed no weight. More epochs of "
-        "the same triples will not help; "
+        "was already nearer to the query than the negative by more than the margin, so they changed no weight. More "
+        "epochs of the same triples will not help; "
         + ("draw negatives from higher up (a smaller depth)" if hard else "use harder negatives (negatives: hard)")
         + " or a larger loss.margin.",
     )
