@@ -300,7 +300,7 @@ CASES = [
         "a comment",
         [],
         edits={
-            "workflow/lib/backfire/encoders/tokens.py": ("PADDING = 16", "# another comment\nPADDING = 16  # and one behind"),
+            "workflow/lib/backfire/encoders/tokens.py": ("PADDING = 16", "# one\nPADDING = 16  # and one behind"),
             "workflow/scripts/train_variant.py": ("from backfire", "# a comment\nfrom backfire"),
             "workflow/rules/training.smk": ("rule train_variant", "# a comment\nrule train_variant"),
         },

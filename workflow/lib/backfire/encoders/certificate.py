@@ -11,17 +11,16 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backfire.encoders.folders import CERTIFICATE, check_sums, contents
+from backfire.encoders.folders import check_sums, contents
 from backfire.encoders.probes import LONG_TEXTS, SHORT_TEXTS, text_of_length
 from backfire.errors import BackfireError
-from backfire.formats.atomic import read_json, write_json
+from backfire.formats.certificates import CERTIFICATE, Certificate, read_certificate, write_certificate
 from backfire.provenance import installed_versions, value_digest
 
 if TYPE_CHECKING:
@@ -46,38 +45,10 @@ other jobs compute beside this one, threads that wait for one another take ten t
 PACKAGES = ["sentence-transformers", "tokenizers", "torch", "transformers"]
 
 
-@dataclass(frozen=True)
-class Certificate:
-    """How a model is run.
-
-    `tokens`: `fast` (the Rust tokenizer alone) or `library`. `forward`: `bert`, `static` or `library`. `why` says what
-    kept the model off a faster path, empty where nothing did. `difference` is the largest between entries of a vector
-    and the library's, over its length. `similarity` is `cosine` or `dot`; `limit` the most tokens of a text, None where
-    there is no limit; `texts` how many were compared; `files` a digest of the model's files.
-    """
-
-    tokens: str
-    forward: str
-    why: str
-    similarity: str
-    limit: int | None
-    texts: int
-    difference: float
-    files: str
-    versions: dict[str, str]
-
-    def words(self) -> str:
-        """One sentence for the log and the report."""
-        proof = f"vectors of {self.texts} texts within {self.difference:.1e} of sentence-transformers"
-        if self.why:
-            return f"run by sentence-transformers itself where {self.why}; {proof}"
-        return f"run by Backfire's own path; {proof}"
-
-
 def certify(folder: str | Path, name: str) -> Certificate:
     """Find the path of a model and write it into its folder. `name` is what the model is called in messages."""
     found = prove(Path(folder))
-    write_json(Path(folder) / CERTIFICATE, asdict(found))
+    write_certificate(folder, found)
     logger.info("%s: %s", name, found.words())
     if found.similarity == "dot":
         logger.warning("%s: made for the dot product of vectors of any length, so it is ranked by that", name)
@@ -93,7 +64,7 @@ def certificate_of(folder: str | Path) -> Certificate:
     check_sums(folder)
     digest, versions = value_digest(contents(folder)), installed_versions(PACKAGES)
     if (folder / CERTIFICATE).is_file():
-        stored = Certificate(**read_json(folder / CERTIFICATE))
+        stored = read_certificate(folder)
         if (stored.files, stored.versions) == (digest, versions):
             return stored
         logger.warning("%s was written for other files or versions; the model is tried out again", folder / CERTIFICATE)

@@ -15,6 +15,7 @@ from typing import Any
 from backfire.errors import BackfireError
 from backfire.faults import explained
 from backfire.formats.atomic import replacing, write_json
+from backfire.formats.certificates import CERTIFICATE
 from backfire.formats.sums import check_sums, model_sums
 from backfire.provenance import file_sha256, value_digest
 
@@ -24,8 +25,6 @@ WEIGHTS = "model.safetensors"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # Tells where a base came from.
 ORIGIN = "base.json"
-# Tells by which path a model is run, and what proved it (see `encoders.certificate`).
-CERTIFICATE = "certificate.json"
 _INDEX = ".safetensors.index.json"
 _PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".onnx", ".h5", ".msgpack"}
 # What SentenceTransformer needs to load a model; pickled weights and other backends' files are left behind.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from backfire.encoders.certificate import Certificate
+from backfire.formats.certificates import Certificate
 from backfire.objectives import told
 from backfire.report.models import paths, similarities
 from backfire.report.numbers import count, names, rate

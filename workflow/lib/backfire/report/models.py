@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from backfire.encoders.certificate import Certificate
-from backfire.encoders.folders import CERTIFICATE
-from backfire.formats.atomic import read_json
+from backfire.formats.certificates import Certificate, read_certificate
 from backfire.report.numbers import names
 
 
@@ -17,7 +15,7 @@ def read_certificates(models: Mapping[tuple[str, int], str | Path]) -> dict[str,
     """
     found: dict[str, Certificate] = {}
     for (variant, _), folder in models.items():
-        read = Certificate(**read_json(Path(folder) / CERTIFICATE))
+        read = read_certificate(folder)
         if variant not in found or read.difference > found[variant].difference:
             found[variant] = read
     return found

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from backfire.encoders import adapters
 from backfire.encoders.bert import load_bert, narrow, pack, plain_pooling, pool
-from backfire.encoders.certificate import Certificate, certificate_of
+from backfire.encoders.certificate import certificate_of
 from backfire.encoders.device import native_bf16
 from backfire.encoders.encoder import Encoder, load_tokenizer
-from backfire.encoders.folders import CERTIFICATE, ORIGIN, WEIGHTS, modules_of, read_settings
+from backfire.encoders.folders import ORIGIN, WEIGHTS, modules_of, read_settings
 from backfire.encoders.library import autocast, library_forward, load_library_model, sides_differ, transformers_of
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
+from backfire.formats.certificates import CERTIFICATE, Certificate
 
 
 class Trainable(ABC):
