@@ -3,6 +3,6 @@
 from backfire.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.encoders.folders import prepare_base
+    from backfire.encoders.base import prepare_base
 
     prepare_base(output=snakemake.output[0], **snakemake.params.cfg)

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from backfire.encoders.folders import PINS, WEIGHTS, check_base, find_base, prepare_base, verify
+from backfire.encoders.base import prepare_base
+from backfire.encoders.folders import PINS, WEIGHTS, check_base, find_base, verify
 from backfire.errors import BackfireError
 from backfire.provenance import file_sha256
 

