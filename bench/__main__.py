@@ -17,7 +17,7 @@ import os
 
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
-from backfire.logs import SLEEP_SOON, THREAD_VARIABLES
+from backfire.jobs.logs import SLEEP_SOON, THREAD_VARIABLES
 from bench.pairs import Pair, machine, matrix_peak, spread
 
 PARTS = ["encoding", "search", "mining", "evaluation", "bm25", "training", "significance", "overhead"]

@@ -11,7 +11,7 @@ import bm25s
 import numpy as np
 
 from backfire.formats.tables import read_rows, write_rows
-from backfire.negatives.bm25 import K1, B, count_terms, mine_bm25
+from backfire.retrieval.lexical import K1, B, count_terms, mine_bm25
 from bench.pairs import Pair, pair
 from bench.questions import Questions
 

@@ -21,10 +21,10 @@ from statistics import NormalDist
 import numpy as np
 from scipy.optimize import brentq
 
-from backfire.comparison import CLAIMS, HELPERS, Design, Rules, compare
-from backfire.perquery import Scores, Store
-from backfire.significance.power import power
-from backfire.verdict import Verdict
+from backfire.evaluation.comparison import CLAIMS, HELPERS, Design, Rules, compare
+from backfire.evaluation.perquery import Scores, Store
+from backfire.evaluation.significance.power import power
+from backfire.evaluation.verdict import Verdict
 
 PLACE = ("simulated", "test", "RR@10")
 # Logarithm of a query's rank: its own difficulty, and what base and a tuned model add to it. RR@10 of base is 0.58, and

@@ -7,10 +7,10 @@ from backfire.encoders.device import pick_device
 from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode
 from backfire.encoders.folders import find_base
-from backfire.index import build_index
-from backfire.measure_names import measure_named
-from backfire.measures import score_run
-from backfire.search import Shard, search
+from backfire.evaluation.measures import score_run
+from backfire.retrieval.index import build_index
+from backfire.retrieval.search import Shard, search
+from backfire.study.measure_names import measure_named
 from bench.encoding import BASE, LENGTH
 from bench.pairs import Pair, pair
 from bench.questions import Questions

@@ -21,7 +21,7 @@ import yaml
 
 from backfire.encoders.folders import find_base
 from backfire.formats.atomic import read_json, write_json
-from backfire.logs import job_usage
+from backfire.jobs.logs import job_usage
 from bench.synthetic import BASE, write_collection, write_static_model
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,8 +15,8 @@ from backfire.encoders.device import pick_gpu
 from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode
 from backfire.encoders.folders import find_base
-from backfire.index import build_index
-from backfire.search import Shard, search
+from backfire.retrieval.index import build_index
+from backfire.retrieval.search import Shard, search
 from bench.encoding import BASE, LENGTH, passages
 from bench.pairs import Pair, pair
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from backfire.evaluation.significance.randomisation import sign_flip_tests
 from backfire.keyed import keyed_rng
-from backfire.significance.randomisation import sign_flip_tests
 from bench.calibration import Truth, draw
 from bench.pairs import Pair, pair
 

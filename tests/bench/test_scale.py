@@ -6,7 +6,7 @@ import sys
 
 JOB = """
 import sys
-from backfire.logs import job
+from backfire.jobs.logs import job
 with job(sys.argv[1]):
     data = b"x" * int(sys.argv[2])
 """

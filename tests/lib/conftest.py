@@ -4,8 +4,8 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from backfire.settings import checked
-from backfire.study import Study
+from backfire.study.settings import checked
+from backfire.study.study import Study
 
 
 @pytest.fixture(scope="session")

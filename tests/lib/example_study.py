@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from backfire.explaining.geometry import AGAINST_BASE, UNITS
 from backfire.formats.atomic import write_json
 from backfire.formats.tables import write_rows
-from backfire.geometry import AGAINST_BASE, UNITS
-from backfire.settings import checked
+from backfire.study.settings import checked
 
 VARIANTS = ["base", "full_bm25", "full_hard", "lora_bm25", "lora_hard"]
 TRAINED = VARIANTS[1:]

@@ -10,7 +10,7 @@ from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.formats.index import read_index, write_index
 from backfire.formats.tables import read_embeddings, read_rows, write_embeddings, write_rows
 from backfire.formats.trec import read_run, write_run
-from backfire.index import build_index
+from backfire.retrieval.index import build_index
 
 LARGE = 2 << 20
 

@@ -149,7 +149,7 @@ def test_a_signal_that_ends_a_job_leaves_its_place_in_the_log(disk, tmp_path):
     forget()
     fail({"call": "read", "name": "*.safetensors", "errno": errno.EIO, "beyond": 1 << 20})
     body = f"""
-from backfire.logs import job
+from backfire.jobs.logs import job
 from safetensors.torch import load_file
 with job({str(tmp_path / "a.log")!r}):
     print(load_file({str(folder / "seed-0/model.safetensors")!r}))

@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from backfire.datasets.export import export_corpus, export_queries
 from backfire.datasets.ids import registered
 from backfire.datasets.load import load_corpus, load_split, provenance, records
+from backfire.datasets.passages import texts_by_id
 from backfire.datasets.sources import input_files, is_folder
 from backfire.encoders.folders import find_base
 from backfire.errors import BackfireError
+from backfire.evaluation.perquery import read_store
 from backfire.formats.atomic import read_json, write_json
 from backfire.formats.delimited import write_csv
 from backfire.formats.tables import SCHEMAS, read_embeddings, read_rows, write_embeddings, write_rows
 from backfire.formats.trec import read_run, write_run
-from backfire.perquery import read_store
-from backfire.settings import checked
-from backfire.study import Study
-from backfire.texts import texts_by_id
+from backfire.study.settings import checked
+from backfire.study.study import Study
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 HOSTILE = [

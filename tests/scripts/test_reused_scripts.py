@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from backfire.reuse import VARIABLE
+from backfire.provenance.cache import VARIABLE
 
 PASSAGES = {
     "sort": ("Sorting", "Sort the elements of an array along an axis and return a sorted copy of it."),

@@ -12,8 +12,8 @@ from backfire.checks.verdicts import FILLED
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
 from backfire.formats.tables import SCHEMAS, read_rows, write_rows
-from backfire.settings import checked
-from backfire.study import Study
+from backfire.study.settings import checked
+from backfire.study.study import Study
 
 pytestmark = pytest.mark.workflow
 

@@ -89,7 +89,7 @@ def test_a_job_that_the_kernel_kills_is_explained_and_jobs_take_turns_on_memory(
 
 def test_what_a_machine_has_is_what_its_group_may_have(group):
     group.bound(AMPLE)
-    told = [sys.executable, "-c", "from backfire.resources import available_memory; print(available_memory())"]
+    told = [sys.executable, "-c", "from backfire.jobs.resources import available_memory; print(available_memory())"]
     outside, inside = (
         int(subprocess.run([*through, *told], capture_output=True, text=True, check=True).stdout)
         for through in ((), group.enter)

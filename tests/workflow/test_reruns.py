@@ -14,7 +14,7 @@ from itertools import product
 import pytest
 
 from backfire.formats.tables import read_rows
-from backfire.provenance import fingerprint
+from backfire.provenance.fingerprints import fingerprint
 
 pytestmark = pytest.mark.workflow
 
@@ -258,7 +258,7 @@ CASES = [
         for module in ("folders", "tokens", "encoder", "bert")
     ),
     code(
-        "negatives/bm25.py",
+        "retrieval/lexical.py",
         ["count_terms", *mined("bm25"), "sample_triples bm25", *trained("full_bm25"), *GATHERING],
     ),
     code("negatives/hard.py", [*mined("hard"), "sample_triples hard", *trained("lora_hard"), *GATHERING]),
@@ -266,21 +266,21 @@ CASES = [
     code("training/loop.py", [*trained(*TRAINED), *GATHERING]),
     code("training/objectives/triplet.py", [*trained(*TRAINED), *GATHERING], "an objective, in `training/objectives/`"),
     code("training/objectives/multiple_negatives_ranking.py", [], "an objective that no variant of the study uses"),
-    code("index.py", [*SEARCH, *each("index_shard", ("base", "full_bm25"), SHARDS)]),
-    code("search.py", SEARCH, "`search.py`, `products.py`"),
-    code("products.py", SEARCH, "`search.py`, `products.py`"),
-    code("measures.py", [*trained(*TRAINED), "measure_run base", "compare_protocols", *GATHERING]),
-    code("perquery.py", [*COMPARISON, "explain_queries", "plot_queries"]),
+    code("retrieval/index.py", [*SEARCH, *each("index_shard", ("base", "full_bm25"), SHARDS)]),
+    code("retrieval/search.py", SEARCH, "`search.py`, `products.py` in `retrieval/`"),
+    code("retrieval/products.py", SEARCH, "`search.py`, `products.py` in `retrieval/`"),
+    code("evaluation/measures.py", [*trained(*TRAINED), "measure_run base", "compare_protocols", *GATHERING]),
+    code("evaluation/perquery.py", [*COMPARISON, "explain_queries", "plot_queries"]),
     *(
-        code(module, COMPARISON, "`comparison.py`, `verdict.py`, `significance/`")
-        for module in ("comparison.py", "verdict.py", "significance/power.py")
+        code(module, COMPARISON, "`comparison.py`, `verdict.py`, `significance/` in `evaluation/`")
+        for module in ("evaluation/comparison.py", "evaluation/verdict.py", "evaluation/significance/power.py")
     ),
-    code("protocol.py", ["compare_protocols", *REPORT]),
-    code("queries/strata.py", ["explain_queries", *REPORT]),
-    code("queries/paired.py", ["explain_queries", "plot_queries", *REPORT]),
-    code("geometry.py", [*each("measure_geometry", MODELS), "collect_geometry", *REPORT]),
-    code("projection.py", [*MAPS, *REPORT]),
-    code("cost.py", [*each("measure_latency", MODELS), "collect_cost", "plot_cost", *REPORT]),
+    code("evaluation/protocol.py", ["compare_protocols", *REPORT]),
+    code("explaining/queries/strata.py", ["explain_queries", *REPORT]),
+    code("explaining/queries/paired.py", ["explain_queries", "plot_queries", *REPORT]),
+    code("explaining/geometry.py", [*each("measure_geometry", MODELS), "collect_geometry", *REPORT]),
+    code("explaining/projection.py", [*MAPS, *REPORT]),
+    code("explaining/cost.py", [*each("measure_latency", MODELS), "collect_cost", "plot_cost", *REPORT]),
     code(
         "charts/style.py",
         each("plot_cost plot_dynamics plot_effects plot_projection plot_queries write_report check_results"),
@@ -309,7 +309,7 @@ CASES = [
         "a docstring",
         [],
         edits={
-            "workflow/lib/backfire/measures.py": ('"""', '"""Another docstring.\n\n'),
+            "workflow/lib/backfire/evaluation/measures.py": ('"""', '"""Another docstring.\n\n'),
             "workflow/scripts/rank.py": ('"""', '"""Another docstring.\n\n'),
             "workflow/rules/ranking.smk": ('    """', '    """Another docstring. '),
         },

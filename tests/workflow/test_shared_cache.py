@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from backfire.reuse import VARIABLE
+from backfire.provenance.cache import VARIABLE
 
 pytestmark = pytest.mark.workflow
 # The chain of mined negatives: collection, tokens, vectors of base and a search.

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import realslurm
-from backfire.logs import usable_threads
+from backfire.jobs.logs import usable_threads
 from conftest import copy_of_the_workflow
 
 pytestmark = pytest.mark.workflow

@@ -29,7 +29,7 @@ JOB = """
 import os
 import time
 from pathlib import Path
-from backfire.logs import job
+from backfire.jobs.logs import job
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
     time.sleep(0.5)
     Path(snakemake.output[0]).write_text(os.environ["CUDA_VISIBLE_DEVICES"])

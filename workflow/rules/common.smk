@@ -17,14 +17,14 @@ os.environ.setdefault("PIP_CONSTRAINT", (ROOT / "requirements.lock").as_uri())
 from backfire.preflight.before import check_study
 from backfire.preflight.files import check_files
 from backfire.errors import BackfireError
-from backfire.faults import of_signals
+from backfire.jobs.faults import of_signals
 from backfire.encoders.folders import base_files, check_base
-from backfire.plan.jobs import batch_name, count_jobs, planned
-from backfire.plan.requests import Requests
-from backfire.provenance import fingerprint, plain
-from backfire.settings import checked
-from backfire.study import TRAIN, Study
-from backfire.verdict import words
+from backfire.planning.jobs import batch_name, count_jobs, planned
+from backfire.planning.requests import Requests
+from backfire.provenance.fingerprints import fingerprint, plain
+from backfire.study.settings import checked
+from backfire.study.study import TRAIN, Study
+from backfire.evaluation.verdict import words
 
 
 def _study() -> Study:

@@ -6,7 +6,7 @@ localrules:
     collect_cost,
 
 
-from backfire.study import BASE
+from backfire.study.study import BASE
 
 
 rule explain_queries:

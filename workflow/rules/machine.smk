@@ -1,8 +1,8 @@
 """What jobs have here: cores, memory and GPUs of this machine, or of a cluster."""
 
-from backfire.gpus import visible_gpus
-from backfire.logs import usable_threads
-from backfire.resources import available_memory
+from backfire.jobs.gpus import visible_gpus
+from backfire.jobs.logs import usable_threads
+from backfire.jobs.resources import available_memory
 
 # The executor is not known while rules are read, but a cluster demands --jobs, which a local run does not keep.
 CLUSTER = workflow.is_main_process and workflow.resource_settings.nodes is not None

@@ -11,7 +11,7 @@ localrules:
     check_results,
 
 
-from backfire.provenance import installed_versions
+from backfire.provenance.fingerprints import installed_versions
 
 FIGURES = ["dynamics", "projection", "effects", "queries", "cost"]
 PACKAGES = [

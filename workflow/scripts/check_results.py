@@ -1,6 +1,6 @@
 """Hold the results of a study to what a reader relies on."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.checks.results import OPTIONAL, TABLES, check_results

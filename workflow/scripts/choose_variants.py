@@ -1,9 +1,9 @@
 """Choose among candidates by what they reach on the watched split."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.selection import choose_variants
+    from backfire.evaluation.selection import choose_variants
 
     choose_variants(
         measures=snakemake.input.measures,

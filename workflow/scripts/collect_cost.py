@@ -1,9 +1,9 @@
 """Put what every model cost in one table."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.cost import collect_cost
+    from backfire.explaining.cost import collect_cost
 
     runs = [tuple(run) for run in snakemake.params.cfg["runs"]]
     parts = {

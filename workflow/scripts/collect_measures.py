@@ -1,9 +1,9 @@
 """Put the measures of all variants and seeds into one table, and their bounds over the orders of ties into another."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.measures import collect_measures
+    from backfire.evaluation.measures import collect_measures
 
     collect_measures(
         parts=snakemake.input.parts,

@@ -1,9 +1,9 @@
 """Compare base under other protocols of evaluation with base under the study's own."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.protocol import compare_protocols
+    from backfire.evaluation.protocol import compare_protocols
 
     compare_protocols(
         run=snakemake.input.run[0],

@@ -1,9 +1,9 @@
 """Compare every variant with base."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.comparison import Design, Rules, compare_variants
+    from backfire.evaluation.comparison import Design, Rules, compare_variants
 
     cfg = snakemake.params.cfg
     compare_variants(

@@ -1,10 +1,10 @@
 """Count the words of the training corpus."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.negatives.bm25 import count_terms
-    from backfire.reuse import reusing
+    from backfire.provenance.cache import reusing
+    from backfire.retrieval.lexical import count_terms
 
     with reusing(
         rule="count_terms",

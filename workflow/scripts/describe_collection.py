@@ -1,6 +1,6 @@
 """Write the manifest of a collection."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.datasets.export import describe_collection

@@ -1,6 +1,6 @@
 """Fetch what a collection takes from ir_datasets."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.datasets.downloads import download_collection

@@ -1,12 +1,12 @@
 """Encode shards of a corpus with one model."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
     from functools import partial
 
     from backfire.encoders.encoding import decisive, encode_passages
-    from backfire.reuse import reusing
+    from backfire.provenance.cache import reusing
 
     cfg = snakemake.params.cfg
     encode_passages(

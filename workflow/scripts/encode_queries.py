@@ -1,10 +1,10 @@
 """Encode one query set with one model."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
     from backfire.encoders.encoding import decisive, encode_queries
-    from backfire.reuse import reusing
+    from backfire.provenance.cache import reusing
 
     cfg = snakemake.params.cfg
     with reusing(

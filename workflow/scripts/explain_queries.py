@@ -1,9 +1,9 @@
 """Find the queries that each variant moved most, and the kinds of queries that it helps or hurts."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.queries.explain import explain_queries
+    from backfire.explaining.queries.explain import explain_queries
 
     explain_queries(
         measures=snakemake.input.measures,

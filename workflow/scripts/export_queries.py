@@ -1,11 +1,11 @@
 """Write queries and judgments of one split of a collection."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.datasets.export import export_queries
     from backfire.datasets.load import contents
-    from backfire.reuse import reusing
+    from backfire.provenance.cache import reusing
 
     cfg = snakemake.params.cfg
     with reusing(

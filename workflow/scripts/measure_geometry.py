@@ -1,9 +1,9 @@
 """Measure the embedding space of one model on one collection."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.geometry import measure_geometry
+    from backfire.explaining.geometry import measure_geometry
 
     measure_geometry(
         shards=list(snakemake.input.shards),

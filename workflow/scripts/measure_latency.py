@@ -1,9 +1,9 @@
 """Time single-query encodings of one model."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
-    from backfire.cost import measure_latency
+    from backfire.explaining.cost import measure_latency
 
     measure_latency(
         model=snakemake.input.model,

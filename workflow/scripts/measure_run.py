@@ -1,9 +1,9 @@
 """Score the runs of one variant and seed, query by query."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.measures import measure_run
+    from backfire.evaluation.measures import measure_run
 
     measure_run(
         runs=snakemake.input.runs,

@@ -1,9 +1,9 @@
 """Merge the candidates of the parts of the corpus."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.negatives.merging import merge_candidates
+    from backfire.retrieval.merging import merge_candidates
 
     merge_candidates(
         parts=list(snakemake.input.parts),

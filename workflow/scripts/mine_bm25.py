@@ -1,11 +1,11 @@
 """Find the BM25 candidates of every training query in one part of the corpus."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.negatives.bm25 import mine_bm25
-    from backfire.resources import processor
-    from backfire.reuse import reusing
+    from backfire.jobs.resources import processor
+    from backfire.provenance.cache import reusing
+    from backfire.retrieval.lexical import mine_bm25
 
     inputs = {
         "terms": snakemake.input.terms,

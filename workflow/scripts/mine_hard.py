@@ -1,11 +1,11 @@
 """Find the passages of one part of the corpus that base ranks highest for every training query."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)) as threads:
+    from backfire.jobs.resources import processor
     from backfire.negatives.hard import mine_hard
-    from backfire.resources import processor
-    from backfire.reuse import reusing
+    from backfire.provenance.cache import reusing
 
     inputs = {
         "queries": snakemake.input.queries,

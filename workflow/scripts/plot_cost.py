@@ -1,6 +1,6 @@
 """Draw what each variant takes to train and to serve."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.charts.cost import plot_cost

@@ -1,6 +1,6 @@
 """Draw the training curves of all trained variants."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.charts.dynamics import plot_dynamics

@@ -1,6 +1,6 @@
 """Draw how far each variant is from base, with intervals."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.charts.effects import plot_effects

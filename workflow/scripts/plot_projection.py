@@ -1,6 +1,6 @@
 """Draw the map of the embedding space, a panel per variant."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.charts.projection import plot_projection

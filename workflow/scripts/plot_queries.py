@@ -1,6 +1,6 @@
 """Draw each query's value under a variant against its value under base."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.charts.queries import plot_queries

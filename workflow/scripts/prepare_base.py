@@ -1,6 +1,6 @@
 """Bring the verified base model into the study."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.encoders.base import prepare_base

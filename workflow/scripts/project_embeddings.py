@@ -1,9 +1,9 @@
 """Place the passages and queries of all variants on one UMAP."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.projection import project_embeddings
+    from backfire.explaining.projection import project_embeddings
 
     models = [tuple(model) for model in snakemake.params.cfg["models"]]
     shards = list(snakemake.input.shards)  # shard by shard, and within each the models in order

@@ -1,9 +1,9 @@
 """Rank the corpus for the queries of a split."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads) as threads:
-    from backfire.search import rank
+    from backfire.retrieval.search import rank
 
     w = snakemake.wildcards
     rank(

@@ -1,6 +1,6 @@
 """Sample one set of published triples."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.negatives.published import sample_published

@@ -1,6 +1,6 @@
 """Sample one set of triples."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.negatives.triples import sample_triples

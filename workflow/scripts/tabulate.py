@@ -1,6 +1,6 @@
 """Write the main table for a paper, and the paragraph that goes with it."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.report.paper import write_tables

@@ -1,13 +1,13 @@
 """Turn the passages of shards into token ids."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from functools import partial
 
     from backfire.encoders.folders import contents
     from backfire.encoders.tokenizing import tokenize_passages
-    from backfire.reuse import reusing
+    from backfire.provenance.cache import reusing
 
     cfg = snakemake.params.cfg
     tokenize_passages(

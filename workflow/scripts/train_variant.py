@@ -1,6 +1,6 @@
 """Fine-tune one variant with one seed."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
     from backfire.training.run import train_variant

@@ -1,6 +1,6 @@
 """Write the page that says whether fine-tuning helps or backfires, why, and what to do."""
 
-from backfire.logs import job
+from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.report.page import write_report

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from backfire.encoders.folders import base_files
-from backfire.provenance import file_sha256
+from backfire.provenance.fingerprints import file_sha256
 
 
 @pytest.fixture

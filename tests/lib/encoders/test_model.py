@@ -9,7 +9,7 @@ import pytest
 from backfire.encoders.base import prepare_base
 from backfire.encoders.folders import PINS, WEIGHTS, check_base, find_base, verify
 from backfire.errors import BackfireError
-from backfire.provenance import file_sha256
+from backfire.provenance.fingerprints import file_sha256
 
 NAME = "sentence-transformers/all-MiniLM-L6-v2"
 

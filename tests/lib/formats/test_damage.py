@@ -26,7 +26,7 @@ from backfire.formats.tables import (
     write_rows,
 )
 from backfire.formats.trec import checksum_file, read_run, write_run
-from backfire.index import build_index
+from backfire.retrieval.index import build_index
 
 IDS = [f"d{row}" for row in range(40)]
 VECTORS = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)

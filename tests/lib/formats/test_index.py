@@ -6,7 +6,7 @@ import pytest
 
 from backfire.errors import BackfireError
 from backfire.formats.index import faiss_reason, read_index, write_index
-from backfire.index import build_index
+from backfire.retrieval.index import build_index
 
 VECTORS = np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32)
 

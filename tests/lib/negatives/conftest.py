@@ -8,7 +8,7 @@ from backfire.datasets.load import load_corpus, load_split
 from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode
 from backfire.formats.tables import write_embeddings, write_rows
-from backfire.index import index_shard
+from backfire.retrieval.index import index_shard
 
 PASSAGES, QUERIES = 300, 40
 

@@ -10,11 +10,13 @@ from bm25s.tokenization import Tokenizer
 
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows, write_rows
-from backfire.negatives import bm25, hard, merging
-from backfire.negatives.bm25 import count_terms, mine_bm25
+from backfire.negatives import hard
 from backfire.negatives.hard import mine_hard
-from backfire.negatives.merging import merge_candidates
-from backfire.search import pair_scores
+from backfire.retrieval import lexical as bm25
+from backfire.retrieval import merging
+from backfire.retrieval.lexical import count_terms, mine_bm25
+from backfire.retrieval.merging import merge_candidates
+from backfire.retrieval.search import pair_scores
 
 
 def halves(files, parts):

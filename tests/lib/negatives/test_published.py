@@ -15,7 +15,7 @@ from backfire.formats.tables import read_rows, write_embeddings
 from backfire.keyed import key
 from backfire.negatives import published as module
 from backfire.negatives.published import sample_published
-from backfire.search import pair_scores
+from backfire.retrieval.search import pair_scores
 
 NAME = "pairs-of-a-test"
 

@@ -6,13 +6,13 @@ import pytest
 from backfire.datasets.text import normalised
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows, write_embeddings
-from backfire.index import index_shard
 from backfire.keyed import key
 from backfire.negatives import triples as module
-from backfire.negatives.bm25 import count_terms, mine_bm25
 from backfire.negatives.hard import mine_hard
-from backfire.negatives.merging import merge_candidates
 from backfire.negatives.triples import sample_triples
+from backfire.retrieval.index import index_shard
+from backfire.retrieval.lexical import count_terms, mine_bm25
+from backfire.retrieval.merging import merge_candidates
 
 PASSAGES = {
     "sort": "Sort the elements of an array along an axis and return a sorted copy of it.",

@@ -6,8 +6,8 @@ import faiss
 import numpy as np
 import pytest
 
-from backfire import projection
 from backfire.errors import BackfireError
+from backfire.explaining import projection
 from backfire.preflight import sizes
 from backfire.preflight.before import check_study
 from backfire.preflight.sizes import cells, check_factory, check_sizes, most_passages

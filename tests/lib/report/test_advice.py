@@ -11,8 +11,8 @@ from backfire.formats.tables import read_rows
 from backfire.report.advice import ELSEWHERE, RULES, advise
 from backfire.report.curves import Curve, Ends, Watched, ends, read_curves, window
 from backfire.report.findings import Findings, headline
-from backfire.settings import checked
-from backfire.study import Study
+from backfire.study.settings import checked
+from backfire.study.study import Study
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ from backfire.charts.effects import plot_effects
 from backfire.charts.projection import plot_projection
 from backfire.charts.queries import plot_queries
 from backfire.encoders.folders import PINS
+from backfire.evaluation.verdict import sentence, words
 from backfire.formats.atomic import write_json
 from backfire.formats.tables import read_rows, write_rows
 from backfire.report.method import flattened
 from backfire.report.numbers import interval, p_value, plain, quantity, signed
 from backfire.report.page import LARGEST_SVG, caption, picture, write_report
 from backfire.report.paper import main_rows, paragraph
-from backfire.verdict import sentence, words
 
 VOID = {"meta", "img", "line", "br", "hr", "link"}
 BASE_MODEL = "sentence-transformers/all-MiniLM-L6-v2"

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from backfire.errors import BackfireError
+from backfire.evaluation.verdict import MEANINGS, words
 from backfire.report.rule import with_rule
-from backfire.verdict import MEANINGS, words
 
 
 def test_the_documentation_tells_the_rule_as_the_default_study_has_it(root):

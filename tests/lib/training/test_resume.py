@@ -49,7 +49,7 @@ EVERY_STEP = Pace(0.0, float("inf"))
 @pytest.fixture(scope="module")
 def inputs(base_model, tmp_path_factory):
     """Eight triples, three development queries, and the real model."""
-    from backfire.plan.probe import words
+    from backfire.planning.probe import words
 
     folder = tmp_path_factory.mktemp("inputs")
 

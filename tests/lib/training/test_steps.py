@@ -30,7 +30,7 @@ LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["query", "valu
 @pytest.fixture(scope="module")
 def columns():
     """Three columns of 24 texts of different lengths: a query, a passage that answers it, one that does not."""
-    from backfire.plan.probe import words
+    from backfire.planning.probe import words
 
     return [[words(3 + (row * step) % 29, 31 * row + step) for row in range(24)] for step in (5, 11, 17)]
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from backfire.charts.style import INK, VERDICT_COLOURS, WIDTH, drawing, note
-from backfire.queries.paired import BASE, read_paired
+from backfire.explaining.queries.paired import BASE, read_paired
 
 FEWEST, COLUMNS = 3, 4
 # Areas of marks in square points: the least that can be seen, that of the most queries which moved alike, and the most

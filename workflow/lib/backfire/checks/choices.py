@@ -5,9 +5,9 @@ from itertools import product
 from typing import Any
 
 from backfire.checks.verdicts import CLOSE, PLACE
-from backfire.comparison import CLAIMS
-from backfire.study import BASE
-from backfire.ties import TIES
+from backfire.evaluation.comparison import CLAIMS
+from backfire.evaluation.ties import TIES
+from backfire.study.study import BASE
 
 OWN_ORDER, IDENTICAL = ("ties", "by passage id"), ("identical ids", "kept", "dropped")
 

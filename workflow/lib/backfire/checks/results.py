@@ -16,7 +16,7 @@ from backfire.checks.verdicts import check_comparison, check_main_table, check_q
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
 from backfire.formats.tables import read_rows
-from backfire.study import Study
+from backfire.study.study import Study
 
 log = logging.getLogger(__name__)
 TABLES = ("measures", "ties", "comparison", "geometry", "cost", "moved", "strata", "projection")

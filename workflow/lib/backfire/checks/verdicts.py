@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from backfire.comparison import CLAIMS, EXPLORES
-from backfire.significance.equivalence import fewest_queries
-from backfire.study import BASE
+from backfire.evaluation.comparison import CLAIMS, EXPLORES
+from backfire.evaluation.significance.equivalence import fewest_queries
+from backfire.study.study import BASE
 
 # Sums in another order differ in the last bits.
 CLOSE = 1e-9

@@ -16,14 +16,14 @@ import numpy as np
 
 from backfire.datasets.judged import Missing, passages_themselves, read_qrels, unknown_passages
 from backfire.datasets.load import load_corpus, load_split, provenance, records
+from backfire.datasets.passages import doc_ids
 from backfire.datasets.wording import DEFAULT, wording
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
 from backfire.formats.tables import write_batches
+from backfire.jobs.logs import progress
 from backfire.keyed import key
-from backfire.logs import progress
-from backfire.provenance import value_digest
-from backfire.texts import doc_ids
+from backfire.provenance.fingerprints import value_digest
 
 BATCH = 16384
 # What happens to judgments of what the source does not hold.

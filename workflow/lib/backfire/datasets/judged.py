@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from backfire.datasets.load import load_corpus, records
+from backfire.datasets.passages import texts_of
 from backfire.datasets.qrels import HIGHEST
 from backfire.datasets.text import normalised
 from backfire.errors import BackfireError
-from backfire.texts import texts_of
 
 _logger = logging.getLogger(__name__)
 

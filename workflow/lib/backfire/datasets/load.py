@@ -15,7 +15,7 @@ from backfire.datasets.packages import package_versions
 from backfire.datasets.sources import input_files, is_folder, is_pydocs
 from backfire.datasets.wording import DEFAULT, docs_of, passages, sentence
 from backfire.errors import BackfireError
-from backfire.provenance import file_sha256
+from backfire.provenance.fingerprints import file_sha256
 
 
 def load_corpus(source: str) -> Dataset:

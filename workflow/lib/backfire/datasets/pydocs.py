@@ -22,10 +22,10 @@ from backfire.datasets import extraction
 from backfire.datasets.packages import PACKAGES, package_versions
 from backfire.datasets.sources import PYDOCS
 from backfire.datasets.streams import StreamedDocs
-from backfire.faults import reading
 from backfire.formats.atomic import replacing
-from backfire.logs import progress
-from backfire.provenance import code_digest, file_sha256, value_digest
+from backfire.jobs.faults import reading
+from backfire.jobs.logs import progress
+from backfire.provenance.fingerprints import code_digest, file_sha256, value_digest
 
 PINNED_VERSIONS = {
     "accelerate": "1.15.0",

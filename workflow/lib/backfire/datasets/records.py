@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from backfire.datasets.layout import ending
 from backfire.errors import BackfireError
-from backfire.faults import explained, reading
+from backfire.jobs.faults import explained, reading
 
 BATCH = 4096
 

@@ -21,7 +21,7 @@ from backfire.encoders.folders import check_sums, contents
 from backfire.encoders.probes import LONG_TEXTS, SHORT_TEXTS, text_of_length
 from backfire.errors import BackfireError
 from backfire.formats.certificates import CERTIFICATE, Certificate, read_certificate, write_certificate
-from backfire.provenance import installed_versions, value_digest
+from backfire.provenance.fingerprints import installed_versions, value_digest
 
 if TYPE_CHECKING:
     from backfire.encoders.tokens import Tokens

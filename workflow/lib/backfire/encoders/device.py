@@ -4,7 +4,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from backfire.errors import BackfireError
-from backfire.gpus import visible_gpus
+from backfire.jobs.gpus import visible_gpus
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from backfire.encoders.certificate import certificate_of
 from backfire.encoders.device import arithmetic_name, pick_device, pick_dtype
 from backfire.encoders.static import StaticEncoder, load_static, static_module
 from backfire.encoders.tokens import ModelTokenizer, Tokens, fast_tokenizer
-from backfire.resources import processor
+from backfire.jobs.resources import processor
 
 if TYPE_CHECKING:
     import torch

@@ -18,9 +18,9 @@ from backfire.formats.tables import (
     read_rows,
     write_embedding_batches,
 )
-from backfire.logs import progress
-from backfire.resources import peak_memory
-from backfire.reuse import compute
+from backfire.jobs.logs import progress
+from backfire.jobs.resources import peak_memory
+from backfire.provenance.cache import compute
 
 # Texts whose vectors are in memory together; whole row groups, so that it does not show in the file.
 ENCODED_AT_ONCE = 4 * EMBEDDING_ROWS

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from backfire.errors import BackfireError
-from backfire.faults import explained
 from backfire.formats.atomic import write_json
 from backfire.formats.certificates import CERTIFICATE
 from backfire.formats.sums import check_sums, model_sums
-from backfire.provenance import file_sha256, value_digest
+from backfire.jobs.faults import explained
+from backfire.provenance.fingerprints import file_sha256, value_digest
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from backfire.encoders.folders import check_sums, read_settings, weight_files
 from backfire.encoders.tokens import Tokens, joined, tokens_of
 from backfire.errors import BackfireError
-from backfire.faults import explained
 from backfire.formats.weights import check_weights
+from backfire.jobs.faults import explained
 
 logger = logging.getLogger(__name__)
 

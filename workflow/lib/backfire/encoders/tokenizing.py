@@ -9,7 +9,7 @@ import pyarrow as pa
 from backfire.encoders.encoder import load_tokenizer
 from backfire.encoders.tokens import ModelTokenizer, Tokens
 from backfire.formats.tables import EMBEDDING_ROWS, SCHEMAS, iterate_rows, write_batches
-from backfire.reuse import compute
+from backfire.provenance.cache import compute
 
 
 def tokenize_passages(

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from backfire.errors import BackfireError
-from backfire.faults import explained, refused
 from backfire.formats.sums import write_sums
+from backfire.jobs.faults import explained, refused
 
 _SEAL = "crc32"
 _AGAIN = "delete it and run again."

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from backfire.errors import BackfireError
-from backfire.faults import explained
 from backfire.formats.atomic import replacing
 from backfire.formats.seals import check_behind, seal_behind
+from backfire.jobs.faults import explained
 
 _POSITION = re.compile(r"^Error in .* at \S+\.(?:cpp|h):\d+: ")
 _CONDITION = re.compile(r"^Error: '.*' failed: (?=.)")

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backfire.errors import BackfireError
-from backfire.faults import explained
 from backfire.formats.atomic import replacing
 from backfire.formats.seals import MARK, check_parquet, parquet_digest, seal_parquet
+from backfire.jobs.faults import explained
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from backfire.errors import BackfireError
-from backfire.faults import reading
+from backfire.jobs.faults import reading
 
 NAME = "SHA256SUMS"
 # What a model is loaded from. Other files may come and go.

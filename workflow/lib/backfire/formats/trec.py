@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from backfire.errors import BackfireError
-from backfire.faults import reading
 from backfire.formats.atomic import replacing
 from backfire.formats.sums import file_digest
+from backfire.jobs.faults import reading
 
 _ESCAPED = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _TO_ESCAPE = re.compile(r"\s|%(?=[0-9A-Fa-f]{2})")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from backfire.errors import BackfireError
-from backfire.faults import explained, reading
+from backfire.jobs.faults import explained, reading
 
 _READ = 1 << 24
 

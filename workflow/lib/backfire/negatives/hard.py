@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from backfire.encoders.device import pick_gpu
 from backfire.formats.tables import iterate_embeddings, write_batches
-from backfire.negatives.candidates import HELD, WRITTEN, candidate_table
-from backfire.search import search, stored_shards
+from backfire.retrieval.candidates import HELD, WRITTEN, candidate_table
+from backfire.retrieval.search import search, stored_shards
 
 
 def mine_hard(

@@ -14,8 +14,8 @@ from backfire.datasets.load import load_pairs, provenance, records
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
 from backfire.formats.tables import iterate_rows, read_rows
+from backfire.jobs.logs import progress
 from backfire.keyed import key
-from backfire.logs import progress
 from backfire.negatives.itself import Itself
 from backfire.negatives.table import write_triples
 

@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from backfire.datasets.passages import texts_of
 from backfire.datasets.text import normalised
 from backfire.errors import BackfireError
 from backfire.formats.tables import iterate_rows
 from backfire.keyed import key
 from backfire.negatives.itself import Itself
 from backfire.negatives.table import write_triples
-from backfire.texts import texts_of
 
 logger = logging.getLogger(__name__)
 

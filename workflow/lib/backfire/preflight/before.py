@@ -11,7 +11,7 @@ from backfire.errors import BackfireError
 from backfire.preflight.model import ModelFiles, check_model
 from backfire.preflight.sizes import check_factory, check_sizes
 from backfire.preflight.sources import check_different, check_sources
-from backfire.study import Study
+from backfire.study.study import Study
 
 # Their spelling needs no look at ir_measures, which takes 50 ms.
 _COMMON = re.compile(r"(RR|nDCG|AP)(@[1-9]\d*)?|(P|R|Success)@[1-9]\d*")
@@ -55,7 +55,7 @@ def _check_measures(study: Study) -> None:
     for name in asked:
         if not _COMMON.fullmatch(name):
             try:
-                from backfire.measure_names import measure_named
+                from backfire.study.measure_names import measure_named
 
                 measure_named(name)
             # An engine that leaves the libraries to the jobs' own environments.

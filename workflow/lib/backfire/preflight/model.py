@@ -14,7 +14,7 @@ from typing import Any
 
 from backfire.encoders.folders import WEIGHTS
 from backfire.errors import BackfireError
-from backfire.study import Study
+from backfire.study.study import Study
 
 # A header is refused by the safetensors library beyond this many bytes.
 _HEADER = 100_000_000

@@ -11,7 +11,7 @@ from backfire.datasets.catalogue import published_count
 from backfire.datasets.layout import qrels_files
 from backfire.datasets.sources import input_files, is_folder, is_pydocs
 from backfire.errors import BackfireError
-from backfire.study import SEARCHED, Study, Triples
+from backfire.study.study import SEARCHED, Study, Triples
 
 # Lines of a folder's corpus are counted up to this many bytes, in 30 ms.
 COUNTED = 1 << 26

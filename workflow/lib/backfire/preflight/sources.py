@@ -10,7 +10,7 @@ from pathlib import Path
 from backfire.datasets.catalogue import has_parts, judgments_of, original
 from backfire.datasets.sources import PYDOCS, input_files, is_folder, is_pydocs, needed_parts
 from backfire.errors import BackfireError
-from backfire.study import TRAIN, Collection, Study
+from backfire.study.study import TRAIN, Collection, Study
 
 # As in datasets/extraction.py, which the DAG must not load; a test compares them.
 PYDOCS_SETS = ("train", "dev", "test", "unseen")

@@ -3,10 +3,10 @@
 Each rule is a function of the findings and gives an `Advice` or None; the page shows them in the order of `RULES`.
 """
 
+from backfire.evaluation.verdict import Retention, Verdict
 from backfire.report.findings import Advice, Findings, Row
 from backfire.report.numbers import count, interval, names, plain, signed
 from backfire.report.untrained import hardly_trained, little_left, never_met
-from backfire.verdict import Retention, Verdict
 
 # What may differ between two variants for a rule to say that they differ in the method of training alone.
 METHOD_KEYS = {"method", "lora", "learning_rate"}

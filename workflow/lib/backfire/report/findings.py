@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backfire.comparison import CLAIMS, HELPERS
+from backfire.evaluation.comparison import CLAIMS, HELPERS
+from backfire.evaluation.verdict import Verdict
 from backfire.formats.tables import read_rows
 from backfire.report.curves import Curve
 from backfire.report.numbers import names
-from backfire.study import BASE
-from backfire.verdict import Verdict
+from backfire.study.study import BASE
 
 Row = dict[str, Any]
 Place = tuple[str, str, str]

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from backfire.evaluation.verdict import words
 from backfire.formats.certificates import Certificate
-from backfire.objectives import told
 from backfire.report.models import paths, similarities
 from backfire.report.numbers import count, names, rate
 from backfire.report.words import relevance_note
-from backfire.study import Study
-from backfire.verdict import words
+from backfire.study.objectives import told
+from backfire.study.study import Study
 
 
 def method_paragraphs(

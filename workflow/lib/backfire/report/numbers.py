@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from backfire import verdict
+from backfire.evaluation import verdict
 
 MINUS = "\N{MINUS SIGN}"
 MISSING = "\N{EM DASH}"

@@ -9,6 +9,7 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from backfire.evaluation.verdict import sentence, words
 from backfire.formats.atomic import read_json, replacing
 from backfire.formats.tables import read_rows
 from backfire.report.advice import advise
@@ -24,8 +25,7 @@ from backfire.report.references import reference_table
 from backfire.report.tables import comparison_tables, cost_table, geometry_tables
 from backfire.report.ties import ties_summary
 from backfire.report.words import GEOMETRY, measure_meaning
-from backfire.study import Study
-from backfire.verdict import sentence, words
+from backfire.study.study import Study
 
 # A larger vector graphic is replaced by its bitmap, which keeps the page light to load and to mail.
 LARGEST_SVG = 400_000

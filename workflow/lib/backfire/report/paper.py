@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from backfire.evaluation.verdict import Verdict, p_value, shortfall, words
 from backfire.formats.atomic import replacing
 from backfire.formats.tables import read_rows
 from backfire.report.numbers import count, names
-from backfire.verdict import Verdict, p_value, shortfall, words
 
 Row = Mapping[str, Any]
 

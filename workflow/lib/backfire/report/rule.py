@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from backfire.errors import BackfireError
-from backfire.verdict import words
+from backfire.evaluation.verdict import words
 
 _BLOCK = re.compile(r"(<!-- rule -->\n).*(<!-- /rule -->)", re.DOTALL)
 

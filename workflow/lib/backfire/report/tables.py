@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from backfire.evaluation.verdict import Verdict, keeping, shortfall
 from backfire.formats.tables import read_rows
 from backfire.report.findings import Findings, Row
 from backfire.report.numbers import MINUS, MISSING, count, interval, p_value, plain, quantity, signed
 from backfire.report.words import COST, GEOMETRY, relevance_note
-from backfire.verdict import Verdict, keeping, shortfall
 
 
 def comparison_tables(findings: Findings, grades: Mapping[tuple[str, str], int]) -> list[dict[str, Any]]:

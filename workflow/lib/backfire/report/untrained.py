@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from backfire.evaluation.verdict import Verdict
 from backfire.report.curves import Watched
 from backfire.report.findings import Advice, Findings
 from backfire.report.numbers import count, names, rate
-from backfire.verdict import Verdict
 
 # A space whose vectors and neighbourhoods are within this of base's has not moved: full fine-tuning that gained 0.02
 # left 0.992 and 0.87, adapters whose rate was ten times too low 0.9999 and 0.98 (the default study).

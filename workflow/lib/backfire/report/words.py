@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from backfire.geometry import NEIGHBOURS
-from backfire.measure_names import is_binary, measure_named
+from backfire.explaining.geometry import NEIGHBOURS
 from backfire.report.numbers import names
+from backfire.study.measure_names import is_binary, measure_named
 
 GEOMETRY = {
     "mean_cosine": (

@@ -15,12 +15,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from backfire import locks
 from backfire.errors import BackfireError
-from backfire.faults import explained
 from backfire.formats.atomic import replacing
 from backfire.formats.weights import read_through
-from backfire.provenance import file_sha256, value_digest
+from backfire.jobs import locks
+from backfire.jobs.faults import explained
+from backfire.provenance.fingerprints import file_sha256, value_digest
 
 logger = logging.getLogger(__name__)
 

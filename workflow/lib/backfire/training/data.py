@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from backfire.datasets.passages import texts_of
 from backfire.encoders.tokens import ModelTokenizer, Tokens, joined
 from backfire.formats.tables import read_rows
 from backfire.keyed import key
-from backfire.texts import texts_of
 
 _PROMPT = {"queries": "query", "corpus": "document"}
 

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backfire.datasets.passages import doc_ids, texts_by_id
 from backfire.encoders.encoder import Encoder
 from backfire.encoders.encoding import encode_tokens
 from backfire.encoders.tokens import ModelTokenizer, Tokens
 from backfire.errors import BackfireError
+from backfire.evaluation.measures import Values, score_queries
 from backfire.formats.tables import read_rows
 from backfire.keyed import keyed_sample
-from backfire.measures import Values, score_queries
-from backfire.texts import doc_ids, texts_by_id
 from backfire.training.steps import Diverged
 
 

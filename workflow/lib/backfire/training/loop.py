@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from backfire.logs import progress
-from backfire.resources import peak_memory
+from backfire.jobs.logs import progress
+from backfire.jobs.resources import peak_memory
 from backfire.training.checkpoints import Checkpoints, State, noting_signals
 from backfire.training.data import Examples, batches
 from backfire.training.recorder import Recorder

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from backfire.encoders import adapters
-from backfire.measures import Values, mean
+from backfire.evaluation.measures import Values, mean
 from backfire.training.steps import Diverged, Step
 from backfire.training.trainable import Trainable
 

@@ -13,7 +13,7 @@ from backfire.encoders.folders import ORIGIN
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.formats.tables import write_rows
-from backfire.provenance import installed_versions
+from backfire.provenance.fingerprints import installed_versions
 from backfire.training.checkpoints import PACE, Checkpoints, Pace, alone, discard, training_digest
 from backfire.training.data import load_examples
 from backfire.training.development import development_set

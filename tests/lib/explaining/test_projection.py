@@ -1,0 +1,120 @@
+"""The shared map: same bytes twice, same passages for every model, no drift where nothing moved."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from backfire.errors import BackfireError
+from backfire.explaining.projection import project_embeddings
+from backfire.formats.tables import read_rows, write_embeddings
+from backfire.keyed import keyed_sample
+
+IDS = [f"d{number}" for number in range(150)]
+QUERIES = [f"q{number}" for number in range(12)]
+
+
+def vectors(seed: int, shift: float = 0.0) -> np.ndarray:
+    """Three clusters of unit vectors in 8 dimensions; `shift` turns each of them by a little noise."""
+    centres = np.eye(8)[[0, 3, 6]]
+    points = centres[np.arange(len(IDS) + len(QUERIES)) % 3] + 0.2 * np.random.default_rng(seed).normal(size=(162, 8))
+    points += shift * np.random.default_rng(seed + 1).normal(size=points.shape)
+    return points / np.linalg.norm(points, axis=1, keepdims=True)
+
+
+def model(folder, name: str, points: np.ndarray, ids=IDS):
+    files = [folder / f"{name}-{half}.parquet" for half in (1, 2)]
+    middle = len(ids) // 2
+    write_embeddings(files[0], "doc_id", ids[:middle], points[:middle])
+    write_embeddings(files[1], "doc_id", ids[middle:], points[middle : len(ids)])
+    write_embeddings(folder / f"{name}-queries.parquet", "query_id", QUERIES, points[-len(QUERIES) :])
+    return files, folder / f"{name}-queries.parquet"
+
+
+def project(output, **models):
+    settings = {"passages": 60, "sampled_queries": 5, "neighbors": 8, "min_dist": 0.1, "seed": 0}
+    settings |= models.pop("settings", {})
+    project_embeddings(
+        [(name, number) for number, name in enumerate(models)],
+        [files for files, _ in models.values()],
+        [queries for _, queries in models.values()],
+        output=output,
+        **settings,
+    )
+    return read_rows(output, "projection").to_pylist()
+
+
+def points_of(rows: list[dict], variant: str) -> np.ndarray:
+    return np.array([(row["x"], row["y"]) for row in rows if row["variant"] == variant])
+
+
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("maps")
+    models = {
+        "base": model(folder, "base", vectors(0)),
+        "same": model(folder, "same", vectors(0)),
+        "moved": model(folder, "moved", vectors(0, shift=0.3)),
+    }
+    return folder, models, project(folder / "first.parquet", **models)
+
+
+def test_twice_the_same_bytes(maps):
+    folder, models, _ = maps
+    project(folder / "second.parquet", **models)
+    assert (folder / "first.parquet").read_bytes() == (folder / "second.parquet").read_bytes()
+
+
+def test_every_model_shows_the_same_keyed_passages_and_queries(maps):
+    _, models, rows = maps
+    for number, name in enumerate(models):
+        of = [row for row in rows if row["variant"] == name]
+        assert {row["seed"] for row in of} == {number}
+        assert [row["id"] for row in of if row["kind"] == "passage"] == keyed_sample(IDS, 60, 0)
+        assert [row["id"] for row in of if row["kind"] == "query"] == keyed_sample(QUERIES, 5, 0)
+
+
+def test_a_model_that_moved_nothing_has_no_drift(maps):
+    _, _, rows = maps
+    np.testing.assert_array_equal(points_of(rows, "base"), points_of(rows, "same"))
+    assert np.abs(points_of(rows, "base") - points_of(rows, "moved")).max() > 0.1
+
+
+def test_clusters_stay_apart_on_the_map(maps):
+    _, _, rows = maps
+    points = points_of(rows, "base")
+    cluster = np.array(
+        [int(row["id"][1:]) % 3 for row in rows if row["variant"] == "base" and row["kind"] == "passage"]
+    )
+    centres = np.array([points[:60][cluster == number].mean(axis=0) for number in range(3)])
+    nearest = np.linalg.norm(points[:60, None] - centres, axis=2).argmin(axis=1)
+    assert (nearest == cluster).mean() > 0.95
+
+
+def test_few_passages_lower_the_neighbours(tmp_path, caplog):
+    points = vectors(2)
+    short = model(tmp_path, "short", np.concatenate([points[:12], points[-12:]]), IDS[:12])
+    with caplog.at_level(logging.WARNING):
+        rows = project(tmp_path / "map.parquet", base=short, settings={"neighbors": 15})
+    assert "lowered to 11" in caplog.text
+    assert len(rows) == 12 + 5 and np.isfinite(points_of(rows, "base")).all()
+
+
+def test_a_map_without_queries(tmp_path):
+    rows = project(tmp_path / "map.parquet", base=model(tmp_path, "base", vectors(0)), settings={"sampled_queries": 0})
+    assert {row["kind"] for row in rows} == {"passage"}
+
+
+def test_too_few_passages_are_an_error(tmp_path):
+    points = vectors(2)
+    tiny = model(tmp_path, "tiny", np.concatenate([points[:6], points[-12:]]), IDS[:6])
+    with pytest.raises(BackfireError, match="6 passages") as error:
+        project(tmp_path / "map.parquet", base=tiny)
+    assert "projection.passages" in error.value.hint
+
+
+def test_another_corpus_is_an_error(tmp_path):
+    base = model(tmp_path, "base", vectors(0))
+    other = model(tmp_path, "other", vectors(0), [f"x{name}" for name in IDS])
+    with pytest.raises(BackfireError, match="variant 'other' are not those of 'base'"):
+        project(tmp_path / "map.parquet", base=base, other=other)

@@ -1,0 +1,51 @@
+"""The probe on the real base model: what it measures is there; how fast this machine is, is nobody's claim."""
+
+import pytest
+
+from backfire.encoders.encoder import load_encoder
+from backfire.planning.probe import measure, padded_tokens, words
+
+VARIANT = {"batch_size": 2, "max_length": 16, "dropout": None, "precision": "auto"}
+LORA = {"rank": 2, "alpha": 4, "dropout": 0.0, "target_modules": ["query"]}
+
+
+def test_generated_texts_have_the_tokens_asked_for(base_model):
+    texts = [words(count, row) for row, count in enumerate((3, 10, 76, 254))]
+    tokens = load_encoder(base_model, "fp32").tokenize(texts, "document", 256)
+    assert tokens.lengths.tolist() == [3, 10, 76, 254]
+    assert len({words(20, row) for row in range(30)}) > 20
+
+
+def test_padding_is_half_filled_and_cut_texts_have_none():
+    assert padded_tokens(76, 256) == 84
+    assert padded_tokens(500, 256) == 256
+    assert padded_tokens(500, 100) == 112
+
+
+@pytest.fixture(scope="module")
+def rates(base_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("probe")
+    variants = {"full": VARIANT | {"method": "full"}, "lora": VARIANT | {"method": "lora", "lora": LORA}}
+    variants["again"] = variants["full"] | {"triples": "other"}
+    found = measure(
+        str(base_model), [], 20, {"precision": "auto", "max_length": 32, "batch_tokens": 512}, variants, 10, folder
+    )
+    assert list(folder.iterdir()) == []
+    return found
+
+
+def test_everything_is_measured(rates):
+    assert rates.dimensions == 384
+    for value in (
+        rates.tokens_per_second,
+        rates.query_tokens_per_second,
+        rates.written_per_second,
+        *rates.step.values(),
+    ):
+        assert value > 0
+    assert rates.seconds_per_pair >= 0
+    assert rates.seconds_per_merge >= 0
+
+
+def test_variants_whose_steps_cost_the_same_are_measured_once(rates):
+    assert rates.step["again"] == rates.step["full"] != rates.step["lora"]

@@ -1,0 +1,224 @@
+"""The configuration: every mistake a person makes is one line that says what to do."""
+
+import copy
+
+import pytest
+import yaml
+
+from backfire.errors import BackfireError
+from backfire.study.settings import checked
+from backfire.study.study import Study
+
+
+@pytest.fixture
+def schema(root):
+    return yaml.safe_load((root / "workflow/schemas/config.yaml").read_text())
+
+
+@pytest.fixture
+def config(root):
+    return yaml.safe_load((root / "config.yaml").read_text())
+
+
+def edited(config, path, value):
+    """A copy of `config` with the key at a dotted path set, or removed where `value` is None."""
+    config = copy.deepcopy(config)
+    *parents, last = path.split(".")
+    block = config
+    for parent in parents:
+        block = block[parent]
+    if value is None:
+        del block[last]
+    else:
+        block[last] = value
+    return config
+
+
+def test_the_shipped_config_fits_and_gets_every_default(config, schema):
+    filled = checked(config, schema)
+    assert filled["encoding"]["batch_tokens"] is None
+    assert filled["variants"]["full_hard"]["start_from"] == "base"
+    assert filled["variants"]["full_hard"]["precision"] == "auto"
+    assert filled["base_model_sha256"] is None
+    study = Study(filled)
+    assert study.trained == ["full_bm25", "full_hard", "paper_hard", "lora_bm25", "lora_hard"]
+    assert study.runs[0] == ("base", 0)
+
+
+def test_absent_sections_are_filled_deeply(config, schema):
+    for section in ("encoding", "ranking", "comparison", "geometry", "projection", "latency", "dynamics"):
+        config.pop(section)
+    filled = checked(config, schema)
+    assert filled["encoding"]["shards"] == 1
+    assert filled["ranking"]["depth"] == 1000
+
+
+def test_null_removes_an_entry_of_an_overlay(config, schema):
+    config["variants"]["lora_hard"] = None
+    config["collections"]["pydocs"]["splits"]["unseen"] = None
+    filled = checked(config, schema)
+    assert "lora_hard" not in filled["variants"]
+    assert list(filled["collections"]["pydocs"]["splits"]) == ["dev", "test"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message", "hint"),
+    [
+        ("enconding", {"shards": 2}, "unknown key 'enconding', did you mean 'encoding'?", "workflow/schemas"),
+        ("variants.full_hard.learning_rat", 0.1, "did you mean 'learning_rate'?", "spelling"),
+        ("variants.full_hard.learning_rate", "2e-5", "found the text '2e-5', expected a number", "write 2.0e-5"),
+        ("variants.full_hard.batch_size", "32", "found the text '32', expected a number", "quotes"),
+        ("encoding.shards", 0, "encoding.shards: found 0, expected at least 1", ""),
+        ("seeds", [0, 0], "seeds: 0 is listed twice", "once"),
+        ("seeds", [], "at least 1 item", ""),
+        ("study", "my study", "lower-case letters", ""),
+        ("study", "../../etc", "lower-case letters", ""),
+        ("study", None, "missing key study", "add"),
+        ("variants.full_hard.triples", "hrd", "variants.full_hard.triples: 'hrd' is not a triple set", "'hard'"),
+        ("variants.full_hard.triples", None, "it is trained but names no triple set", "bm25, hard"),
+        ("variants.full_hard.start_from", "bse", "'bse' is not a variant", "'base'"),
+        ("variants.full_hard.start_from", "full_hard", "comes back to itself", "start from base"),
+        ("variants.full_hard.lora", {"rank": 4}, "method is 'full' but a lora block is present", "lora"),
+        ("variants.lora_hard.lora", None, "a lora block is missing", "rank"),
+        ("variants.base.method", "full", "variants.base.method: found 'full'", "method none"),
+        ("variants.full_hard.method", "none", "variants.full_hard.method: found 'none'", "base"),
+        ("variants.base", None, "missing key base", "add"),
+        ("primary.split", "tset", "'tset' is not a split", "'test'"),
+        ("primary.collection", "pydoc", "'pydoc' is not a collection", "'pydocs'"),
+        ("primary.measure", "RR@100", "'RR@100' is not among measures", "add it"),
+        ("train_on", "pydoc", "train_on: 'pydoc' is not a collection", "'pydocs'"),
+        ("collections.pydocs.train", None, "it has no training queries", "collections.pydocs.train"),
+        ("collections.pydocs.splits", {"train": "pydocs/test"}, "reserved", ""),
+        ("dynamics.split", "valid", "'valid' is not a split of 'pydocs'", "known:"),
+        ("primary.split", "dev", "is the split that is watched in training", "another split"),
+        ("triples.hard.negatives", "easy", "expected one of random, bm25, hard", ""),
+        ("base_model_sha256", "abc", "base_model_sha256", ""),
+        ("encoding.shards", 2.5, "encoding.shards: found 2.5, expected integer", ""),
+        ("encoding.shards", "2e0", "found the text '2e0', expected a number", "write 2.0e+0"),
+        ("encoding.shards", True, "encoding.shards: found True, expected integer", ""),
+        ("variants.full_hard.learning_rate", float("nan"), "learning_rate: found nan, expected a number", "finite"),
+        ("variants.full_hard.epochs", float("inf"), "variants.full_hard.epochs: found inf", "finite"),
+        ("seeds", [0, float("inf")], "seeds.1: found inf", "finite"),
+        ("collections.pydocs.splits", {False: "pydocs/test"}, "splits: found the key False", "quotes"),
+        ("variants", {1: {"method": "none"}}, "variants: found the key 1", "quotes"),
+    ],
+)
+def test_a_mistake_is_named_with_what_to_do(config, schema, path, value, message, hint):
+    with pytest.raises(BackfireError) as caught:
+        Study(checked(edited(config, path, value), schema))
+    text = str(caught.value)
+    assert message in text
+    assert hint in caught.value.hint
+    assert text.splitlines()[-1].startswith("Hint: ")
+
+
+def test_without_training_queries_every_variant_that_still_trains_is_named(config, schema):
+    config["collections"]["pydocs"]["train"] = None
+    for name in config["variants"]:
+        if name not in ("base", "full_hard"):
+            config["variants"][name] = None
+    with pytest.raises(BackfireError, match="collections.pydocs: full_hard would be trained on it, but it has no"):
+        Study(checked(config, schema))
+    config["variants"]["full_hard"] = None
+    assert Study(checked(config, schema)).trained == []
+
+
+def test_a_whole_number_may_have_a_decimal_point_wherever_an_integer_is_expected(config, schema):
+    config["protocol"] = {"collection": "pydocs", "split": "test", "max_lengths": [32, 64]}
+    config["collections"]["pydocs"]["relevance"] = {"test": 2}
+    filled = checked(config, schema)
+    numbers = []
+
+    def pointed(value, where):
+        if isinstance(value, dict):
+            return {key: pointed(each, f"{where}.{key}") for key, each in value.items()}
+        if isinstance(value, list):
+            return [pointed(each, where) for each in value]
+        if type(value) is int:
+            numbers.append(where)
+            return float(value)
+        return value
+
+    def kinds(value):
+        if isinstance(value, dict):
+            return {key: kinds(each) for key, each in value.items()}
+        return [kinds(each) for each in value] if isinstance(value, list) else type(value)
+
+    again = checked(pointed(filled, "config"), schema)
+    assert again == filled
+    assert {"config.encoding.shards", "config.collections.pydocs.size", "config.protocol.max_lengths"} < set(numbers)
+    assert {"config.seeds", "config.collections.pydocs.relevance.test", "config.triples.hard.size"} < set(numbers)
+    for block in (*filled["variants"].values(), *again["variants"].values()):
+        # Any number will do here, so a float stays one.
+        for floating in (block, block.get("lora", {})):
+            floating.update({key: 0.0 for key in ("epochs", "alpha", "weight_decay") if key in floating})
+    assert kinds(again) == kinds(filled)
+
+
+def test_every_mistake_is_listed_at_once(config, schema):
+    config = edited(edited(config, "ranking.depth", 0), "measure", ["AP"])
+    with pytest.raises(BackfireError) as caught:
+        checked(config, schema)
+    assert "ranking.depth" in str(caught.value)
+    assert "unknown key 'measure'" in str(caught.value)
+
+
+def test_every_key_of_the_schema_is_described(schema):
+    def keys(part, where):
+        if "$ref" in part:
+            part = {**schema["$defs"][part["$ref"].rsplit("/", 1)[1]], **part}
+        for name, sub in part.get("properties", {}).items():
+            assert "description" in sub or "$ref" in sub, f"{where}.{name}"
+            keys(sub, f"{where}.{name}")
+        if isinstance(part.get("additionalProperties"), dict):
+            keys(part["additionalProperties"], f"{where}.*")
+
+    keys(schema, "config")
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        ({"name": "triplett"}, r"loss\.name: found 'triplett', expected one of triplet, multiple_negatives_ranking"),
+        ({"distance": "cosine"}, r"loss: missing key name"),
+        ({"name": "triplet", "margn": 1.0}, r"unknown key 'margn', did you mean 'margin'\?"),
+        ({"name": "triplet", "scale": 20}, r"unknown key 'scale', known: distance, margin, name, normalize"),
+        (
+            {"name": "multiple_negatives_ranking", "margin": 1.0},
+            r"unknown key 'margin', known: directions, name, partition_mode, scale",
+        ),
+        (
+            {"name": "multiple_negatives_ranking", "directions": ["doc_to_doc"]},
+            r"found \['doc_to_doc'\], expected query_to_doc among them",
+        ),
+        ("triplet", r"loss: found 'triplet', expected object"),
+    ],
+)
+def test_a_mistake_within_an_objective_is_answered_with_its_own_keys(config, schema, loss, said):
+    with pytest.raises(BackfireError, match=said):
+        checked(edited(config, "variants.full_hard.loss", loss), schema)
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        ({"name": "triplet", "margin": 5.0}, r"variants\.full_hard\.loss\.margin: found 5, and cosine"),
+        (
+            {
+                "name": "multiple_negatives_ranking",
+                "directions": ["query_to_doc", "doc_to_doc"],
+                "partition_mode": "per_direction",
+            },
+            r"partition_mode: per_direction, but doc_to_doc holds no positive",
+        ),
+    ],
+)
+def test_settings_of_an_objective_that_do_not_go_together_are_refused(config, schema, loss, said):
+    with pytest.raises(BackfireError, match=said):
+        Study(checked(edited(config, "variants.full_hard.loss", loss), schema))
+
+
+@pytest.mark.parametrize(("distance", "margin"), [("cosine", 0.2), ("euclidean", 5.0), ("manhattan", 5.0)])
+def test_a_margin_that_is_not_named_is_the_usual_one(config, schema, distance, margin):
+    study = Study(checked(edited(config, "variants.full_hard.loss", {"name": "triplet", "distance": distance}), schema))
+    assert study.variants["full_hard"].settings["loss"]["margin"] == margin

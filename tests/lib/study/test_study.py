@@ -1,0 +1,195 @@
+"""The typed view: what runs, and where training starts."""
+
+import pytest
+import yaml
+
+from backfire.errors import BackfireError
+from backfire.study.settings import checked
+from backfire.study.study import Study
+
+
+@pytest.fixture
+def config(root):
+    schema = yaml.safe_load((root / "workflow/schemas/config.yaml").read_text())
+    return checked(yaml.safe_load((root / "config.yaml").read_text()), schema)
+
+
+def test_base_runs_once_and_the_others_once_per_seed(config):
+    config["seeds"] = [0, 7]
+    runs = Study(config).runs
+    assert runs.count(("base", 0)) == 1
+    assert ("base", 7) not in runs
+    assert [seed for variant, seed in runs if variant == "lora_hard"] == [0, 7]
+
+
+def test_training_starts_from_base_or_from_the_same_seed_of_another_variant(config):
+    config["seeds"] = [3]
+    config["variants"]["full_hard"]["start_from"] = "full_bm25"
+    study = Study(config)
+    assert study.parent("full_bm25", 3) == ("base", 0)
+    assert study.parent("full_hard", 3) == ("full_bm25", 3)
+
+
+def test_a_longer_circle_of_variants_is_found(config):
+    config["variants"]["full_hard"]["start_from"] = "lora_hard"
+    config["variants"]["lora_hard"]["start_from"] = "full_hard"
+    with pytest.raises(BackfireError, match="comes back to itself"):
+        Study(config)
+
+
+def test_key_order_of_the_configuration_does_not_show_in_slices(config):
+    reordered = dict(
+        config, variants={name: dict(reversed(block.items())) for name, block in config["variants"].items()}
+    )
+    left, right = Study(config), Study(reordered)
+    assert all(repr(left.variants[name].settings) == repr(right.variants[name].settings) for name in left.variants)
+
+
+def test_the_watched_split_is_not_evaluated(config):
+    assert Study(config).evaluations == [("pydocs", "test"), ("pydocs", "unseen")]
+    config["variants"] = {"base": {"method": "none"}}
+    assert ("pydocs", "dev") in Study(config).evaluations
+
+
+def test_text_that_is_not_trained_on_is_another_collection_or_named_unseen(config):
+    config["collections"]["other"] = config["collections"]["pydocs"] | {"train": None, "splits": {"test": "x"}}
+    assert Study(config).elsewhere == [("pydocs", "unseen"), ("other", "test")]
+
+
+def test_choices_are_among_trained_variants_once(config):
+    config["seeds"] = [0, 1]
+    config["selections"] = {"rate": {"among": ["full_hard", "lora_hard"], "measure": "RR@10"}}
+    study = Study(config)
+    assert study.candidates == [("full_hard", 0), ("full_hard", 1), ("lora_hard", 0), ("lora_hard", 1)]
+    assert study.watched == ("pydocs", "dev") and study.watched not in study.evaluations
+    for among, message in (
+        (["full_hard", "lora_hart"], "selections.rate.among: 'lora_hart' is not a variant"),
+        (["full_hard", "base"], "selections.rate.among: 'base' is not trained"),
+    ):
+        config["selections"]["rate"]["among"] = among
+        with pytest.raises(BackfireError, match=message):
+            Study(config)
+    config["selections"]["rate"]["among"] = ["full_hard", "lora_hard"]
+    config["selections"]["again"] = {"among": ["full_hard", "full_bm25"], "measure": "RR@10"}
+    with pytest.raises(BackfireError, match="'full_hard' is in selections.rate as well"):
+        Study(config)
+
+
+def test_references_are_variants_and_base_goes_without_saying(config):
+    config["comparison"]["against"] = ["full_hart"]
+    with pytest.raises(BackfireError, match="comparison.against: 'full_hart' is not a variant") as caught:
+        Study(config)
+    assert "full_hard" in str(caught.value)
+    config["comparison"]["against"] = ["base"]
+    with pytest.raises(BackfireError, match="'base' is listed"):
+        Study(config)
+
+
+@pytest.mark.parametrize(("shards", "parts"), [(1, 8), (7, 3), (16, 8), (64, 8), (640, 7)])
+def test_the_parts_of_a_search_cover_every_shard_once_and_evenly(config, shards, parts):
+    config["encoding"]["shards"], config["mining"]["parts"] = shards, parts
+    study = Study(config)
+    covered = [list(study.part_shards(part)) for part in range(1, study.parts + 1)]
+    assert sum(covered, []) == list(range(1, shards + 1))
+    assert max(map(len, covered)) - min(map(len, covered)) <= 1
+    assert study.parts == min(shards, parts)
+
+
+@pytest.mark.parametrize(
+    ("shards", "step", "sizes"),
+    [
+        (7, 3, [3, 3, 1]),
+        (8, 4, [4, 4]),
+        (2, 3, [2]),
+        (640, 10, [10] * 64),
+        # A job takes one shard: none is listed.
+        (7, 1, []),
+        (1, 3, []),
+    ],
+)
+def test_batches_are_runs_of_shards_that_cover_the_corpus(config, shards, step, sizes):
+    config["encoding"] |= {"shards": shards, "shards_per_job": step}
+    config["collections"]["small"] = config["collections"]["pydocs"] | {"whole": True, "train": None}
+    study = Study(config)
+    assert [len(batch) for batch in study.batches] == sizes
+    assert [shard for batch in study.batches for shard in batch] == (list(range(1, shards + 1)) if sizes else [])
+    assert study.taken("pydocs") == max(sizes, default=1)
+    assert study.taken("small") == 1
+
+
+def test_a_whole_collection_has_one_shard(config):
+    config["encoding"]["shards"] = 64
+    config["collections"]["small"] = config["collections"]["pydocs"] | {"whole": True, "train": None}
+    study = Study(config)
+    assert (study.shards_of("pydocs"), study.shards_of("small")) == (64, 1)
+
+
+def published(config, **changed):
+    block = {"negatives": "published", "source": "msmarco-passage/train/triples-small", "depth": 200, "size": 5}
+    config["triples"]["bm25"] = block | changed
+    return config
+
+
+def test_published_triples_are_not_mined(config):
+    study = Study(published(config))
+    assert study.published == {"bm25": "msmarco-passage/train/triples-small"}
+    assert study.triples["bm25"].candidates == []
+
+
+def test_a_choice_changes_one_factor_and_text_for_its_collection_alone(config):
+    config["protocol"] = {"collection": "pydocs", "split": "test", "texts": ["untitled"], "max_lengths": [64]}
+    config["collections"]["other"] = config["collections"]["pydocs"] | {"train": None, "splits": {"test": "a"}}
+    study = Study(config)
+    own = study.own_choices
+    assert study.chosen("text-untitled") == own | {"text": "untitled"}
+    assert study.chosen("max_length-64") == own | {"max_length": 64}
+    assert (study.texts("pydocs"), study.texts("other")) == (["default", "untitled"], ["default"])
+
+
+@pytest.mark.parametrize("changed", [{"source": None}, {"negatives": "bm25"}])
+def test_published_triples_and_a_source_go_together(config, changed):
+    with pytest.raises(BackfireError, match="triples.bm25: .*\nHint: source names an ir_datasets id"):
+        Study(published(config, **changed))
+
+
+def test_grades_and_protocols_name_what_exists(config):
+    config["collections"]["pydocs"]["relevance"] = {"test": 2}
+    assert [Study(config).collections["pydocs"].relevant_from(split) for split in ("test", "unseen")] == [2, 1]
+    config["collections"]["pydocs"]["relevance"] = {"tset": 2}
+    with pytest.raises(BackfireError, match="relevance: 'tset' is not a split"):
+        Study(config)
+    config["collections"]["pydocs"]["relevance"] = {}
+    config["protocol"] = {"collection": "pydocs", "split": "train", "texts": [], "max_lengths": [], "precisions": []}
+    with pytest.raises(BackfireError, match="protocol.split: 'train' is not a split of 'pydocs'"):
+        Study(config)
+
+
+def test_choices_of_protocol_are_what_the_study_does_not_do_anyway(config):
+    assert (Study(config).protocol, Study(config).choices) == (Study(config).primary[:2], {})
+    tried = {"texts": ["published", "default"], "max_lengths": [64, 128], "precisions": ["fp32", "bf16"]}
+    config["protocol"] = {"collection": "pydocs", "split": "unseen", **tried}
+    config["encoding"] |= {"max_length": 128, "precision": "auto"}
+    study = Study(config)
+    assert study.protocol == ("pydocs", "unseen")
+    assert study.own_choices == {"text": "default", "max_length": 128, "precision": "auto"}
+    assert list(study.choices) == ["text-published", "max_length-64", "precision-fp32", "precision-bf16"]
+    config["encoding"]["precision"] = "bf16"
+    config["collections"]["pydocs"]["text"] = "published"
+    assert list(Study(config).choices) == ["text-default", "max_length-64", "precision-fp32"]
+
+
+@pytest.mark.parametrize("name", ["msmarco", "vaswani"])
+def test_the_studies_that_come_along_are_whole(config, root, name):
+    overlay = yaml.safe_load((root / f"studies/{name}.yaml").read_text())
+    schema = yaml.safe_load((root / "workflow/schemas/config.yaml").read_text())
+
+    def merge(under, over):
+        both = under.keys() & over.keys()
+        merged = {key: merge(under[key], over[key]) for key in both if isinstance(under[key], dict) and over[key]}
+        return under | over | merged
+
+    study = Study(checked(merge(yaml.safe_load((root / "config.yaml").read_text()), overlay), schema))
+    assert study.name == name
+    # The paper's own objective is to be judged at its own size, with its own negatives; not yet written down.
+    paper = [] if name == "msmarco" else ["paper_hard"]
+    assert study.trained == ["full_bm25", "full_hard", *paper, "lora_bm25", "lora_hard"]

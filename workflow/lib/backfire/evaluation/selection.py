@@ -1,0 +1,53 @@
+"""Choosing among variants by the split that is watched in training, which takes no part in what is reported."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from backfire.errors import BackfireError
+from backfire.evaluation.perquery import read_store
+from backfire.formats.tables import write_rows
+
+
+def choose_variants(
+    measures: Sequence[str | Path],
+    selections: Mapping[str, Mapping[str, Any]],
+    watched: Sequence[str],
+    output: str | Path,
+) -> None:
+    """Write the table `selection`: of each choice the candidate with the highest mean is chosen, the first of equals.
+
+    `measures` are tables of that name of all candidates, `selections` {name: {among, measure}}, and `watched` is the
+    (collection, split) that alone may be in the tables: values from anywhere else raise `BackfireError`, as do
+    candidates measured on different queries.
+    """
+    store = read_store(*measures)
+    for place in store.scores:
+        if place[:2] != tuple(watched):
+            raise BackfireError(
+                f"a choice among variants was handed values of {'/'.join(place[:2])}, but it may see "
+                f"{'/'.join(watched)} only.",
+                "what is reported must not choose what is reported; delete results/<study>/candidates/ and run again.",
+            )
+    rows = []
+    for name, selection in selections.items():
+        place = (*watched, selection["measure"])
+        among = [(variant, store.at(place, variant)) for variant in selection["among"]]
+        for variant, _ in among:
+            store.differences(place, variant, among[0][0])
+        means = {variant: float(scores.means.mean()) for variant, scores in among}
+        # Means of the same values in another order may differ in the last bit.
+        chosen = next(variant for variant, mean in means.items() if mean >= max(means.values()) - 1e-12)
+        rows += [
+            {
+                "selection": name,
+                "variant": variant,
+                **dict(zip(("collection", "split", "measure"), place, strict=True)),
+                "queries": len(scores.queries),
+                "seeds": len(scores.seeds),
+                "mean": means[variant],
+                "chosen": variant == chosen,
+            }
+            for variant, scores in among
+        ]
+    write_rows(output, "selection", rows)

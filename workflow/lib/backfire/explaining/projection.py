@@ -1,0 +1,103 @@
+"""One map for all variants: UMAP is fitted once, on the base, and every model is placed on it.
+
+A map fitted per variant would differ by chance alone (rotation, flips, clusters that move), so none of what
+the eye compares across panels could be trusted.
+"""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from backfire.errors import BackfireError
+from backfire.explaining.sampling import sample_embeddings, unit_rows
+from backfire.formats.tables import read_embeddings, write_rows
+from backfire.keyed import keyed_sample
+
+log = logging.getLogger(__name__)
+
+FEWEST_PASSAGES = 10
+
+
+def project_embeddings(
+    models: list[tuple[str, int]],
+    shards: list[list[str | Path]],
+    queries: list[str | Path],
+    passages: int,
+    sampled_queries: int,
+    neighbors: int,
+    min_dist: float,
+    seed: int,
+    output: str | Path,
+) -> None:
+    """Write the table `projection`: where each of `models`, (variant, seed), puts the same texts.
+
+    `shards` and `queries` hold, for each model, its passage embeddings and its query embeddings; the first
+    model is the one that the map is fitted on. Passages and queries are keyed samples. Raises `BackfireError`
+    when there are fewer than ten passages, or when the models do not hold the same ids.
+    """
+    ids, fitted_on, _ = sample_embeddings(shards[0], passages, seed)
+    reducer = fit_map(fitted_on, neighbors, min_dist, seed)
+    query_ids = keyed_sample(read_embeddings(queries[0], "query_id")[0], sampled_queries, seed)
+    rows: list[dict] = []
+    for (variant, run), files, query_file in zip(models, shards, queries, strict=True):
+        found, vectors, _ = sample_embeddings(files, passages, seed)
+        if found != ids:
+            raise BackfireError(
+                f"{files[0]}: the passages of variant '{variant}' are not those of '{models[0][0]}'.",
+                "delete the embeddings of this variant and run again; they were made from another corpus.",
+            )
+        asked = _query_vectors(query_file, query_ids)
+        points = place(reducer, np.concatenate([vectors, asked]))
+        log.info("placed %d passages and %d queries of %s seed %d", len(ids), len(query_ids), variant, run)
+        rows.extend(
+            {"variant": variant, "seed": run, "kind": kind, "id": identifier, "x": float(x), "y": float(y)}
+            for (kind, identifier), (x, y) in zip(_labels(ids, query_ids), points, strict=True)
+        )
+    write_rows(output, "projection", rows)
+
+
+def fit_map(passages: np.ndarray, neighbors: int, min_dist: float, seed: int):
+    """Fit UMAP (McInnes et al. 2018, arXiv 1802.03426) by cosine on passages (passages, dimensions).
+
+    Single-threaded with a fixed seed, so that the same vectors give the same map. With no more passages than
+    `neighbors`, as many neighbours are used as there are. Raises `BackfireError` for fewer than ten passages.
+    """
+    from umap import UMAP
+
+    if len(passages) < FEWEST_PASSAGES:
+        raise BackfireError(
+            f"projection: {len(passages)} passages, expected at least {FEWEST_PASSAGES} to draw a map.",
+            "raise projection.passages, or use a larger collection.",
+        )
+    if neighbors >= len(passages):
+        log.warning("projection.neighbors %d lowered to %d, one less than the passages", neighbors, len(passages) - 1)
+        neighbors = len(passages) - 1
+    reducer = UMAP(n_neighbors=neighbors, min_dist=min_dist, metric="cosine", random_state=seed, n_jobs=1)
+    return reducer.fit(passages.astype(np.float32))
+
+
+def place(reducer, vectors: np.ndarray) -> np.ndarray:
+    """Coordinates (vectors, 2) on a fitted map.
+
+    The model that the map was fitted on is placed in this way too, rather than at the coordinates of the fit:
+    then a model that moves no vector moves no point, and what a point drifts is due to its model.
+    """
+    return np.asarray(reducer.transform(vectors.astype(np.float32)))
+
+
+def _query_vectors(path: str | Path, wanted: list[str]) -> np.ndarray:
+    ids, matrix = read_embeddings(path, "query_id")
+    row = {identifier: number for number, identifier in enumerate(ids)}
+    missing = [identifier for identifier in wanted if identifier not in row]
+    if missing:
+        raise BackfireError(
+            f"{path}: query '{missing[0]}' has no embedding.",
+            "delete the file and run again; it was made from another query set.",
+        )
+    return unit_rows(matrix[[row[identifier] for identifier in wanted]], wanted)
+
+
+def _labels(passages: Iterable[str], queries: Iterable[str]) -> list[tuple[str, str]]:
+    return [*(("passage", name) for name in passages), *(("query", name) for name in queries)]

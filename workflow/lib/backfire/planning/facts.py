@@ -1,0 +1,146 @@
+"""What a collection holds before it is exported: counted where its files are here, else as its source tells."""
+
+import statistics
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import ir_datasets
+
+from backfire.datasets.layout import corpus_files
+from backfire.datasets.load import load_corpus, load_split
+from backfire.datasets.records import count as count_records
+from backfire.datasets.sources import is_folder, is_pydocs
+from backfire.formats.tables import iterate_rows
+from backfire.study.study import Collection
+
+# Passages read for a mean length and for the probe.
+SAMPLE = 1000
+# English prose in gzip or zip; MS MARCO's corpus is 2.9 times its download.
+UNPACKED_BY_PACKED = 3.0
+# Where not even the size of the download is known.
+ASSUMED_TEXT_BYTES = 500.0
+
+
+# WordPiece on English prose: bytes of a token, and the two tokens that frame a text.
+TOKEN_BYTES, FRAME_TOKENS = 4.6, 2
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Counts of one collection; None where nothing tells. `sample` holds real passages where some are here.
+
+    `text_bytes` is the mean length of a passage in UTF-8 and `id_bytes` that of an id; `queries` and `judgments` are
+    counts by query set; `assumed` says in words what was not counted.
+    """
+
+    passages: int | None
+    text_bytes: float
+    id_bytes: float
+    queries: dict[str, int | None]
+    judgments: dict[str, int | None]
+    sample: list[str] = field(default_factory=list, repr=False)
+    assumed: list[str] = field(default_factory=list)
+
+    @property
+    def passage_tokens(self) -> float:
+        """Mean tokens of a passage before it is cut, from its mean length in bytes."""
+        return self.text_bytes / TOKEN_BYTES + FRAME_TOKENS
+
+
+def collection_facts(collection: Collection, tables: Path, packed: int | None = None) -> Facts:
+    """Facts of a collection whose tables go, or have gone, to the folder `tables`.
+
+    `packed` is the size in bytes of the downloads that hold its passages, None where it is unknown. A collection cut
+    to `size` is expected to keep queries and judgments in proportion, which is exact where each query has one passage.
+    """
+    assumed: list[str] = []
+    ids, sample = _exported(tables / "corpus")
+    if is_folder(collection.corpus) or is_pydocs(collection.corpus):
+        passages, ids, sample = _read(collection.corpus)
+        queries, judgments = _counted(collection)
+    else:
+        passages, queries, judgments = _told(collection)
+    if passages is None:
+        assumed.append("the number of passages is unknown: what depends on it is left out of every sum")
+    unknown = [name for name, count in queries.items() if count is None]
+    if unknown:
+        assumed.append(f"the number of queries is unknown for {', '.join(unknown)}: they are left out")
+    if sample:
+        text_bytes = statistics.fmean(len(text.encode()) for text in sample)
+    elif packed and passages:
+        text_bytes = UNPACKED_BY_PACKED * packed / passages
+        assumed.append(f"{text_bytes:.0f} bytes a passage, {UNPACKED_BY_PACKED:g} times the download")
+    else:
+        text_bytes = ASSUMED_TEXT_BYTES
+        assumed.append(f"{text_bytes:.0f} bytes a passage")
+    share = 1.0
+    if passages and collection.size and collection.size < passages:
+        share = collection.size / passages
+        passages = collection.size
+    return Facts(
+        passages=passages,
+        text_bytes=text_bytes,
+        # Numbers, where no id is here to look at.
+        id_bytes=statistics.fmean(map(len, ids)) if ids else float(len(str(passages or 10**7))),
+        queries={name: _part(count, share) for name, count in queries.items()},
+        judgments={name: _part(count, share) for name, count in judgments.items()},
+        sample=sample,
+        assumed=assumed,
+    )
+
+
+def _exported(folder: Path) -> tuple[list[str], list[str]]:
+    """Ids and texts of some passages from the middle shard of tables that were written before."""
+    shards = sorted(folder.glob("*-of-*.parquet"))
+    if not shards:
+        return [], []
+    rows = next(iterate_rows(shards[len(shards) // 2], "corpus", SAMPLE))
+    return rows["doc_id"].to_pylist(), rows["text"].to_pylist()
+
+
+def _read(corpus: str) -> tuple[int, list[str], list[str]]:
+    """Number of passages of a folder or of pydocs, ids and texts of some: evenly spaced for pydocs, else the first."""
+    documents = load_corpus(corpus).docs_iter()
+    if is_pydocs(corpus):
+        documents = list(documents)
+        count, some = len(documents), documents[:: max(1, len(documents) // SAMPLE)]
+    else:
+        count, some = sum(map(count_records, corpus_files(corpus))), list(islice(documents, SAMPLE))
+    return count, [each.doc_id for each in some], [each.default_text() for each in some]
+
+
+def _counted(collection: Collection) -> tuple[dict[str, int | None], dict[str, int | None]]:
+    """Queries and judgments of a folder or of pydocs; at most a query for each judgment."""
+    queries: dict[str, int | None] = {}
+    judgments: dict[str, int | None] = {}
+    for name in collection.query_sets:
+        source = collection.source(name)
+        if is_folder(collection.corpus):
+            rows = [qrel.query_id for qrel in load_split(collection.corpus, source).qrels_iter()]
+            queries[name], judgments[name] = len(set(rows)), len(rows)
+        else:
+            judgments[name] = queries[name] = sum(1 for _ in ir_datasets.load(source).qrels_iter())
+    return queries, judgments
+
+
+def _told(collection: Collection) -> tuple[int | None, dict[str, int | None], dict[str, int | None]]:
+    """Counts that ir_datasets publishes for an id."""
+    passages = _count(collection.corpus, "docs")
+    queries: dict[str, int | None] = {}
+    judgments: dict[str, int | None] = {}
+    for name in collection.query_sets:
+        source = collection.source(name)
+        queries[name], judgments[name] = _count(source, "queries"), _count(source, "qrels")
+        # Queries without a judgment are dropped; how many have one is not published.
+        if None not in (queries[name], judgments[name]):
+            queries[name] = min(queries[name], judgments[name])
+    return passages, queries, judgments
+
+
+def _count(source: str, part: str) -> int | None:
+    return ir_datasets.load(source).metadata().get(part, {}).get("count")
+
+
+def _part(count: int | None, share: float) -> int | None:
+    return None if count is None else round(count * share)

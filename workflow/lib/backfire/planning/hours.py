@@ -1,0 +1,97 @@
+"""Time: how long the long stages take at the rates that were measured. All formulas of durations are here."""
+
+from dataclasses import dataclass
+
+from backfire.planning.facts import Facts
+from backfire.planning.probe import QUERY_TOKENS, Rates, padded_tokens
+from backfire.planning.sizes import Stage, ranked_queries, training_queries, training_steps
+from backfire.study.study import Study
+
+
+@dataclass(frozen=True)
+class Duration:
+    """Seconds of a stage; `on_gpu` says whether its work can be shared between GPUs."""
+
+    stage: str
+    seconds: float
+    on_gpu: bool = False
+
+
+def durations(study: Study, facts: dict[str, Facts], rates: Rates, sizes: list[Stage]) -> list[Duration]:
+    """Seconds of the stages that take long, one job after another."""
+    return [
+        Duration("encode", _encoding(study, facts, rates), on_gpu=True),
+        Duration("train", _training(study, facts, rates), on_gpu=True),
+        *([Duration("mine hard negatives", _mining(study, facts, rates))] if _mined_depths(study) else []),
+        Duration("rank", _ranking(study, facts, rates)),
+        *([Duration("other protocols", _protocols(study, facts, rates), on_gpu=True)] if study.choices else []),
+        Duration("write files", sum(stage.peak for stage in sizes if stage.place == "work") / rates.written_per_second),
+    ]
+
+
+def corpus_seconds(facts: Facts, max_length: int, rates: Rates) -> float:
+    """Seconds to encode a corpus once."""
+    tokens = padded_tokens(facts.passage_tokens, max_length)
+    return (facts.passages or 0) * tokens / rates.tokens_per_second
+
+
+def variant_seconds(study: Study, facts: dict[str, Facts], rates: Rates, variant: str) -> float:
+    """Seconds to train one seed of a variant: its steps, and the development set encoded at every interval."""
+    steps = training_steps(study, facts, variant)
+    dynamics = study.config["dynamics"]
+    here = facts[study.train_on]
+    pool = min(dynamics["pool"], here.passages or 0)
+    limit = study.variants[variant].settings["max_length"]
+    tokens = pool * padded_tokens(here.passage_tokens, limit) + dynamics["queries"] * padded_tokens(QUERY_TOKENS, limit)
+    return steps * rates.step[variant] + (2 + steps // dynamics["interval"]) * tokens / rates.tokens_per_second
+
+
+def search_seconds(passages: int, shards: int, queries: int, rates: Rates) -> float:
+    """Seconds of an exact search of `queries` over a corpus."""
+    return queries * (passages * rates.seconds_per_pair + shards * rates.seconds_per_merge)
+
+
+def _encoding(study: Study, facts: dict[str, Facts], rates: Rates) -> float:
+    limit = study.config["encoding"]["max_length"]
+    corpora = sum(corpus_seconds(each, limit, rates) for each in facts.values())
+    queries = sum(ranked_queries(study, facts, name) for name in facts)
+    rows = len(study.runs) * queries + (training_queries(study, facts) if study.trained else 0)
+    return len(study.runs) * corpora + rows * padded_tokens(QUERY_TOKENS, limit) / rates.query_tokens_per_second
+
+
+def _training(study: Study, facts: dict[str, Facts], rates: Rates) -> float:
+    return sum(variant_seconds(study, facts, rates, variant) for variant, _ in study.trained_runs)
+
+
+def _mined_depths(study: Study) -> set[int]:
+    used = {study.variants[name].triples for name in study.trained}
+    return {each.depth for name, each in study.triples.items() if name in used and each.negatives == "hard"}
+
+
+def _mining(study: Study, facts: dict[str, Facts], rates: Rates) -> float:
+    corpus, queries = facts[study.train_on].passages or 0, training_queries(study, facts)
+    once = search_seconds(corpus, study.shards_of(study.train_on), queries, rates)
+    return len(_mined_depths(study)) * once
+
+
+def _ranking(study: Study, facts: dict[str, Facts], rates: Rates) -> float:
+    total = len(study.runs) * sum(
+        search_seconds(each.passages or 0, study.shards_of(name), ranked_queries(study, facts, name), rates)
+        for name, each in facts.items()
+    )
+    if study.config["protocol"] is None:
+        return total
+    # Base once more, without passages of the query's own id.
+    (name, split), each = study.protocol, facts[study.protocol[0]]
+    return total + search_seconds(each.passages or 0, study.shards_of(name), each.queries[split] or 0, rates)
+
+
+def _protocols(study: Study, facts: dict[str, Facts], rates: Rates) -> float:
+    collection, split = study.protocol
+    each = facts[collection]
+    total = 0.0
+    for choice in study.choices.values():
+        limit = choice.value if choice.factor == "max_length" else study.config["encoding"]["max_length"]
+        total += corpus_seconds(each, limit, rates)
+        total += search_seconds(each.passages or 0, study.shards_of(collection), each.queries[split] or 0, rates)
+    return total

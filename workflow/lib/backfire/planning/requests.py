@@ -1,0 +1,273 @@
+"""What a job asks a cluster for: memory and time, from the size of its part of the study.
+
+Memory is the sum of what the job holds, each term from the tables of docs/scale.md (that page names its machine) or
+from the logs of the default study, times `MARGIN`; time is processor time from the same tables times `SLACK`. A
+retried job asks for `attempt` times as much.
+Loaded whenever the DAG is built, so it uses the standard library only.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from backfire.encoders.folders import find_base
+from backfire.errors import BackfireError
+from backfire.planning.counts import Counts
+from backfire.study.study import Study
+
+MIB = 2**20
+# What is asked for over what is computed: memory; time, since nodes, file systems and neighbours differ.
+MARGIN, SLACK = 1.25, 4.0
+# The two engine processes of 166 MiB, and srun, that Slurm counts to a job beside the job itself: measured.
+ENGINE = 350
+# A CUDA context and its libraries in the host's memory: assumed.
+CUDA_HOST = 3000
+# MiB that a job takes before it holds anything, from the logs of the default study: Python with pyarrow; with torch.
+LIGHT, TORCH = 220, 650
+# As in products.py and negatives/candidates.py, which the DAG must not load; a test compares them.
+QUERY_BLOCK, PASSAGE_BLOCK, HELD = 256, 1 << 16, 1 << 24
+# A candidate with its score, and a doc id as a Python string (docs/scale.md, "Mining for the paper's study").
+CANDIDATE, DOC_ID = 12, 57
+# A word of the vocabulary; words of a million passages, which grow with that power of their number (docs/scale.md).
+WORD, WORDS, HEAPS = 210, 645_975, 0.555
+# A training query while triples are sampled, its vector left out: (1,540 - 220) MiB for 502,739 of them.
+SAMPLED_QUERY = 1300
+# Triples' texts while they are gathered: 1.4 GB a million (docs/scale.md).
+TRIPLE_TEXTS = 1400
+# What a training holds over the size of the weights: they, their gradients, AdamW's two moments, the weights that it
+# started from (drift is taken to them) and a copy that is encoded with at a look at the development set; of the base of
+# an adapter the first and the last, and what it is merged into. Measured as the slope of peak memory over BERTs of 87,
+# 418 and 1,279 MiB: full 6.2 (through sentence-transformers 5.7), LoRA 2.6 (1.6). On a GPU the host holds what is read
+# and written: assumed.
+TRAINED_COPIES, TRAINED_COPIES_GPU = {"full": 6.25, "lora": 2.75}, 4
+# Activations of a training step, bytes for each token, layer and hidden unit: the default study's peaks less its
+# weights come to 52 with no dropout; masks of dropout add to it.
+ACTIVATION = 80
+# As in training/steps.py, which the DAG must not load (a test compares them).
+KEPT_TOKENS = 16384
+# Reading a run a query at a time and scoring it: 325 MiB in the default study, 346 MiB for 6,980 queries of 1,000 hits
+# (16 s). Statistics beside it take some more: compare_variants 291 MiB, most of it libraries.
+MEASURED_MIB, MEASURED_QUERY = 600, 5000
+# Processor seconds (docs/scale.md, "Work"): a query against a passage, mined and ranked; a million passages of tables.
+MINED, RANKED, TABLES = 14.1e-9, 25e-9, 25.0
+# Tokens a second of MiniLM's 22 M parameters: encoding and training, one core (default study), one GPU (A1, A2).
+ENCODED, TRAINED, ENCODED_GPU, TRAINED_GPU = 3000, 2000, 250_000, 98_000
+MINILM_MIB = 87
+# Minutes that any job may take to start and to read its files.
+LEAST = 30
+
+
+class Request(NamedTuple):
+    """Memory in MiB and time in minutes."""
+
+    mem_mb: int
+    runtime: int
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model: MiB of its weights, layers, and the length of its vectors."""
+
+    mib: float
+    layers: int
+    dimensions: int
+
+
+# BERT-base, where the base is not on this machine yet.
+ASSUMED_MODEL = Shape(420, 12, 768)
+
+
+class Requests:
+    """Requests of a study's jobs; `gpu` says whether models run on one, `threads` what a job of a model takes."""
+
+    def __init__(self, study: Study, gpu: bool, threads: int, root: Path | None = None):
+        self.study, self.gpu, self.threads = study, gpu, threads
+        self.counts, self.root = Counts(study, root), root or Path()
+        self._model_found: Shape | None = None
+        self.depth: int = study.config["ranking"]["depth"]
+        self.length: int = study.config["encoding"]["max_length"]
+        self._rules: dict[str, Callable[[Any], tuple[float, float]]] = {
+            "export_corpus": self._corpus,
+            "export_queries": self._queries,
+            "tokenize_corpus": self._tokens,
+            "encode_corpus": self._passages,
+            "encode_queries": self._encoded_queries,
+            "measure_latency": lambda w: (self._model(), 600 * self._slower),
+            "index_shard": lambda w: (LIGHT + 3 * self._shard(w.collection), 20e-6 * self._taken(w.collection)),
+            "rank": self._ranking,
+            "count_terms": self._terms,
+            "mine_bm25": self._mined_words,
+            "mine_hard": self._mined_vectors,
+            "merge_candidates": self._merged,
+            "sample_triples": self._sampled,
+            "sample_published": self._sampled,
+            "train_variant": self._training,
+            "explain_queries": lambda w: self._measured(len(study.variants)),
+            "compare_protocols": lambda w: self._measured(4 + len(study.choices)),
+            "compare_variants": lambda w: (1500, 120 * len(study.runs) * len(study.evaluations)),
+            "measure_geometry": self._geometry,
+            "project_embeddings": self._projection,
+        }
+
+    @property
+    def rules(self) -> list[str]:
+        """Names of the rules whose requests depend on the study."""
+        return list(self._rules)
+
+    def of(self, rule: str, wildcards: Any, attempt: int = 1) -> Request:
+        """Request of a job of `rule` with those wildcards, the `attempt`-th time that it is started."""
+        mib, seconds = self._rules[rule](wildcards)
+        minutes = LEAST + SLACK * seconds / 60
+        return Request(attempt * _round(MARGIN * mib + ENGINE, 100), attempt * _round(minutes, 10))
+
+    @property
+    def model(self) -> Shape:
+        """The base as far as it is on this machine, else `ASSUMED_MODEL`."""
+        if self._model_found is None:
+            try:
+                here = find_base(self.study.config["base_model"])
+            except BackfireError:  # Told by the job that needs it.
+                here = None
+            prepared = self.root / f"results/{self.study.name}/models/base/seed-0"
+            there = (folder for folder in (here, prepared) if folder and any(folder.rglob("*.safetensors")))
+            self._model_found = next(map(_shape, there), None)
+        return self._model_found or ASSUMED_MODEL
+
+    @property
+    def _slower(self) -> float:
+        """Time of this model over that of MiniLM."""
+        return max(1.0, self.model.mib / MINILM_MIB)
+
+    def _model(self) -> float:
+        """MiB of a job that loads the model twice, as merging does; CUDA's share where there is a GPU."""
+        return TORCH + 2 * self.model.mib + (CUDA_HOST if self.gpu else 0)
+
+    def _vectors(self, count: int) -> float:
+        return count * self.model.dimensions * 4 / MIB
+
+    def _shard(self, collection: str) -> float:
+        return self._vectors(self.counts.shard(collection))
+
+    def _taken(self, collection: str) -> int:
+        """Passages of all shards that one job takes, of which it holds one at a time."""
+        return self.counts.shard(collection) * self.study.taken(collection)
+
+    def _encoding_seconds(self, tokens: float) -> float:
+        return tokens * self._slower / (ENCODED_GPU if self.gpu else ENCODED * self.threads)
+
+    def _corpus(self, w: Any) -> tuple[float, float]:
+        # Twice 8 bytes a passage for keys of ids; ir_datasets' readers.
+        passages = self.counts.source(w.collection)
+        return 500 + 16 * passages / MIB, TABLES * passages / 1e6
+
+    def _queries(self, w: Any) -> tuple[float, float]:
+        queries = self.counts.queries(w.collection, w.split)
+        return 500 + 1000 * queries / MIB, TABLES * self.counts.passages(w.collection) / 1e6
+
+    def _tokens(self, w: Any) -> tuple[float, float]:
+        return LIGHT + 4 * self.counts.shard(w.collection) * self.length / MIB, self._taken(w.collection) / 1000
+
+    def _passages(self, w: Any) -> tuple[float, float]:
+        # 32,768 texts and their vectors at a time; a shard of short texts counts full length.
+        held = self._vectors(1 << 15) + 8 * (1 << 15) * self.length / MIB
+        return self._model() + held, self._encoding_seconds(self._taken(w.collection) * self.length)
+
+    def _encoded_queries(self, w: Any) -> tuple[float, float]:
+        queries = self.counts.queries(w.collection, w.split)
+        return self._model() + self._vectors(queries) + 300 * queries / MIB, self._encoding_seconds(16 * queries)
+
+    def _search(self, collection: str, queries: int, held: int, ids: int) -> float:
+        """MiB of a search: a shard's vectors and index, a block of scores for each thread, and what is found."""
+        scores = self.threads * QUERY_BLOCK * PASSAGE_BLOCK * 4 / MIB
+        found = (held * CANDIDATE + ids * DOC_ID) / MIB
+        return LIGHT + 2 * self._shard(collection) + self._vectors(queries) + scores + found
+
+    def _ranking(self, w: Any) -> tuple[float, float]:
+        queries, passages = self.counts.queries(w.collection, w.split), self.counts.passages(w.collection)
+        hits = queries * self.depth
+        mib = self._search(w.collection, queries, hits, min(hits, passages))
+        return mib, RANKED * queries * passages / self.threads
+
+    def _mined_vectors(self, w: Any) -> tuple[float, float]:
+        queries, passages = self._training_size
+        part, block = -(-passages // self.study.parts), min(queries, HELD // int(w.depth))
+        mib = self._search(self.study.train_on, block, block * int(w.depth), min(part, queries * int(w.depth)))
+        mib += TORCH + CUDA_HOST if self.gpu else 0
+        # The processor's time also with a GPU, which shortens the products alone, by how much was not measured.
+        return mib, MINED * queries * part / self.threads
+
+    def _mined_words(self, w: Any) -> tuple[float, float]:
+        queries, passages = self._training_size
+        held = min(HELD, queries * int(w.depth)) * CANDIDATE + 500 * self.counts.shard(self.study.train_on)
+        # 99 s for 10,000 queries and a million passages.
+        return LIGHT + self._vocabulary() + held / MIB, 10e-9 * queries * passages / self.study.parts
+
+    def _terms(self, w: Any) -> tuple[float, float]:
+        return LIGHT + self._vocabulary(), 82 * self._training_size[1] / 1e6
+
+    def _vocabulary(self) -> float:
+        return 2 * WORD * WORDS * (self._training_size[1] / 1e6) ** HEAPS / MIB
+
+    def _merged(self, w: Any) -> tuple[float, float]:
+        # A piece of each part: 349 MiB with 8 of them, 228 with one. 20 s for 32 million rows.
+        rows = self._training_size[0] * int(w.depth) * self.study.parts
+        return LIGHT + 20 * self.study.parts, 20 * rows / 32e6
+
+    def _sampled(self, w: Any) -> tuple[float, float]:
+        queries, passages = self._training_size
+        triples = self.study.triples[w.triples]
+        count, listed = triples.size or queries, queries * triples.depth
+        mib = LIGHT + self._vectors(queries) + (SAMPLED_QUERY * queries + 12 * passages + 48 * count) / MIB + 300
+        # 10 s for 2 million candidates, 7 s to look for queries among a million passages; a published list, of some 40
+        # million lines, is read once.
+        return mib, 5e-6 * listed + 7e-6 * passages + (600 if triples.source else 60)
+
+    def _training(self, w: Any) -> tuple[float, float]:
+        variant = self.study.variants[w.variant]
+        settings, shape = variant.settings, self.model
+        triples = self.study.triples[variant.triples].size or self._training_size[0]
+        step = 3 * settings["batch_size"] * settings["max_length"]
+        copies = TRAINED_COPIES[settings["method"]] if not self.gpu else TRAINED_COPIES_GPU
+        mib = TORCH + copies * shape.mib + TRIPLE_TEXTS * triples / MIB
+        kept = min(step, KEPT_TOKENS)
+        mib += CUDA_HOST if self.gpu else ACTIVATION * kept * shape.layers * shape.dimensions / MIB
+        # Vectors of a batch, their gradient and similarities, where only those are kept of it.
+        mib += 16 * 3 * settings["batch_size"] * (shape.dimensions + settings["batch_size"]) / MIB
+        tokens = settings["epochs"] * math.ceil(triples / settings["batch_size"]) * step
+        return mib, tokens * self._slower / (TRAINED_GPU if self.gpu else TRAINED * self.threads)
+
+    def _measured(self, runs: int) -> tuple[float, float]:
+        """Of jobs that read one run file after another, a query at a time."""
+        queries = [self.counts.queries(name, split) for name, split in self.study.evaluations]
+        return MEASURED_MIB + MEASURED_QUERY * sum(queries) / MIB, runs * sum(queries) * self.depth / 400_000
+
+    def _geometry(self, w: Any) -> tuple[float, float]:
+        sample = min(self.study.config["geometry"]["sample"], self.counts.passages(w.collection))
+        # Vectors in double precision and copies, and blocks of 1,024 of them against all.
+        return LIGHT + 6 * self._vectors(sample) + 1024 * sample * 16 / MIB + self._shard(w.collection), 300
+
+    def _projection(self, w: Any) -> tuple[float, float]:
+        # 600 MiB and 34 s at 800 passages and five models, most of it UMAP's libraries.
+        points = self.study.config["projection"]["passages"]
+        shard = self._shard(self.study.primary[0])
+        return 600 + 10 * self._vectors(points * len(self.study.variants)) + 2 * shard, 60 + 0.1 * points
+
+    @property
+    def _training_size(self) -> tuple[int, int]:
+        """Training queries and passages of the collection that is trained on."""
+        return self.counts.queries(self.study.train_on), self.counts.passages(self.study.train_on)
+
+
+def _shape(folder: Path) -> Shape:
+    file = folder / "config.json"
+    settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    mib = sum(file.stat().st_size for file in folder.rglob("*.safetensors")) / MIB
+    layers = settings.get("num_hidden_layers", ASSUMED_MODEL.layers)
+    return Shape(mib, layers, settings.get("hidden_size", ASSUMED_MODEL.dimensions))
+
+
+def _round(value: float, unit: int) -> int:
+    return math.ceil(value / unit) * unit

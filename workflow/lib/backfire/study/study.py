@@ -1,0 +1,392 @@
+"""The typed view of a study's configuration: which collections, triples, variants and seeds there are.
+
+Loaded whenever the DAG is built, so it uses the standard library only.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from backfire.errors import BackfireError, nearest
+from backfire.provenance.fingerprints import plain
+from backfire.study.objectives import KINDS, Kind, completed
+
+BASE = "base"
+TRAIN = "train"
+UNSEEN = "unseen"
+PUBLISHED = "published"
+# Sources of negatives that rank the corpus for every training query.
+SEARCHED = ("bm25", "hard")
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A corpus with its query sets; `splits` maps the name in the results to the source."""
+
+    name: str
+    corpus: str
+    train: str | None
+    splits: dict[str, str]
+    size: int | None
+    whole: bool
+    text: str
+    drop_empty: bool
+    missing: str
+    relevance: dict[str, int]
+
+    @property
+    def query_sets(self) -> list[str]:
+        """Names of all query sets, that for training included."""
+        return [*([TRAIN] if self.train else []), *self.splits]
+
+    def source(self, query_set: str) -> str | None:
+        """The source of a query set: an ir_datasets id, or for a folder the name under qrels/."""
+        return self.train if query_set == TRAIN else self.splits[query_set]
+
+    def passages(self, text: str) -> str:
+        """Folder of the shards of passages in that text: the collection's own, or a choice of protocol."""
+        return f"data/{self.name}/corpus" if text == self.text else f"data/{self.name}/texts/{text}/corpus"
+
+    def relevant_from(self, split: str) -> int:
+        """The lowest grade that measures without grades count as relevant on a split; of train, that of a positive."""
+        return self.relevance.get(split, 1)
+
+
+@dataclass(frozen=True)
+class Triples:
+    """A set of (query, positive, negative) triples: where negatives come from, how deep, how many."""
+
+    name: str
+    negatives: str
+    source: str | None
+    depth: int
+    size: int | None
+
+    @property
+    def candidates(self) -> list[str]:
+        """Name of the candidate list that negatives are drawn from, as hard-200; empty where none is searched."""
+        return [f"{self.negatives}-{self.depth}"] if self.negatives in SEARCHED else []
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One factor of the evaluation protocol (text, max_length or precision) set otherwise than in the study."""
+
+    factor: str
+    value: str | int
+
+    @property
+    def name(self) -> str:
+        """Name in paths, as max_length-128."""
+        return f"{self.factor}-{self.value}"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A choice of one variant among several, by the mean of a measure on the watched split."""
+
+    name: str
+    among: list[str]
+    measure: str
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model to compare; `settings` is its block of the configuration."""
+
+    name: str
+    settings: dict[str, Any] = field(repr=False)
+
+    @property
+    def trained(self) -> bool:
+        """Whether this variant is trained, as against taken as it is."""
+        return self.settings["method"] != "none"
+
+    @property
+    def triples(self) -> str:
+        """Name of the triple set that it trains on."""
+        return self.settings["triples"]
+
+    @property
+    def objective(self) -> Kind:
+        """What its training objective needs."""
+        return KINDS[self.settings["loss"]["name"]]
+
+    @property
+    def start_from(self) -> str:
+        """Name of the variant whose weights training starts from."""
+        return self.settings["start_from"]
+
+
+class Study:
+    """A configuration whose cross-references hold. Raises `BackfireError` where one does not."""
+
+    def __init__(self, config: dict[str, Any]):
+        """Take a configuration that fits the schema (see `settings.checked`)."""
+        self.config = plain(config)
+        for name, block in self.config["variants"].items():
+            # A plan's study leaves the objective out.
+            if block["method"] != "none" and "loss" in block:
+                block["loss"] = completed(f"variants.{name}.loss", block["loss"])
+        self.name: str = config["study"]
+        self.seeds: list[int] = config["seeds"]
+        self.shards: int = config["encoding"]["shards"]
+        # Order of the configuration file, which is the order of every table and figure.
+        self.collections = {name: Collection(name=name, **block) for name, block in config["collections"].items()}
+        self.triples = {name: Triples(name=name, **block) for name, block in config["triples"].items()}
+        self.variants = {name: Variant(name, self.config["variants"][name]) for name in config["variants"]}
+        self.selections = {name: Selection(name=name, **block) for name, block in config["selections"].items()}
+        self.train_on: str = config["train_on"]
+        self.primary: tuple[str, str, str] = tuple(config["primary"][key] for key in ("collection", "split", "measure"))
+        self._check_seeds()
+        self._check_collections()
+        for variant in self.variants.values():
+            self._check_variant(variant)
+        self._check_ancestry()
+        self._check_measures()
+        self._check_comparison()
+        self._check_selections()
+        self._check_protocol()
+
+    @property
+    def trained(self) -> list[str]:
+        """Names of the trained variants."""
+        return [variant.name for variant in self.variants.values() if variant.trained]
+
+    @property
+    def runs(self) -> list[tuple[str, int]]:
+        """Every (variant, seed) that is evaluated; an untrained variant has seed 0 only."""
+        return [
+            (name, seed) for name, variant in self.variants.items() for seed in (self.seeds if variant.trained else [0])
+        ]
+
+    @property
+    def trained_runs(self) -> list[tuple[str, int]]:
+        """Every (variant, seed) that is trained."""
+        return [run for run in self.runs if self.variants[run[0]].trained]
+
+    @property
+    def first_runs(self) -> list[tuple[str, int]]:
+        """(variant, first seed) of every variant, base first."""
+        first = {variant: (variant, seed) for variant, seed in reversed(self.runs)}
+        return [first[BASE], *(first[name] for name in self.variants if name != BASE)]
+
+    @property
+    def published(self) -> dict[str, str]:
+        """Source of every triple set that is taken as published, by its name."""
+        return {name: triples.source for name, triples in self.triples.items() if triples.source}
+
+    @property
+    def parts(self) -> int:
+        """Number of jobs that a search for negatives is cut into, at most one for each shard."""
+        return min(self.config["mining"]["parts"], self.shards_of(self.train_on))
+
+    def shards_of(self, collection: str) -> int:
+        """Number of shards that the corpus of a collection is cut into."""
+        return 1 if self.collections[collection].whole else self.shards
+
+    def taken(self, collection: str) -> int:
+        """Shards of a collection that one job tokenises, encodes or indexes, at most."""
+        return min(self.config["encoding"]["shards_per_job"], self.shards_of(collection))
+
+    @property
+    def batches(self) -> list[range]:
+        """Runs of shards (from 1) of a corpus, each the work of one job; none where a job takes one shard."""
+        step = min(self.config["encoding"]["shards_per_job"], self.shards)
+        ends = range(1, self.shards + 1, step) if step > 1 else []
+        return [range(first, min(first + step, self.shards + 1)) for first in ends]
+
+    @property
+    def watched(self) -> tuple[str, str] | None:
+        """The (collection, split) for looking and choosing; None where nothing is trained."""
+        return (self.train_on, self.config["dynamics"]["split"]) if self.trained else None
+
+    @property
+    def evaluations(self) -> list[tuple[str, str]]:
+        """Every (collection, split) that is evaluated: all but the one that is watched in training."""
+        pairs = [(name, split) for name, collection in self.collections.items() for split in collection.splits]
+        return [pair for pair in pairs if pair != self.watched]
+
+    @property
+    def elsewhere(self) -> list[tuple[str, str]]:
+        """The (collection, split) of text that is not trained on: other collections, and splits named unseen."""
+        return [(name, split) for name, split in self.evaluations if name != self.train_on or split == UNSEEN]
+
+    @property
+    def resampling(self) -> dict[str, Any]:
+        """What an interval takes of the comparison's settings."""
+        return {key: self.config["comparison"][key] for key in ("alpha", "resamples", "seed")}
+
+    @property
+    def candidates(self) -> list[tuple[str, int]]:
+        """Every (variant, seed) that a choice is made among."""
+        among = {name for selection in self.selections.values() for name in selection.among}
+        return [run for run in self.trained_runs if run[0] in among]
+
+    def judged_split(self, collection: str) -> str:
+        """The split whose relevant pairs stand for a collection: the primary one, else its first."""
+        primary, split, _ = self.primary
+        return split if collection == primary else next(iter(self.collections[collection].splits))
+
+    @property
+    def protocol(self) -> tuple[str, str]:
+        """(collection, split) that choices of protocol are tried on; the primary one where none is named."""
+        named = self.config["protocol"]
+        return (named["collection"], named["split"]) if named else self.primary[:2]
+
+    @property
+    def own_choices(self) -> dict[str, str | int]:
+        """The study's own protocol on that collection, by factor."""
+        encoding = self.config["encoding"]
+        text = self.collections[self.protocol[0]].text
+        return {"text": text, "max_length": encoding["max_length"], "precision": encoding["precision"]}
+
+    @property
+    def choices(self) -> dict[str, Choice]:
+        """Choices of protocol to try for base, by name, factor by factor; what the study does anyway is left out."""
+        named, own = self.config["protocol"] or {}, self.own_choices
+        listed = {"text": "texts", "max_length": "max_lengths", "precision": "precisions"}
+        found = [Choice(factor, value) for factor in own for value in named.get(listed[factor], [])]
+        return {choice.name: choice for choice in found if choice.value != own[choice.factor]}
+
+    def texts(self, collection: str) -> list[str]:
+        """Names of the texts in which the passages of a collection are read, by the study and its choices."""
+        tried = self.choices.values() if collection == self.protocol[0] else []
+        own = self.collections[collection].text
+        return sorted({own, *(str(choice.value) for choice in tried if choice.factor == "text")})
+
+    def chosen(self, name: str) -> dict[str, str | int]:
+        """The whole protocol under the choice of that name, by factor."""
+        choice = self.choices[name]
+        return self.own_choices | {choice.factor: choice.value}
+
+    def part_shards(self, part: int) -> range:
+        """Shards (from 1) that part `part` (from 1) of a search covers: runs of near-equal length."""
+        shards = self.shards_of(self.train_on)
+        return range((part - 1) * shards // self.parts + 1, part * shards // self.parts + 1)
+
+    def parent(self, variant: str, seed: int | str) -> tuple[str, int | str]:
+        """The (variant, seed) whose weights the training of a variant starts from."""
+        start = self.variants[self.variants[variant].start_from]
+        return start.name, seed if start.trained else 0
+
+    def _check_seeds(self) -> None:
+        twice = [seed for seed, count in Counter(self.seeds).items() if count > 1]
+        if twice:
+            raise BackfireError(f"seeds: {twice[0]} is listed twice.", "list every seed once.")
+
+    def _check_collections(self) -> None:
+        train_on = _known("train_on", self.train_on, self.collections, "collection")
+        if self.trained and not train_on.train:
+            raise BackfireError(
+                f"collections.{train_on.name}: {', '.join(self.trained)} would be trained on it, but it has no "
+                "training queries.",
+                f"set collections.{train_on.name}.train, or train_on to a collection that has them; to train nothing, "
+                "set each of these variants to null.",
+            )
+        for collection in self.collections.values():
+            for split in collection.relevance:
+                _known(f"collections.{collection.name}.relevance", split, dict.fromkeys(collection.query_sets), "split")
+        for triples in self.triples.values():
+            if (triples.negatives == PUBLISHED) != (triples.source is not None):
+                raise BackfireError(
+                    f"triples.{triples.name}: negatives are '{triples.negatives}', source is {triples.source!r}.",
+                    "source names an ir_datasets id with document pairs and goes with negatives: published.",
+                )
+            if triples.source and train_on.relevant_from(TRAIN) > 1:
+                raise BackfireError(
+                    f"collections.{train_on.name}.relevance.train: found {train_on.relevant_from(TRAIN)}, but "
+                    f"triples.{triples.name} are taken as published, with the positives that they name.",
+                    "leave train out of relevance, or draw the triples with negatives: random, bm25 or hard.",
+                )
+        primary, split, _ = self.primary
+        _known(
+            "primary.split",
+            split,
+            _known("primary.collection", primary, self.collections, "collection").splits,
+            "split",
+        )
+        if self.trained:
+            watched = self.config["dynamics"]["split"]
+            _known("dynamics.split", watched, train_on.splits, f"split of '{train_on.name}'")
+            if self.primary[:2] == (train_on.name, watched):
+                raise BackfireError(
+                    f"primary.split: '{watched}' is the split that is watched in training (dynamics.split).",
+                    "judge on another split; what training was watched on is no evidence.",
+                )
+
+    def _check_variant(self, variant: Variant) -> None:
+        where, settings = f"variants.{variant.name}", variant.settings
+        if (variant.name == BASE) == variant.trained:
+            raise BackfireError(
+                f"{where}.method: found '{settings['method']}'.",
+                "the variant 'base', and no other, has method none: it is what the others are compared with.",
+            )
+        if not variant.trained:
+            return
+        if "triples" not in settings:
+            raise BackfireError(
+                f"{where}: it is trained but names no triple set.", f"add triples: {', '.join(self.triples)}."
+            )
+        _known(f"{where}.triples", variant.triples, self.triples, "triple set")
+        _known(f"{where}.start_from", variant.start_from, self.variants, "variant")
+        if (settings["method"] == "lora") != ("lora" in settings):
+            raise BackfireError(
+                f"{where}: method is '{settings['method']}' but a lora block is "
+                f"{'missing' if settings['method'] == 'lora' else 'present'}.",
+                "method lora goes with a lora block (rank, alpha, dropout, target_modules), method full without.",
+            )
+
+    def _check_ancestry(self) -> None:
+        for name in self.trained:
+            path = [name]
+            while self.variants[path[-1]].trained:
+                path.append(self.variants[path[-1]].start_from)
+                if path[-1] in path[:-1]:
+                    raise BackfireError(
+                        f"variants.{name}.start_from: the chain {' -> '.join(path)} comes back to itself.",
+                        "let one of them start from base.",
+                    )
+
+    def _check_measures(self) -> None:
+        if self.primary[2] not in self.config["measures"]:
+            raise BackfireError(
+                f"primary.measure: '{self.primary[2]}' is not among measures ({', '.join(self.config['measures'])}).",
+                "add it to measures, or choose one of them.",
+            )
+
+    def _check_comparison(self) -> None:
+        # A plan's study compares nothing and has no such block.
+        for name in self.config.get("comparison", {}).get("against", []):
+            _known("comparison.against", name, self.variants, "variant")
+            if name == BASE:
+                raise BackfireError(
+                    "comparison.against: 'base' is listed.", "leave it out; every variant is compared with base anyway."
+                )
+
+    def _check_selections(self) -> None:
+        taken: dict[str, str] = {}
+        for selection in self.selections.values():
+            where = f"selections.{selection.name}"
+            for name in selection.among:
+                if not _known(f"{where}.among", name, self.variants, "variant").trained:
+                    raise BackfireError(f"{where}.among: '{name}' is not trained.", "choose among trained variants.")
+                if name in taken:
+                    raise BackfireError(
+                        f"{where}.among: '{name}' is in selections.{taken[name]} as well.",
+                        "a variant is a candidate for one choice; make the two one, or take it out of one.",
+                    )
+                taken[name] = selection.name
+
+    def _check_protocol(self) -> None:
+        protocol = self.config["protocol"]
+        if protocol:
+            collection = _known("protocol.collection", protocol["collection"], self.collections, "collection")
+            _known("protocol.split", protocol["split"], collection.splits, f"split of '{collection.name}'")
+
+
+def _known(where: str, name: str, among: dict[str, Any], what: str) -> Any:
+    """The entry `name`; an error with the nearest name when there is none."""
+    if name not in among:
+        raise BackfireError(f"{where}: '{name}' is not a {what} of this study.", nearest(name, among))
+    return among[name]
