@@ -40,6 +40,27 @@ def test_every_triple_has_the_tokens_of_its_texts_and_each_text_is_there_once(fi
             np.testing.assert_array_equal(ids, wanted.ids[wanted.starts[place] : wanted.starts[place + 1]])
 
 
+def test_what_is_relevant_to_a_query_beside_its_own_positive_is_known(files, base_model, table):
+    """From the triples of the query, from the judgments, and a passage with the query's text."""
+    tables, _ = files
+    queries = table(
+        "asked", "queries", [{"query_id": "q0", "text": "passage number 0"}, {"query_id": "q1", "text": "q"}]
+    )
+    judged = [("q0", "d5", 1), ("q0", "d0", 0), ("q1", "d3", 2), ("other", "d1", 1)]
+    qrels = table(
+        "qrels", "qrels", [dict(zip(("query_id", "doc_id", "relevance"), row, strict=True)) for row in judged]
+    )
+    examples = load_examples(
+        **tables | {"queries": queries}, tokenizer=load_tokenizer(base_model), max_length=9, qrels=qrels
+    )
+    first, second, third = examples.rows  # (q1, d4, d0), (q0, d1, d4), (q1, d1, d5)
+    d4, d0, d1, d5 = first[1], first[2], second[1], third[2]
+    known = examples.known_among(np.array([second[0], first[0]]), np.array([d0, d1, d4, d5, first[0]]))
+    assert known.tolist() == [[True, True, False, True, False], [False, True, True, False, False]]
+    alone = load_examples(**tables | {"queries": queries}, tokenizer=load_tokenizer(base_model), max_length=9)
+    assert alone.known_among(second[:1], np.array([d0, d1, d4, d5])).tolist() == [[False, True, False, False]]
+
+
 def test_a_missing_text_is_named(files, base_model):
     tables, _ = files
     with pytest.raises(BackfireError, match=r"doc_id 'd4' is not among the exported corpus \(2 missing\)"):

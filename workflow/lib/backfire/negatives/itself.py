@@ -50,6 +50,10 @@ class Itself:
                 len(self._alike),
             )
 
+    def passages(self, query_id: str) -> set[str]:
+        """Ids that a passage has which is the query itself, whether there is one or not."""
+        return {query_id, *self._alike.get(query_id, ())}
+
     def __call__(self, query_id: str, doc_id: str) -> bool:
         """Whether the passage `doc_id` is the query `query_id`."""
         return query_id == doc_id or doc_id in self._alike.get(query_id, ())

@@ -10,6 +10,7 @@ from backfire.datasets.passages import texts_of
 from backfire.encoders.tokens import ModelTokenizer, Tokens, joined
 from backfire.formats.tables import read_rows
 from backfire.keyed import key
+from backfire.negatives.itself import Itself
 
 _PROMPT = {"queries": "query", "corpus": "document"}
 
@@ -56,8 +57,8 @@ def load_examples(
     """The triples of a table, their texts tokenised as they are read and cut at `max_length`.
 
     Texts carry the model's own prompts, as they do when they are encoded. `qrels` are the judgments of the training
-    queries, which say what else is relevant; only passages of the examples count. Raises `BackfireError` when a text
-    is missing.
+    queries, which say what else is relevant; a passage that is the query itself counts as such. Only passages of the
+    examples count. Raises `BackfireError` when a text is missing.
     """
     table = read_rows(triples, "triples", columns=["query_id", "positive_id", "negative_id"])
     query_ids, query_tokens = _tokenised([queries], "queries", table["query_id"], tokenizer, max_length)
@@ -69,10 +70,13 @@ def load_examples(
     tokens = joined([query_tokens, passage_tokens])
     if qrels is None:
         return Examples.of(tokens, rows)
+    itself = Itself(queries, corpus)
+    known = [(query_id, doc_id) for query_id in query_ids for doc_id in itself.passages(query_id)]
+    known += [(row["query_id"], row["doc_id"]) for row in read_rows(qrels, "qrels").to_pylist() if row["relevance"] > 0]
     pairs = [
-        (query_ids[row["query_id"]], passage_ids[row["doc_id"]] + len(query_tokens))
-        for row in read_rows(qrels, "qrels").to_pylist()
-        if row["relevance"] > 0 and row["query_id"] in query_ids and row["doc_id"] in passage_ids
+        (query_ids[query_id], passage_ids[doc_id] + len(query_tokens))
+        for query_id, doc_id in known
+        if query_id in query_ids and doc_id in passage_ids
     ]
     return Examples.of(tokens, rows, np.array(pairs, np.int32).reshape(-1, 2))
 
