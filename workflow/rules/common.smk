@@ -23,7 +23,8 @@ from backfire.planning.jobs import batch_name, count_jobs, planned
 from backfire.planning.requests import Requests
 from backfire.provenance.fingerprints import fingerprint, plain
 from backfire.study.settings import checked
-from backfire.study.study import TRAIN, Study
+from backfire.study.parts import TRAIN
+from backfire.study.study import Study
 from backfire.evaluation.verdict import words
 
 
@@ -40,8 +41,7 @@ def _study() -> Study:
 
 def check_before(thoroughly: bool):
     """Stop where the study cannot be run as it says, as far as that can be known before any job; tell what is cut."""
-    # The DAG is there once the run starts.
-    rules = {job.rule.name for job in workflow.dag.needrun_jobs()} if thoroughly else ()
+    rules = {job.rule.name for job in workflow.dag.needrun_jobs()} if thoroughly else ()  # There once the run starts.
     try:
         lines = check_study(STUDY, thoroughly, rules)
         if thoroughly:

@@ -6,7 +6,7 @@ localrules:
     collect_cost,
 
 
-from backfire.study.study import BASE
+from backfire.study.parts import BASE
 
 
 rule explain_queries:

@@ -150,6 +150,7 @@ rule sample_triples:
             "size": STUDY.triples[w.triples].size,
             "seed": int(w.seed),
             "relevant_from": STUDY.collections[STUDY.train_on].relevant_from(TRAIN),
+            "ranks": plain(STUDY.triples[w.triples].ranks),
         },
         code=code("sample_triples"),
     script:

@@ -85,7 +85,7 @@ def mine(files, source, depth):
     return files["candidates"]
 
 
-def sample(files, source, size, seed=0, depth=8):
+def sample(files, source, size, seed=0, depth=8, ranks=None):
     """Triples from a source, as a list of dicts."""
     candidates = mine(files, source, depth) if source != "random" else None
     sample_triples(
@@ -99,6 +99,7 @@ def sample(files, source, size, seed=0, depth=8):
         size=size,
         seed=seed,
         output=files["out"],
+        ranks=ranks,
     )
     return read_rows(files["out"], "triples").to_pylist()
 
@@ -158,6 +159,21 @@ def test_fewer_negatives_than_asked_for_is_an_error(world):
     with pytest.raises(BackfireError, match="give only 6 with") as caught:
         sample(world(), "hard", 100, depth=2)
     assert "lower size to 6 or less" in caught.value.hint and "raise depth" in caught.value.hint
+
+
+@pytest.mark.parametrize("source", ["bm25", "hard"])
+def test_negatives_come_from_the_ranks_that_are_named(world, source):
+    """Those of the whole list that have such a rank, whatever else could have been drawn."""
+    everything = sample(world(), source, None if source == "bm25" else 18)
+    for first, last in ((1, 8), (2, 4), (4, 4)):
+        within = sample(world(), source, None, ranks=[first, last])
+        assert within and all(first <= row["rank"] <= last for row in within)
+        drawn = {(row["query_id"], row["negative_id"]): row["rank"] for row in everything}
+        known = [row for row in within if (row["query_id"], row["negative_id"]) in drawn]
+        assert all(row["rank"] == drawn[row["query_id"], row["negative_id"]] for row in known)
+    with pytest.raises(BackfireError, match="give only") as caught:
+        sample(world(), source, 100, ranks=[2, 3])
+    assert "widen ranks" in caught.value.hint
 
 
 def test_depth_beyond_the_corpus_is_the_whole_corpus(world):

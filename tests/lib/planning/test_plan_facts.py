@@ -10,7 +10,7 @@ from ir_datasets.util import LocalDownload
 
 from backfire.formats.tables import write_batches
 from backfire.planning.facts import ASSUMED_TEXT_BYTES, collection_facts
-from backfire.study.study import Collection
+from backfire.study.parts import Collection
 
 
 def collection(corpus, train=None, size=None, **splits):

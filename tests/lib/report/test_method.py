@@ -94,3 +94,11 @@ def test_how_vectors_are_compared_is_told_of_each_model(tmp_path, root):
     mixed = told(lora_hard=dot)
     assert "by dot product, as the model was made for, for lora_hard; for base, full_bm25" in mixed
     assert "cosine" not in told(**dict.fromkeys(["base", *VERDICTS], dot))
+
+
+def test_the_ranks_that_negatives_come_from_are_told(tmp_path, root):
+    config = example_config(root, VERDICTS)
+    assert "drawn from the first 200 passages that the base itself finds" in paragraphs(tmp_path, config)["Negatives"]
+    config["triples"]["hard"]["ranks"] = [50, 200]
+    told = paragraphs(tmp_path, config)["Negatives"]
+    assert "drawn from the passages at ranks 50 to 200 among those that the base itself finds" in told

@@ -222,3 +222,23 @@ def test_settings_of_an_objective_that_do_not_go_together_are_refused(config, sc
 def test_a_margin_that_is_not_named_is_the_usual_one(config, schema, distance, margin):
     study = Study(checked(edited(config, "variants.full_hard.loss", {"name": "triplet", "distance": distance}), schema))
     assert study.variants["full_hard"].settings["loss"]["margin"] == margin
+
+
+@pytest.mark.parametrize(
+    ("name", "ranks", "said"),
+    [
+        ("hard", [50, 201], r"triples\.hard\.ranks: found \[50, 201\] with depth 200"),
+        ("hard", [9, 8], r"triples\.hard\.ranks: found \[9, 8\]"),
+        ("hard", [0, 8], "expected at least 1"),
+        ("hard", [50], r"triples\.hard\.ranks: found \[50\], expected at least 2 item"),
+    ],
+)
+def test_ranks_of_negatives_are_a_window_within_the_depth(config, schema, name, ranks, said):
+    with pytest.raises(BackfireError, match=said):
+        Study(checked(edited(config, f"triples.{name}.ranks", ranks), schema))
+
+
+def test_random_negatives_have_no_ranks(config, schema):
+    config["triples"]["hard"] = {"negatives": "random", "size": 10, "ranks": [1, 5]}
+    with pytest.raises(BackfireError, match="negatives are 'random', which have no rank"):
+        Study(checked(config, schema))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from backfire.explaining.geometry import AGAINST_BASE, UNITS
 from backfire.report.words import COST
-from backfire.study.study import BASE
+from backfire.study.parts import BASE
 
 # What only trained models, and what only models with an adapter have.
 TRAINING = ("training_time", "training_peak_memory", "trainable_parameters")

@@ -46,10 +46,12 @@ def sample_triples(
     seed: int,
     output: str,
     relevant_from: int = 1,
+    ranks: list[int] | None = None,
 ) -> None:
     """Write `size` triples with negatives from `source` (random, bm25, hard), and the base's cosine of each negative.
 
-    `candidates` is the table of a mined source, None for random, which draws from the whole corpus.
+    `candidates` is the table of a mined source, None for random, which draws from the whole corpus; `ranks` the first
+    and the last rank in it that a negative may have, None for any.
     Queries are taken in the order of their keys, once each before any is taken again; a query's r-th triple has the
     r-th of its negatives in the order of their keys. Positives are passages of grade `relevant_from` or more. Passages
     of a lower grade above 0 are neither positive nor negative; those judged not relevant (0 or less) may be negatives.
@@ -73,7 +75,7 @@ def sample_triples(
     keep = (1 if size is None else -(-size // len(order))) + SPARE
     while True:
         # One more than is kept tells whether there are more.
-        drawn = _uniform if candidates is None else _listed
+        drawn = _uniform if candidates is None else partial(_listed, ranks=ranks)
         draws, cut = {}, set()
         for query_id, found in drawn(candidates or corpus, order, barred, seed, keep + 1):
             draws[query_id] = found[:keep]
@@ -92,7 +94,7 @@ def sample_triples(
         raise BackfireError(
             f"triples: {asked} asked for, but the {len(order)} training queries give only {given} with "
             f"negatives from {source}.",
-            _hint(given, candidates is not None),
+            _hint(given, candidates is not None, ranks),
         )
     chosen = [
         (query_id, _positive(relevant[query_id], seed, query_id, draw[0]), *draw)
@@ -107,8 +109,8 @@ def sample_triples(
     write_triples(output, source, *ids, ranks, query_embeddings, embeddings)
 
 
-def _hint(given: int, listed: bool) -> str:
-    deeper = "raise depth, and a query has more candidates"
+def _hint(given: int, listed: bool, ranks: list[int] | None) -> str:
+    deeper = f"{'widen ranks' if ranks else 'raise depth'}, and a query has more candidates"
     if not given:
         return f"{deeper}." if listed else "every passage answers every query: train on a larger collection."
     size = f"lower size to {given} or less, or set it to null for one triple of each query"
@@ -144,13 +146,19 @@ def _positive(relevant: list[str], seed: int, query_id: str, negative: str) -> s
 
 
 def _listed(
-    candidates: str, query_ids: list[str], barred: Barred, seed: int, count: int
+    candidates: str,
+    query_ids: list[str],
+    barred: Barred,
+    seed: int,
+    count: int,
+    ranks: list[int] | None,
 ) -> Iterator[tuple[str, list[Draw]]]:
     """The first `count` draws of each query from its candidates, without replacement, in the order of their keys."""
     asked = set(query_ids)
     for query_id, found in _by_query(candidates):
         if query_id in asked:
-            keyed = ((key(seed, query_id, draw[0]), draw) for draw in found if not barred(query_id, draw[0]))
+            within = found if ranks is None else (draw for draw in found if ranks[0] <= draw[1] <= ranks[1])
+            keyed = ((key(seed, query_id, draw[0]), draw) for draw in within if not barred(query_id, draw[0]))
             yield query_id, [draw for _, draw in heapq.nsmallest(count, keyed)]
 
 

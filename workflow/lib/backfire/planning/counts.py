@@ -15,7 +15,8 @@ from backfire.datasets.layout import corpus_files, qrels_files
 from backfire.datasets.sources import is_folder, is_pydocs
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json
-from backfire.study.study import TRAIN, Collection, Study
+from backfire.study.parts import TRAIN, Collection
+from backfire.study.study import Study
 
 # Passages, and training queries, where nothing tells. pydocs has some 27,000 passages.
 ASSUMED = 1_000_000

@@ -12,7 +12,7 @@ from backfire.datasets.load import load_corpus, load_split
 from backfire.datasets.records import count as count_records
 from backfire.datasets.sources import is_folder, is_pydocs
 from backfire.formats.tables import iterate_rows
-from backfire.study.study import Collection
+from backfire.study.parts import Collection
 
 # Passages read for a mean length and for the probe.
 SAMPLE = 1000

@@ -8,7 +8,8 @@ import math
 from dataclasses import dataclass
 
 from backfire.planning.facts import Facts
-from backfire.study.study import SEARCHED, TRAIN, Study
+from backfire.study.parts import SEARCHED, TRAIN
+from backfire.study.study import Study
 
 # Bytes on disk for each byte of text in a Parquet table.
 TABLE_BY_TEXT = 0.55

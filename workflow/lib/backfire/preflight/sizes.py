@@ -11,7 +11,8 @@ from backfire.datasets.catalogue import published_count
 from backfire.datasets.layout import qrels_files
 from backfire.datasets.sources import input_files, is_folder, is_pydocs
 from backfire.errors import BackfireError
-from backfire.study.study import SEARCHED, Study, Triples
+from backfire.study.parts import SEARCHED, Triples
+from backfire.study.study import Study
 
 # Lines of a folder's corpus are counted up to this many bytes, in 30 ms.
 COUNTED = 1 << 26
@@ -63,7 +64,8 @@ def most_triples(study: Study, triples: Triples) -> int | None:
         return published_count(triples.source, "docpairs")
     queries, passages = most_queries(study), most_passages(study, study.train_on)
     negatives = [passages - 1] if passages else []
-    negatives += [triples.depth] if triples.negatives in SEARCHED else []
+    first, last = triples.window
+    negatives += [last - first + 1] if triples.negatives in SEARCHED else []
     return None if queries is None or not negatives else queries * min(negatives)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from backfire.datasets.catalogue import has_parts, judgments_of, original
 from backfire.datasets.sources import PYDOCS, input_files, is_folder, is_pydocs, needed_parts
 from backfire.errors import BackfireError
-from backfire.study.study import TRAIN, Collection, Study
+from backfire.study.parts import TRAIN, Collection
+from backfire.study.study import Study
 
 # As in datasets/extraction.py, which the DAG must not load; a test compares them.
 PYDOCS_SETS = ("train", "dev", "test", "unseen")

@@ -10,7 +10,7 @@ from backfire.evaluation.verdict import Verdict
 from backfire.formats.tables import read_rows
 from backfire.report.curves import Curve
 from backfire.report.numbers import names
-from backfire.study.study import BASE
+from backfire.study.parts import BASE
 
 Row = dict[str, Any]
 Place = tuple[str, str, str]

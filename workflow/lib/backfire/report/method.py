@@ -128,20 +128,27 @@ def _data(config: dict[str, Any], manifests: Mapping[str, Mapping]) -> str:
 def _negatives(config: dict[str, Any]) -> str:
     sources = {
         "random": "drawn evenly from the whole corpus",
-        "bm25": "drawn from the first {depth} passages that BM25 finds for the query and that are not judged relevant",
-        "hard": "drawn from the first {depth} passages that the base itself finds and that are not judged relevant",
+        "bm25": "drawn from {window} that BM25 finds for the query and that are not judged relevant",
+        "hard": "drawn from {window} that the base itself finds and that are not judged relevant",
         "published": "those of the published triples {source}",
     }
     used = {settings.get("triples") for settings in config["variants"].values()}
     return (
         " ".join(
             f"'{name}' holds {_size(block)} (a query, a relevant passage and one that is not), the negatives "
-            f"{sources[block['negatives']].format(depth=count(block['depth']), source=block['source'])}."
+            f"{sources[block['negatives']].format(window=_window(block), source=block['source'])}."
             for name, block in config["triples"].items()
             if name in used
         )
         or "No triples were used."
     )
+
+
+def _window(triples: dict[str, Any]) -> str:
+    if triples["ranks"]:
+        first, last = map(count, triples["ranks"])
+        return f"the passages at ranks {first} to {last} among those"
+    return f"the first {count(triples['depth'], 'passage')}"
 
 
 def _encoding(config: dict[str, Any], certificates: Mapping[str, Certificate]) -> str:

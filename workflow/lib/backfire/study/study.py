@@ -4,118 +4,23 @@ Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
 
 from backfire.errors import BackfireError, nearest
 from backfire.provenance.fingerprints import plain
-from backfire.study.objectives import KINDS, Kind, completed
-
-BASE = "base"
-TRAIN = "train"
-UNSEEN = "unseen"
-PUBLISHED = "published"
-# Sources of negatives that rank the corpus for every training query.
-SEARCHED = ("bm25", "hard")
-
-
-@dataclass(frozen=True)
-class Collection:
-    """A corpus with its query sets; `splits` maps the name in the results to the source."""
-
-    name: str
-    corpus: str
-    train: str | None
-    splits: dict[str, str]
-    size: int | None
-    whole: bool
-    text: str
-    drop_empty: bool
-    missing: str
-    relevance: dict[str, int]
-
-    @property
-    def query_sets(self) -> list[str]:
-        """Names of all query sets, that for training included."""
-        return [*([TRAIN] if self.train else []), *self.splits]
-
-    def source(self, query_set: str) -> str | None:
-        """The source of a query set: an ir_datasets id, or for a folder the name under qrels/."""
-        return self.train if query_set == TRAIN else self.splits[query_set]
-
-    def passages(self, text: str) -> str:
-        """Folder of the shards of passages in that text: the collection's own, or a choice of protocol."""
-        return f"data/{self.name}/corpus" if text == self.text else f"data/{self.name}/texts/{text}/corpus"
-
-    def relevant_from(self, split: str) -> int:
-        """The lowest grade that measures without grades count as relevant on a split; of train, that of a positive."""
-        return self.relevance.get(split, 1)
-
-
-@dataclass(frozen=True)
-class Triples:
-    """A set of (query, positive, negative) triples: where negatives come from, how deep, how many."""
-
-    name: str
-    negatives: str
-    source: str | None
-    depth: int
-    size: int | None
-
-    @property
-    def candidates(self) -> list[str]:
-        """Name of the candidate list that negatives are drawn from, as hard-200; empty where none is searched."""
-        return [f"{self.negatives}-{self.depth}"] if self.negatives in SEARCHED else []
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One factor of the evaluation protocol (text, max_length or precision) set otherwise than in the study."""
-
-    factor: str
-    value: str | int
-
-    @property
-    def name(self) -> str:
-        """Name in paths, as max_length-128."""
-        return f"{self.factor}-{self.value}"
-
-
-@dataclass(frozen=True)
-class Selection:
-    """A choice of one variant among several, by the mean of a measure on the watched split."""
-
-    name: str
-    among: list[str]
-    measure: str
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A model to compare; `settings` is its block of the configuration."""
-
-    name: str
-    settings: dict[str, Any] = field(repr=False)
-
-    @property
-    def trained(self) -> bool:
-        """Whether this variant is trained, as against taken as it is."""
-        return self.settings["method"] != "none"
-
-    @property
-    def triples(self) -> str:
-        """Name of the triple set that it trains on."""
-        return self.settings["triples"]
-
-    @property
-    def objective(self) -> Kind:
-        """What its training objective needs."""
-        return KINDS[self.settings["loss"]["name"]]
-
-    @property
-    def start_from(self) -> str:
-        """Name of the variant whose weights training starts from."""
-        return self.settings["start_from"]
+from backfire.study.objectives import completed
+from backfire.study.parts import (
+    BASE,
+    PUBLISHED,
+    SEARCHED,
+    TRAIN,
+    UNSEEN,
+    Choice,
+    Collection,
+    Selection,
+    Triples,
+    Variant,
+)
 
 
 class Study:
@@ -292,6 +197,17 @@ class Study:
                 raise BackfireError(
                     f"triples.{triples.name}: negatives are '{triples.negatives}', source is {triples.source!r}.",
                     "source names an ir_datasets id with document pairs and goes with negatives: published.",
+                )
+            if triples.ranks and triples.negatives not in SEARCHED:
+                raise BackfireError(
+                    f"triples.{triples.name}.ranks: found {triples.ranks}, but negatives are '{triples.negatives}', "
+                    "which have no rank.",
+                    f"leave ranks out, or set negatives to {' or '.join(SEARCHED)}.",
+                )
+            if not 1 <= triples.window[0] <= triples.window[1] <= triples.depth:
+                raise BackfireError(
+                    f"triples.{triples.name}.ranks: found {triples.ranks} with depth {triples.depth}.",
+                    "give the first and the last rank, the last no larger than depth, as ranks: [50, 200].",
                 )
             if triples.source and train_on.relevant_from(TRAIN) > 1:
                 raise BackfireError(
