@@ -184,6 +184,7 @@ CASES = [
             *(job for model in MODELS for job in ranked(model, *SPLITS)),
             *each("measure_run measure_geometry measure_latency", MODELS),
             *each("encode_queries_of_choice rank_of_choice", ["max_length-32 base"], ["test"]),
+            OWN_IDS,
             "compare_protocols",
             *without(GATHERING, "plot_dynamics"),
         ],
