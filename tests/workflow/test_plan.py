@@ -96,7 +96,7 @@ def test_a_disk_that_is_too_small_stops_before_the_download(clone, tmp_path, mon
             "seeds": list(range(200)),
             "encoding": {"shards": 1},
             "variants": {name: {"batch_size": 2, "max_length": 16} for name in ("full_bm25", "lora_hard")}
-            | {"full_hard": None, "paper_hard": None, "lora_bm25": None},
+            | {"full_hard": None, "lora_bm25": None},
         }
     )
     done = engine.run("data/msmarco/download.json", overlays=(study, *small))

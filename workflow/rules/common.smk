@@ -22,7 +22,7 @@ from backfire.encoders.folders import base_files, check_base
 from backfire.planning.jobs import batch_name, count_jobs, planned
 from backfire.planning.requests import Requests
 from backfire.provenance.fingerprints import fingerprint, plain
-from backfire.study.settings import checked
+from backfire.study.settings import checked, left_out
 from backfire.study.parts import TRAIN
 from backfire.study.study import Study
 from backfire.evaluation.verdict import words
@@ -48,7 +48,7 @@ def check_before(thoroughly: bool):
             check_base(STUDY.config["base_model"], STUDY.config["base_model_sha256"])
     except BackfireError as error:
         raise WorkflowError(str(error)) from None
-    for line in [] if thoroughly else lines:
+    for line in [] if thoroughly else [*left_out(config), *lines]:
         logger.warning(line)
 
 

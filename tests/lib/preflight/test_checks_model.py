@@ -109,18 +109,14 @@ def test_layouts(placed, study_of, layout):
     model = ModelFiles(placed(layout))
     assert (model.positions, model.rows, model.dimensions) == (40, 60, 16)
     lengths = {"encoding": {"max_length": 40}, "variants": {name: {"max_length": 40} for name in ("full_bm25",)}}
-    study = study_of(
-        {"variants": {"full_hard": None, "paper_hard": None, "lora_bm25": None, "lora_hard": None}}, lengths
-    )
+    study = study_of({"variants": {"full_hard": None, "lora_bm25": None, "lora_hard": None}}, lengths)
     check_model(study, model, thoroughly=True)
     for more, key in (
         ({"encoding": {"max_length": 41}}, "encoding.max_length"),
         ({"variants": {"full_bm25": {"max_length": 41}}}, "variants.full_bm25.max_length"),
         ({"protocol": {"collection": "pydocs", "split": "test", "max_lengths": [16, 41]}}, "protocol.max_lengths"),
     ):
-        study = study_of(
-            {"variants": {"full_hard": None, "paper_hard": None, "lora_bm25": None, "lora_hard": None}}, lengths, more
-        )
+        study = study_of({"variants": {"full_hard": None, "lora_bm25": None, "lora_hard": None}}, lengths, more)
         with pytest.raises(BackfireError, match=rf"{key}: 41 tokens, but .* has positions for 40") as caught:
             check_model(study, model)
         assert "at most 40" in caught.value.hint

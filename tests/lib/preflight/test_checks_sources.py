@@ -159,9 +159,7 @@ def test_sets_of_pydocs_are_those_that_it_has():
 def test_sources_that_are_not_there(study_of, corpus, splits, train, told):
     collections = {"pydocs": None, "mine": {"corpus": corpus, "splits": splits, "train": train}}
     primary = {"collection": "mine", "split": "test", "measure": "RR@10"}
-    untrained = (
-        {} if train else {"variants": dict.fromkeys(["full_bm25", "full_hard", "paper_hard", "lora_bm25", "lora_hard"])}
-    )
+    untrained = {} if train else {"variants": dict.fromkeys(["full_bm25", "full_hard", "lora_bm25", "lora_hard"])}
     study = study_of({"collections": collections, "train_on": "mine", "primary": primary} | untrained)
     for thoroughly in (False, True):
         with pytest.raises(BackfireError) as caught:

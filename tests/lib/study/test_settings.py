@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from backfire.errors import BackfireError
-from backfire.study.settings import checked
+from backfire.study.settings import checked, left_out
 from backfire.study.study import Study
 
 
@@ -242,3 +242,33 @@ def test_random_negatives_have_no_ranks(config, schema):
     config["triples"]["hard"] = {"negatives": "random", "size": 10, "ranks": [1, 5]}
     with pytest.raises(BackfireError, match="negatives are 'random', which have no rank"):
         Study(checked(config, schema))
+
+
+def test_a_variant_is_like_another_with_what_an_overlay_changed_there(config, schema):
+    config["variants"]["full_hard"] |= {"max_length": 48, "epochs": 3}
+    filled = checked(config, schema)["variants"]
+    differ = {key for key in filled["full_hard"] if filled["full_hard"][key] != filled["paper_hard"][key]}
+    assert differ == {"loss"} and filled["paper_hard"].keys() == filled["full_hard"].keys()
+    assert (filled["paper_hard"]["max_length"], filled["paper_hard"]["loss"]["distance"]) == (48, "euclidean")
+
+
+def test_a_variant_goes_with_the_one_that_it_is_like_and_that_is_told(config, schema):
+    assert left_out(config) == []
+    config["variants"]["full_hard"] = None
+    assert left_out(config) == ["variants.paper_hard is left out with the variant that it is like, which is removed."]
+    assert Study(checked(config, schema)).trained == ["full_bm25", "lora_bm25", "lora_hard"]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "said"),
+    [
+        ({"a": {"like": "full_hrd"}}, "variants.a.like: 'full_hrd' is not a variant of this study"),
+        ({"a": {"like": "b"}, "b": {"like": "a"}}, "a is like b is like a, which comes back to itself"),
+        ({"a": {"like": "a"}}, "a is like a, which comes back"),
+        ({"a": {"like": 3, "method": "full"}}, "variants.a.like: found 3, expected string"),
+    ],
+)
+def test_a_variant_that_is_like_nothing_is_refused(config, schema, blocks, said):
+    config["variants"] |= blocks
+    with pytest.raises(BackfireError, match=said):
+        checked(config, schema)

@@ -24,6 +24,7 @@ def checked(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """
     config = copy.deepcopy(config)
     _check_plain(config)
+    _take_after(config)
     for block in ("collections", "triples", "variants", "selections"):
         _drop_nulls(config, block)
     for collection in (config.get("collections") or {}).values():
@@ -40,6 +41,42 @@ def checked(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
             or "every key is described in workflow/schemas/config.yaml.",
         )
     return config
+
+
+def left_out(config: dict[str, Any]) -> list[str]:
+    """A line for each variant that goes with one that an overlay removed, because it is `like` that one."""
+    config = copy.deepcopy(config)
+    before = {name for name, block in (config.get("variants") or {}).items() if block is not None}
+    _take_after(config)
+    gone = sorted(name for name in before if config["variants"][name] is None)
+    return [f"variants.{name} is left out with the variant that it is like, which is removed." for name in gone]
+
+
+def _take_after(config: dict[str, Any]) -> None:
+    """Give each variant that is `like` another one that one's settings beneath its own; it is removed with it."""
+    variants = config.get("variants")
+    if not isinstance(variants, dict):
+        return
+
+    def whole(name: str, path: tuple[str, ...] = ()) -> Any:
+        block = variants[name]
+        if not isinstance(block, dict) or not isinstance(block.get("like"), str):
+            return block
+        like, where = block["like"], f"variants.{_shown(name)}.like"
+        if like not in variants:
+            raise BackfireError(
+                f"{where}: '{_shown(like)}' is not a variant of this study.", nearest(like, variants.keys() - {name})
+            )
+        if like in (name, *path):
+            raise BackfireError(
+                f"{where}: {' is like '.join((*path, name, like))}, which comes back to itself.",
+                "let one of them name its own settings.",
+            )
+        under = whole(like, (*path, name))
+        own = {key: value for key, value in block.items() if key != "like"}
+        return under | own if isinstance(under, dict) else under
+
+    config["variants"] = {name: whole(name) for name in variants}
 
 
 def _drop_nulls(parent: Any, block: str) -> None:
