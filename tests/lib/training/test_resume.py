@@ -19,6 +19,7 @@ import torch
 from backfire.formats.tables import read_rows, write_rows
 from backfire.training import loop, run
 from backfire.training.checkpoints import Checkpoints, Pace, State, alone, noting_signals
+from backfire.training.data import Examples
 from backfire.training.recorder import Recorder
 from backfire.training.trainable import load_start
 
@@ -217,7 +218,7 @@ def test_what_is_restored_is_what_was_kept(base_model):
 
     one, other = stepper(), stepper()
     tokens = one.model.tokenizer.tokenize(["a river", "a sea", "a market"], "query", 16)
-    one.step(tokens, np.array([[0, 1, 2]]))
+    one.step(Examples.of(tokens, np.array([[0, 1, 2]])), np.array([0]))
     kept = one.state()
     assert kept.notes == {"taken": 1, "active": 1.0}
     assert {name.split("/")[-1] for name in kept.tensors if "optimiser" in name} == {"step", "exp_avg", "exp_avg_sq"}
