@@ -34,7 +34,7 @@ LARGE += ["torch", "transformers", "umap"]
 _USAGE = "peak resident memory {:.1f} MiB, wall time {:.2f} s, processor time {:.2f} s"
 _NUMBER = r"(\d+\.\d+)"
 _USAGE_LINE = re.compile(
-    rf" backfire\.jobs\.logs: peak resident memory {_NUMBER} MiB, wall time {_NUMBER} s, processor time {_NUMBER} s$",
+    rf" {re.escape(__name__)}: peak resident memory {_NUMBER} MiB, wall time {_NUMBER} s, processor time {_NUMBER} s$",
     re.MULTILINE,
 )
 
