@@ -28,6 +28,11 @@ _INDEX = ".safetensors.index.json"
 _PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".onnx", ".h5", ".msgpack"}
 # What SentenceTransformer needs to load a model; pickled weights and other backends' files are left behind.
 KEPT_SUFFIXES = {".json", ".txt", ".model", ".safetensors"}
+# Models whose first position is the one after that of padding.
+_COUNTED_FROM_PADDING = {
+    "camembert", "data2vec-text", "ibert", "longformer", "mpnet",
+    "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -219,6 +224,19 @@ def check_base(name: str, sha256: str | None) -> None:
     folder = find_base(name)
     if folder is not None:
         verify(folder, name, sha256)
+
+
+def before_first_position(settings: dict[str, Any]) -> int:
+    """Rows of a model's table of positions that no token of a text has, by its config.json.
+
+    Models after fairseq's RoBERTa count from the position behind that of padding (see `RobertaEmbeddings` of the
+    library transformers).
+    """
+    if settings.get("model_type") not in _COUNTED_FROM_PADDING:
+        return 0
+    padding = settings.get("pad_token_id")
+    # MPNet's is fixed, and 1 is the others' default.
+    return (padding if isinstance(padding, int) and settings["model_type"] != "mpnet" else 1) + 1
 
 
 def base_files(name: str, memory: str | Path) -> dict[str, str]:

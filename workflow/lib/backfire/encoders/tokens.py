@@ -7,25 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from backfire.encoders.folders import modules_of, read_settings
+from backfire.encoders.folders import before_first_position, modules_of, read_settings
 from backfire.errors import BackfireError
 
 TOKENIZER = "tokenizer.json"
 # A tokenizer's own records take a hundred times the memory of the ids, so they are made for this many texts at once.
 TOKENIZED_AT_ONCE = 4096
-# Models whose first position is the one after that of padding, as fairseq counted (see transformers' RoBERTa).
-_COUNTED_FROM_PADDING = {
-    "camembert",
-    "data2vec-text",
-    "ibert",
-    "longformer",
-    "mpnet",
-    "roberta",
-    "roberta-prelayernorm",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-    "xmod",
-}
 # Texts are padded to a multiple of this many tokens. With whole AVX-512 vectors of floats, matrix kernels on a CPU sum
 # in the same order whatever the batch: the bits of a text's vector then depend on the text alone.
 PADDING = 16
@@ -186,8 +173,7 @@ def model_limit(folder: Path) -> int | None:
         positions = settings.get("max_position_embeddings") if isinstance(settings, dict) else None
         if not positions:
             continue
-        if settings.get("model_type") in _COUNTED_FROM_PADDING:
-            positions -= (settings.get("pad_token_id") if settings["model_type"] != "mpnet" else 1) + 1
+        positions -= before_first_position(settings)
         limits += [positions, _json(config.parent / "tokenizer_config.json").get("model_max_length")]
     if not limits:
         limits = [_json(folder / "tokenizer_config.json").get("model_max_length")]

@@ -12,14 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from backfire.encoders.folders import WEIGHTS
+from backfire.encoders.folders import WEIGHTS, before_first_position
 from backfire.errors import BackfireError
 from backfire.study.study import Study
 
 # A header is refused by the safetensors library beyond this many bytes.
 _HEADER = 100_000_000
-# Models whose positions start behind the padding token's.
-_OFFSET = {"camembert", "longformer", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl"}
 # Models whose layers have, once loaded, the names that they have in the file.
 _NAMED_ALIKE = {
     "albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta",
@@ -73,9 +71,7 @@ class ModelFiles:
         ]
         if not rows:
             return None
-        padding = self.config.get("pad_token_id", 1)
-        behind = self.config.get("model_type") in _OFFSET and isinstance(padding, int)
-        return max(rows) - (padding + 1 if behind else 0)
+        return max(rows) - before_first_position(self.config)
 
     @property
     def layers(self) -> list[str]:
