@@ -151,7 +151,7 @@ CASES = [
         [*trained("lora_hard"), *GATHERING],
         variants={"lora_hard": {"learning_rate": 0.002}},
     ),
-    setting("a variant more", [*trained("full_hard"), *GATHERING], variants={"full_hard": BLOCK}),
+    setting("a variant more", [*trained("full_more"), *GATHERING], variants={"full_more": BLOCK}),
     setting("a variant less", GATHERING, variants={"lora_hard": None}),
     setting(
         "a seed more",
