@@ -58,7 +58,7 @@ def test_no_job_loads_what_it_does_not_use(tiny):
         "encode_queries": {"torch"},
         "encode_queries_of_choice": {"torch"},
         "measure_latency": {"torch"},
-        "plan_study": {"torch"},
+        "plan_study": library,
         "train_variant": library,
         # bm25s loads both.
         "count_terms": {"numba", "scipy"},
