@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from backfire.encoders.certificate import certify
-from backfire.encoders.folders import KEPT_SUFFIXES, ORIGIN, PINS, find_base, verify, weight_files
+from backfire.encoders.folders import ORIGIN, PINS, find_base, kept_files, verify, weight_files
 from backfire.errors import BackfireError
 from backfire.formats.atomic import replacing, write_json
 from backfire.formats.certificates import CERTIFICATE
@@ -21,16 +21,9 @@ def prepare_base(name: str, sha256: str | None, output: str) -> None:
     folder = find_base(name) or _from_hub(name)
     digest = verify(folder, name, sha256)
     with replacing(output) as temporary:
-        for file in sorted(folder.rglob("*")):
-            relative = file.relative_to(folder)
-            hidden = any(part.startswith(".") for part in relative.parts)
-            if (
-                file.is_file()
-                and file.suffix in KEPT_SUFFIXES
-                and not hidden
-                and file.name not in {ORIGIN, CERTIFICATE}
-            ):
-                target = temporary / relative
+        for file in kept_files(folder):
+            if file.name not in {ORIGIN, CERTIFICATE}:
+                target = temporary / file.relative_to(folder)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, target)
         write_json(temporary / ORIGIN, {"base_model": name, "sha256": digest})

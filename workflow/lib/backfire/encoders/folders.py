@@ -6,6 +6,7 @@ Standard library only (the hub client is imported when it is needed), so that th
 import importlib.metadata
 import json
 import logging
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ ORIGIN = "base.json"
 _INDEX = ".safetensors.index.json"
 _PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".onnx", ".h5", ".msgpack"}
 # What SentenceTransformer needs to load a model; pickled weights and other backends' files are left behind.
-KEPT_SUFFIXES = {".json", ".txt", ".model", ".safetensors"}
+_KEPT_SUFFIXES = {".json", ".txt", ".model", ".safetensors"}
 # Models whose first position is the one after that of padding.
 _COUNTED_FROM_PADDING = {
     "camembert", "data2vec-text", "ibert", "longformer", "mpnet",
@@ -239,6 +240,14 @@ def before_first_position(settings: dict[str, Any]) -> int:
     return (padding if isinstance(padding, int) and settings["model_type"] != "mpnet" else 1) + 1
 
 
+def kept_files(folder: Path) -> Iterator[Path]:
+    """Files of a model's folder that SentenceTransformer may need, in order; none that is hidden."""
+    for file in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in _inside(file, folder))
+        if file.suffix in _KEPT_SUFFIXES and not hidden and file.is_file():
+            yield file
+
+
 def base_files(name: str, memory: str | Path) -> dict[str, str]:
     """{path: SHA-256} of what decides the vectors of a base in a local folder; nothing for any other base.
 
@@ -253,13 +262,10 @@ def base_files(name: str, memory: str | Path) -> dict[str, str]:
     except (OSError, ValueError):
         known = {}
     kept, digests = {}, {}
-    for file in sorted(folder.rglob("*")):
-        parts = _inside(file, folder)
-        if file.suffix not in KEPT_SUFFIXES or any(part.startswith(".") for part in parts) or not file.is_file():
-            continue
+    for file in kept_files(folder):
         status = file.stat()
         stamp = f"{file.resolve()}:{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
-        kept[stamp] = digests["/".join(parts)] = known.get(stamp) or file_sha256(file)
+        kept[stamp] = digests[file.relative_to(folder).as_posix()] = known.get(stamp) or file_sha256(file)
     if kept != known:
         with suppress(OSError):
             memory.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,25 @@ _POSITION = re.compile(r"^Error in .* at \S+\.(?:cpp|h):\d+: ")
 _CONDITION = re.compile(r"^Error: '.*' failed: (?=.)")
 
 
+def made_index(factory: str, dimensions: int, vectors: np.ndarray | None = None):
+    """A `faiss.Index` of inner products after a factory string, trained on `vectors` where it must be and holding them.
+
+    What follows a `;` are parameters of its search, set at the end. Raises FAISS's own `RuntimeError` (see
+    `faiss_reason`) for a string that does not parse or vectors that are too few.
+    """
+    import faiss
+
+    structure, _, parameters = factory.partition(";")
+    index = faiss.index_factory(dimensions, structure.strip(), faiss.METRIC_INNER_PRODUCT)
+    if vectors is not None:
+        if not index.is_trained:
+            index.train(vectors)
+        index.add(vectors)
+    if parameters.strip():
+        faiss.ParameterSpace().set_index_parameters(index, parameters.strip())
+    return index
+
+
 def write_index(path: str | Path, index, source: int | None = None) -> None:
     """Write a `faiss.Index`, atomically, with a checksum behind it, which FAISS does not read.
 

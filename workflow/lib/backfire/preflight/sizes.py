@@ -155,16 +155,14 @@ def check_factory(factory: str, dimensions: int) -> None:
     if structure.strip() == "Flat" and not parameters:
         return
     try:
-        import faiss
+        import faiss  # noqa: F401
 
-        from backfire.formats.index import faiss_reason
+        from backfire.formats.index import faiss_reason, made_index
     # An engine that leaves the libraries to the jobs' own environments.
     except ImportError:
         return
     try:
-        index = faiss.index_factory(dimensions, structure.strip(), faiss.METRIC_INNER_PRODUCT)
-        if parameters.strip():
-            faiss.ParameterSpace().set_index_parameters(index, parameters.strip())
+        made_index(factory, dimensions)
     except RuntimeError as error:
         raise BackfireError(
             f"encoding.index: FAISS makes no index '{factory}' of vectors of {dimensions} dimensions "

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from backfire.errors import BackfireError
-from backfire.formats.index import faiss_reason, write_index
+from backfire.formats.index import faiss_reason, made_index, write_index
 from backfire.formats.tables import embeddings_digest, read_embeddings
 
 log = logging.getLogger(__name__)
@@ -21,22 +21,14 @@ def build_index(embeddings: np.ndarray, factory: str, source: str = "embeddings"
     `embeddings`, with FAISS's own fixed seed. Raises `BackfireError`, naming `source`, when there is nothing to
     index, the string does not parse, or there are too few passages to train on.
     """
-    import faiss
-
     if not len(embeddings):
         raise BackfireError(
             f"{source}: holds no passage, so there is nothing to index.",
             "set encoding.shards to at most the number of passages.",
         )
     embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
-    structure, _, parameters = factory.partition(";")
     try:
-        index = faiss.index_factory(embeddings.shape[1], structure.strip(), faiss.METRIC_INNER_PRODUCT)
-        if not index.is_trained:
-            index.train(embeddings)
-        index.add(embeddings)
-        if parameters.strip():
-            faiss.ParameterSpace().set_index_parameters(index, parameters.strip())
+        return made_index(factory, embeddings.shape[1], embeddings)
     except RuntimeError as error:
         raise BackfireError(
             f"{source}: FAISS cannot build the index '{factory}' over {len(embeddings)} passages of "
@@ -44,7 +36,6 @@ def build_index(embeddings: np.ndarray, factory: str, source: str = "embeddings"
             "set encoding.index to a FAISS factory string that fits a shard of this size, such as Flat, HNSW32 "
             "or 'IVF64,Flat;nprobe=8'; an index that is trained wants some 40 passages per cluster.",
         ) from error
-    return index
 
 
 def index_shard(embeddings: str | Path, factory: str, output: str | Path) -> None:

@@ -26,11 +26,6 @@ class Batch:
         """Vectors of the queries, (examples, dimensions)."""
         return self.vectors[self.queries]
 
-    @property
-    def positive(self) -> Tensor:
-        """Vectors of the positives, (examples, dimensions)."""
-        return self.vectors[self.passages[:, 0]]
-
 
 @dataclass(frozen=True)
 class Outcome:
