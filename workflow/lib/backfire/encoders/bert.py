@@ -181,9 +181,10 @@ def pack(model: Bert) -> None:
     """Lay out the weights of every linear layer as the CPU's matrix kernels read them; for inference only.
 
     Otherwise they are laid out again in every call. The operators are those that torch's compiler puts in for frozen
-    weights; a build without them keeps its layers. The bits do not depend on the batch, packed or not.
+    weights; a build without them, or a CPU that they do not serve in this arithmetic, keeps its layers. The bits do not
+    depend on the batch, packed or not.
     """
-    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
+    if not _can_pack(model.encoder.layer[0].output.dense.weight.dtype):
         return
     for layer in model.encoder.layer:
         layer.intermediate = _Packed(layer.intermediate.dense, "gelu")
@@ -191,6 +192,18 @@ def pack(model: Bert) -> None:
             parent.dense = _Packed(parent.dense)
         for name in ("query", "key", "value"):
             setattr(layer.attention.self, name, _Packed(getattr(layer.attention.self, name)))
+
+
+def _can_pack(dtype: torch.dtype) -> bool:
+    """Whether these operators work in `dtype` here: bf16 takes AVX-512 or more, which no flag tells as oneDNN asks it."""
+    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
+        return False
+    try:
+        with torch.inference_mode():
+            _Packed(nn.Linear(16, 16, dtype=dtype))(torch.zeros(1, 16, dtype=dtype))
+    except RuntimeError:
+        return False
+    return True
 
 
 class _Packed(nn.Module):
