@@ -107,7 +107,7 @@ def test_numbers_with_a_decimal_point_and_merge_keys_are_taken(folder_study, tmp
         ({"variants": {"full_hard": {"max_length": 2000}}}, "variants.full_hard.max_length: 2000 tokens"),
         (
             {"variants": {"lora_hard": {"lora": {"target_modules": ["q_proj"]}}}},
-            "q_proj is no linear layer of the base",
+            "q_proj is no linear layer of the model that it starts from",
         ),
         ({"encoding": {"index": "IVF4096,Flat"}}, "encoding.index: 'IVF4096,Flat' has 4096 cells"),
         ({"collections": {"pydocs": {"splits": {"test": "pydocs/train"}}}}, "'train' and 'test' are the same queries"),

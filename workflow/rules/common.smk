@@ -45,7 +45,9 @@ def check_before(thoroughly: bool):
     try:
         lines = check_study(STUDY, thoroughly, rules)
         if thoroughly:
-            check_base(STUDY.config["base_model"], STUDY.config["base_model_sha256"])
+            for name in STUDY.taken_models:
+                source = STUDY.source_of(name)
+                check_base(source["name"], source["sha256"], source["where"])
     except BackfireError as error:
         raise WorkflowError(str(error)) from None
     for line in [] if thoroughly else [*left_out(config), *lines]:

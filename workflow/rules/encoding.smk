@@ -5,16 +5,18 @@ LENGTH = STUDY.config["encoding"]["max_length"]
 
 
 rule tokenize_corpus:
-    """Passages are turned into token ids, cut at `encoding.max_length`, once for all variants and seeds, which share the base's tokenizer."""
+    """Passages are turned into token ids, cut at `encoding.max_length`, once for all variants and seeds that descend from one model and so share its tokenizer."""
     input:
-        model="results/{study}/models/base/seed-0",
+        model="results/{study}/models/{variant}/seed-0",
         corpus=lambda w: [f"{STUDY.collections[w.collection].passages(w.text)}/{{shard}}-of-{{shards}}.parquet"],
     output:
-        tokens=["results/{study}/tokens/{text}-{max_length}/{collection}/{shard}-of-{shards}.parquet"],
+        tokens=["results/{study}/tokens/{variant}/{text}-{max_length}/{collection}/{shard}-of-{shards}.parquet"],
     log:
-        "results/{study}/logs/tokenize_corpus/{text}-{max_length}/{collection}-{shard}-of-{shards}.log",
+        "results/{study}/logs/tokenize_corpus/{variant}/{text}-{max_length}/{collection}-{shard}-of-{shards}.log",
     benchmark:
-        "results/{study}/benchmarks/tokenize_corpus/{text}-{max_length}/{collection}-{shard}-of-{shards}.tsv"
+        "results/{study}/benchmarks/tokenize_corpus/{variant}/{text}-{max_length}/{collection}-{shard}-of-{shards}.tsv"
+    wildcard_constraints:
+        variant="|".join(STUDY.taken_models),
     conda:
         "../../envs/encode.yaml"
     threads: 1
@@ -36,7 +38,7 @@ rule encode_corpus:
     input:
         model="results/{study}/models/{variant}/seed-{seed}",
         tokens=lambda w: [
-            f"results/{{study}}/tokens/{STUDY.collections[w.collection].text}-{LENGTH}/{{collection}}/{{shard}}-of-{{shards}}.parquet"
+            f"results/{{study}}/tokens/{STUDY.origin(w.variant)}/{STUDY.collections[w.collection].text}-{LENGTH}/{{collection}}/{{shard}}-of-{{shards}}.parquet"
         ],
     output:
         embeddings=["results/{study}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet"],

@@ -6,7 +6,7 @@ localrules:
     collect_cost,
 
 
-from backfire.study.parts import BASE
+from backfire.study.variants import BASE
 
 
 rule explain_queries:
@@ -135,7 +135,7 @@ rule collect_geometry:
 
 
 rule project_embeddings:
-    """UMAP is fitted once on the base's passages; all models place the same passages and queries on that map."""
+    """UMAP is fitted once on the base's passages, and all models that descend from it place the same passages and queries on that map; a model of another origin has a map of its own."""
     input:
         shards=per_run(
             per_shard(
@@ -167,6 +167,7 @@ rule project_embeddings:
         runtime=asked("project_embeddings", "runtime"),
     params:
         cfg={
+            "maps": [STUDY.space(name) for name, _ in STUDY.first_runs],
             "min_dist": STUDY.config["projection"]["min_dist"],
             "models": [list(run) for run in STUDY.first_runs],
             "neighbors": STUDY.config["projection"]["neighbors"],
@@ -183,7 +184,10 @@ rule measure_latency:
     """Single queries are encoded one after another on an otherwise idle machine; LoRA models merged and unmerged."""
     input:
         model="results/{study}/models/{variant}/seed-{seed}",
-        base="results/{study}/models/base/seed-0",
+        # What an adapter is applied to.
+        base=lambda w: "results/{{study}}/models/{}/seed-{}".format(
+            *(STUDY.parent(w.variant, w.seed) if STUDY.variants[w.variant].adapted else (BASE, 0))
+        ),
         queries=f"data/{STUDY.primary[0]}/queries/{STUDY.primary[1]}.parquet",
     output:
         "results/{study}/cost/{variant}/seed-{seed}/latency.json",

@@ -62,7 +62,7 @@ use rule encode_corpus as encode_corpus_of_choice with:
     input:
         model="results/{study}/models/{variant}/seed-{seed}",
         tokens=lambda w: [
-            "results/{{study}}/tokens/{text}-{max_length}/{{collection}}/{{shard}}-of-{{shards}}.parquet".format(
+            "results/{{study}}/tokens/base/{text}-{max_length}/{{collection}}/{{shard}}-of-{{shards}}.parquet".format(
                 **STUDY.chosen(w.choice)
             )
         ],

@@ -1,8 +1,15 @@
-"""Training: the base, verified, and every variant fine-tuned from it."""
+"""Training: the base and other models, verified, every variant that is fine-tuned, and averages of them."""
+
+
+def edited_files(variant):
+    """Digests of the files of a model in a local folder: one that is edited is another model."""
+    source = STUDY.source_of(variant)
+    return base_files(source["name"], f".snakemake/backfire-{variant}.json", source["where"])
 
 
 localrules:
     prepare_base,
+    prepare_model,
 
 
 rule prepare_base:
@@ -20,12 +27,57 @@ rule prepare_base:
         mem_mb=3000,
         runtime=30,
     params:
-        cfg=plain({"name": STUDY.config["base_model"], "sha256": STUDY.config["base_model_sha256"]}),
+        cfg=plain(STUDY.source_of("base")),
         # A folder that is edited is another base.
-        files=base_files(STUDY.config["base_model"], ".snakemake/backfire-base.json"),
+        files=edited_files("base"),
         code=code("prepare_base"),
     script:
         "../scripts/prepare_base.py"
+
+
+# Every other model that is taken as it is.
+use rule prepare_base as prepare_model with:
+    output:
+        directory("results/{study}/models/{variant}/seed-0"),
+    log:
+        "results/{study}/logs/prepare_model/{variant}.log",
+    benchmark:
+        "results/{study}/benchmarks/prepare_model/{variant}.tsv"
+    wildcard_constraints:
+        variant="|".join(STUDY.taken_models[1:]) or "(?!)",
+    params:
+        cfg=lambda w: plain(STUDY.source_of(w.variant)),
+        files=lambda w: edited_files(w.variant),
+
+
+rule mix_weights:
+    """The weights of several models are averaged, tensor by tensor, in double precision; all else is the first one's."""
+    input:
+        models=lambda w: [
+            f"results/{w.study}/models/{name}/seed-{seed}" for (name, seed), _ in STUDY.shares(w.variant, w.seed)
+        ],
+    output:
+        directory("results/{study}/models/{variant}/seed-{seed}"),
+    log:
+        "results/{study}/logs/mix_weights/{variant}/seed-{seed}.log",
+    benchmark:
+        "results/{study}/benchmarks/mix_weights/{variant}/seed-{seed}.tsv"
+    wildcard_constraints:
+        variant="|".join(STUDY.mixed) or "(?!)",
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=asked("mix_weights", "mem_mb"),
+        runtime=asked("mix_weights", "runtime"),
+    params:
+        cfg=lambda w: {
+            "name": f"mix {w.variant} seed {w.seed}",
+            "shares": [share for _, share in STUDY.shares(w.variant, w.seed)],
+        },
+        code=code("mix_weights"),
+    script:
+        "../scripts/mix_weights.py"
 
 
 rule train_variant:
@@ -64,7 +116,7 @@ rule train_variant:
             {
                 "settings": STUDY.variants[w.variant].settings,
                 "dynamics": STUDY.config["dynamics"],
-                "base_name": STUDY.config["base_model"],
+                "base_name": STUDY.source_of(STUDY.origin(w.variant))["name"],
                 "relevant_from": STUDY.collections[STUDY.train_on].relevant_from(STUDY.config["dynamics"]["split"]),
                 "seed": int(w.seed),
                 "label": f"train {w.variant} seed {w.seed}",

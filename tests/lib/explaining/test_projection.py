@@ -36,6 +36,7 @@ def project(output, **models):
     settings |= models.pop("settings", {})
     project_embeddings(
         [(name, number) for number, name in enumerate(models)],
+        settings.pop("maps", [next(iter(models))] * len(models)),
         [files for files, _ in models.values()],
         [queries for _, queries in models.values()],
         output=output,
@@ -118,3 +119,19 @@ def test_another_corpus_is_an_error(tmp_path):
     other = model(tmp_path, "other", vectors(0), [f"x{name}" for name in IDS])
     with pytest.raises(BackfireError, match="variant 'other' are not those of 'base'"):
         project(tmp_path / "map.parquet", base=base, other=other)
+
+
+def test_a_model_of_another_origin_has_a_map_of_its_own(maps, tmp_path):
+    """Also one whose vectors have another length; what is placed on base's map stays where it was."""
+    folder, models, alone = maps
+    wide = np.concatenate([vectors(7), vectors(8)], axis=1)
+    foreign = model(tmp_path, "foreign", wide / np.linalg.norm(wide, axis=1, keepdims=True))
+    own = {"maps": ["base", "base", "foreign", "foreign"]}
+    together = {"base": models["base"], "moved": models["moved"], "foreign": foreign, "again": foreign}
+    rows = project(tmp_path / "maps.parquet", **together, settings=own)
+    for name in ("base", "moved"):
+        np.testing.assert_array_equal(points_of(rows, name), points_of(alone, name))
+    np.testing.assert_array_equal(points_of(rows, "again"), points_of(rows, "foreign"))
+    assert [row["id"] for row in rows if row["variant"] == "foreign"] == [
+        row["id"] for row in rows if row["variant"] == "base"
+    ]

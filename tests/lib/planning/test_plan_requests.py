@@ -74,7 +74,7 @@ def test_training_asks_for_all_copies_of_the_weights_that_it_holds(study_of, tmp
     steps = {"batch_size": 4, "max_length": 16}
     study = study_of({"variants": {"full_bm25": steps, "lora_bm25": steps}, "triples": {"bm25": {"size": 12}}})
     found = Requests(study, False, 8, tmp_path)
-    found._model_found = shape
+    found._shapes = {"base": shape}
     for variant, peak in (("full_bm25", full), ("lora_bm25", lora)):
         memory = found.of("train_variant", SimpleNamespace(variant=variant)).mem_mb - requests.ENGINE
         assert peak < memory < 1.5 * peak + requests.TORCH

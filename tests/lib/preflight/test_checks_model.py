@@ -110,7 +110,7 @@ def test_layouts(placed, study_of, layout):
     assert (model.positions, model.rows, model.dimensions) == (40, 60, 16)
     lengths = {"encoding": {"max_length": 40}, "variants": {name: {"max_length": 40} for name in ("full_bm25",)}}
     study = study_of({"variants": {"full_hard": None, "lora_bm25": None, "lora_hard": None}}, lengths)
-    check_model(study, model, thoroughly=True)
+    check_model(study, "base", model, thoroughly=True)
     for more, key in (
         ({"encoding": {"max_length": 41}}, "encoding.max_length"),
         ({"variants": {"full_bm25": {"max_length": 41}}}, "variants.full_bm25.max_length"),
@@ -118,7 +118,7 @@ def test_layouts(placed, study_of, layout):
     ):
         study = study_of({"variants": {"full_hard": None, "lora_bm25": None, "lora_hard": None}}, lengths, more)
         with pytest.raises(BackfireError, match=rf"{key}: 41 tokens, but .* has positions for 40") as caught:
-            check_model(study, model)
+            check_model(study, "base", model)
         assert "at most 40" in caught.value.hint
 
 
@@ -129,29 +129,29 @@ def lora_on(study_of, targets):
 def test_targets_of_adapters(study_of, base_model):
     model = ModelFiles(base_model)
     for targets in (["query", "value"], ["attention.output.dense"], ["encoder.layer.0.attention.self.key"], ["dense"]):
-        check_model(lora_on(study_of, targets), model)
+        check_model(lora_on(study_of, targets), "base", model)
     for targets, unknown in ((["query", "valu"], "valu"), (["q_proj", "v_proj"], "q_proj, v_proj"), (["uery"], "uery"),
                              (["word_embeddings"], "word_embeddings"), (["LayerNorm"], "LayerNorm")):  # fmt: skip
         with pytest.raises(
             BackfireError, match=rf"lora_bm25.lora.target_modules: {unknown} is no linear layer"
         ) as caught:
-            check_model(lora_on(study_of, targets), model)
+            check_model(lora_on(study_of, targets), "base", model)
         assert caught.value.hint == "its linear layers are named dense, key, query, value."
 
 
 def test_a_tokenizer_with_more_tokens_than_vectors(study_of, base_model, tmp_path):
     local = shutil.copytree(base_model, tmp_path / "model")
     study = study_of()
-    check_model(study, ModelFiles(local), thoroughly=True)
+    check_model(study, "base", ModelFiles(local), thoroughly=True)
     tokenizer = json.loads((local / "tokenizer.json").read_text())
     token = dict(tokenizer["added_tokens"][0], id=30522, content="[MINE]")
     tokenizer["added_tokens"].append(token)
     (local / "tokenizer.json").write_text(json.dumps(tokenizer))
-    check_model(study, ModelFiles(local))
+    check_model(study, "base", ModelFiles(local))
     with pytest.raises(
         BackfireError, match=r"has 30522 token vectors, but its tokenizer gives '\[MINE\]' the number 30522"
     ):
-        check_model(study, ModelFiles(local), thoroughly=True)
+        check_model(study, "base", ModelFiles(local), thoroughly=True)
 
 
 @pytest.mark.parametrize("file", ["config.json", "modules.json", "tokenizer.json", "model.safetensors"])
@@ -161,4 +161,4 @@ def test_what_cannot_be_read_is_left_to_the_job_that_loads_it(study_of, base_mod
     (local / file).unlink()
     if content is not None:
         (local / file).write_bytes(content)
-    check_model(study_of(), ModelFiles(local), thoroughly=True)
+    check_model(study_of(), "base", ModelFiles(local), thoroughly=True)

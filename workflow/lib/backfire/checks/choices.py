@@ -7,7 +7,7 @@ from typing import Any
 from backfire.checks.verdicts import CLOSE, PLACE
 from backfire.evaluation.comparison import CLAIMS
 from backfire.evaluation.ties import TIES
-from backfire.study.parts import BASE
+from backfire.study.variants import BASE
 
 OWN_ORDER, IDENTICAL = ("ties", "by passage id"), ("identical ids", "kept", "dropped")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from backfire.explaining.geometry import AGAINST_BASE, UNITS
 from backfire.report.words import COST
-from backfire.study.parts import BASE
+from backfire.study.variants import BASE
 
 # What only trained models, and what only models with an adapter have.
 TRAINING = ("training_time", "training_peak_memory", "trainable_parameters")
@@ -46,11 +46,14 @@ def check_geometry(found) -> Iterator[str]:
     for run in found.study.runs:
         for collection in found.study.collections:
             collapsed = table.get((*run, collection, "mean_cosine"), 0) > 1 - 1e-6
+            foreign = found.study.space(run[0]) != BASE
             for quantity in UNITS:
                 key = (*run, collection, quantity)
                 if quantity in AGAINST_BASE and run[0] == BASE:
                     continue
-                if key not in table.index or (table.isna()[key] and not collapsed):
+                # The cosine between two spaces of other dimensions is none.
+                undefined = collapsed or (quantity == "base_cosine" and foreign)
+                if key not in table.index or (table.isna()[key] and not undefined):
                     yield f"{run[0]} seed {run[1]} has no {quantity} on {collection}"
 
 
@@ -61,7 +64,7 @@ def check_cost(found) -> Iterator[str]:
         variant = found.study.variants[run[0]]
         for quantity in COST:
             applies = variant.trained if quantity in TRAINING else True
-            applies = variant.settings["method"] == "lora" if quantity in ADAPTED else applies
+            applies = variant.adapted if quantity in ADAPTED else applies
             if applies and not table.get((*run, quantity), 0) > 0:
                 yield f"{run[0]} seed {run[1]} has no {quantity}"
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from backfire.evaluation.comparison import CLAIMS, EXPLORES
 from backfire.evaluation.significance.equivalence import fewest_queries
-from backfire.study.parts import BASE
+from backfire.study.variants import BASE
 
 # Sums in another order differ in the last bits.
 CLOSE = 1e-9

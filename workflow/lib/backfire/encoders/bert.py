@@ -195,7 +195,7 @@ def pack(model: Bert) -> None:
 
 
 def _can_pack(dtype: torch.dtype) -> bool:
-    """Whether these operators work in `dtype` here: bf16 takes AVX-512 or more, which no flag tells as oneDNN asks it."""
+    """Whether these operators work in `dtype` here: bf16 takes a CPU with AVX-512, as oneDNN understands it."""
     if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return False
     try:

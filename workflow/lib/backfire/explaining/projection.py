@@ -1,7 +1,8 @@
-"""One map for all variants: UMAP is fitted once, on the base, and every model is placed on it.
+"""One map for all variants of a base: UMAP is fitted once, on the base, and all that grew out of it are placed there.
 
 A map fitted per variant would differ by chance alone (rotation, flips, clusters that move), so none of what
-the eye compares across panels could be trusted.
+the eye compares across panels could be trusted. The vectors of a model of another origin have nothing in common with
+the base's, so it is fitted a map of its own, which compares with its descendants alone.
 """
 
 import logging
@@ -22,6 +23,7 @@ FEWEST_PASSAGES = 10
 
 def project_embeddings(
     models: list[tuple[str, int]],
+    maps: list[str],
     shards: list[list[str | Path]],
     queries: list[str | Path],
     passages: int,
@@ -33,15 +35,19 @@ def project_embeddings(
 ) -> None:
     """Write the table `projection`: where each of `models`, (variant, seed), puts the same texts.
 
-    `shards` and `queries` hold, for each model, its passage embeddings and its query embeddings; the first
-    model is the one that the map is fitted on. Passages and queries are keyed samples. Raises `BackfireError`
-    when there are fewer than ten passages, or when the models do not hold the same ids.
+    `shards` and `queries` hold, for each model, its passage embeddings and its query embeddings; `maps` names for each
+    the variant, one of `models`, that its map is fitted on. Passages and queries are keyed samples. Raises
+    `BackfireError` when there are fewer than ten passages, or when the models do not hold the same ids.
     """
-    ids, fitted_on, _ = sample_embeddings(shards[0], passages, seed)
-    reducer = fit_map(fitted_on, neighbors, min_dist, seed)
+    ids = sample_embeddings(shards[0], passages, seed)[0]
+    place_of = {variant: number for number, (variant, _) in enumerate(models)}
+    reducers = {
+        name: fit_map(sample_embeddings(shards[place_of[name]], passages, seed)[1], neighbors, min_dist, seed)
+        for name in dict.fromkeys(maps)
+    }
     query_ids = keyed_sample(read_embeddings(queries[0], "query_id")[0], sampled_queries, seed)
     rows: list[dict] = []
-    for (variant, run), files, query_file in zip(models, shards, queries, strict=True):
+    for (variant, run), fitted_on, files, query_file in zip(models, maps, shards, queries, strict=True):
         found, vectors, _ = sample_embeddings(files, passages, seed)
         if found != ids:
             raise BackfireError(
@@ -49,7 +55,7 @@ def project_embeddings(
                 "delete the embeddings of this variant and run again; they were made from another corpus.",
             )
         asked = _query_vectors(query_file, query_ids)
-        points = place(reducer, np.concatenate([vectors, asked]))
+        points = place(reducers[fitted_on], np.concatenate([vectors, asked]))
         log.info("placed %d passages and %d queries of %s seed %d", len(ids), len(query_ids), variant, run)
         rows.extend(
             {"variant": variant, "seed": run, "kind": kind, "id": identifier, "x": float(x), "y": float(y)}

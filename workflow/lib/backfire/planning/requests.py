@@ -17,6 +17,7 @@ from backfire.encoders.folders import find_base
 from backfire.errors import BackfireError
 from backfire.planning.counts import Counts
 from backfire.study.study import Study
+from backfire.study.variants import BASE
 
 MIB = 2**20
 # What is asked for over what is computed: memory; time, since nodes, file systems and neighbours differ.
@@ -86,7 +87,7 @@ class Requests:
     def __init__(self, study: Study, gpu: bool, threads: int, root: Path | None = None):
         self.study, self.gpu, self.threads = study, gpu, threads
         self.counts, self.root = Counts(study, root), root or Path()
-        self._model_found: Shape | None = None
+        self._shapes: dict[str, Shape] = {}
         self.depth: int = study.config["ranking"]["depth"]
         self.length: int = study.config["encoding"]["max_length"]
         self._rules: dict[str, Callable[[Any], tuple[float, float]]] = {
@@ -95,8 +96,11 @@ class Requests:
             "tokenize_corpus": self._tokens,
             "encode_corpus": self._passages,
             "encode_queries": self._encoded_queries,
-            "measure_latency": lambda w: (self._model(), 600 * self._slower),
-            "index_shard": lambda w: (LIGHT + 3 * self._shard(w.collection), 20e-6 * self._taken(w.collection)),
+            "measure_latency": lambda w: (self._model(w.variant), 600 * self._slower(w.variant)),
+            "index_shard": lambda w: (
+                LIGHT + 3 * self._shard(w.collection, w.variant),
+                20e-6 * self._taken(w.collection),
+            ),
             "rank": self._ranking,
             "count_terms": self._terms,
             "mine_bm25": self._mined_words,
@@ -105,6 +109,8 @@ class Requests:
             "sample_triples": self._sampled,
             "sample_published": self._sampled,
             "train_variant": self._training,
+            # Two models at a time, and the sum in double precision. Loading takes seconds.
+            "mix_weights": lambda w: (TORCH + 5 * self.shape(w.variant).mib, 60 * len(study.variants)),
             "explain_queries": lambda w: self._measured(len(study.variants)),
             "compare_protocols": lambda w: self._measured(4 + len(study.choices)),
             "compare_variants": lambda w: (1500, 120 * len(study.runs) * len(study.evaluations)),
@@ -123,40 +129,50 @@ class Requests:
         minutes = LEAST + SLACK * seconds / 60
         return Request(attempt * _round(MARGIN * mib + ENGINE, 100), attempt * _round(minutes, 10))
 
-    @property
-    def model(self) -> Shape:
-        """The base as far as it is on this machine, else `ASSUMED_MODEL`."""
-        if self._model_found is None:
+    def shape(self, variant: str = BASE) -> Shape:
+        """The model that a variant descends from, as far as it is on this machine, else `ASSUMED_MODEL`."""
+        origin = self.study.origin(variant)
+        if origin not in self._shapes:
+            source = self.study.source_of(origin)
             try:
-                here = find_base(self.study.config["base_model"])
+                here = find_base(source["name"], source["where"])
             except BackfireError:  # Told by the job that needs it.
                 here = None
-            prepared = self.root / f"results/{self.study.name}/models/base/seed-0"
+            prepared = self.root / f"results/{self.study.name}/models/{origin}/seed-0"
             there = (folder for folder in (here, prepared) if folder and any(folder.rglob("*.safetensors")))
-            self._model_found = next(map(_shape, there), None)
-        return self._model_found or ASSUMED_MODEL
+            found = next(map(_shape, there), None)
+            if found is None:
+                return ASSUMED_MODEL
+            self._shapes[origin] = found
+        return self._shapes[origin]
 
     @property
-    def _slower(self) -> float:
-        """Time of this model over that of MiniLM."""
-        return max(1.0, self.model.mib / MINILM_MIB)
+    def largest(self) -> Shape:
+        """The model with the longest vectors."""
+        return max((self.shape(name) for name in self.study.variants), key=lambda shape: shape.dimensions)
 
-    def _model(self) -> float:
+    def _slower(self, variant: str) -> float:
+        """Time of a variant's model over that of MiniLM."""
+        return max(1.0, self.shape(variant).mib / MINILM_MIB)
+
+    def _model(self, variant: str) -> float:
         """MiB of a job that loads the model twice, as merging does; CUDA's share where there is a GPU."""
-        return TORCH + 2 * self.model.mib + (CUDA_HOST if self.gpu else 0)
+        return TORCH + 2 * self.shape(variant).mib + (CUDA_HOST if self.gpu else 0)
 
-    def _vectors(self, count: int) -> float:
-        return count * self.model.dimensions * 4 / MIB
+    def _vectors(self, count: int, variant: str | None = None) -> float:
+        """MiB of so many vectors of a variant, or of the one with the longest."""
+        shape = self.largest if variant is None else self.shape(variant)
+        return count * shape.dimensions * 4 / MIB
 
-    def _shard(self, collection: str) -> float:
-        return self._vectors(self.counts.shard(collection))
+    def _shard(self, collection: str, variant: str | None = None) -> float:
+        return self._vectors(self.counts.shard(collection), variant)
 
     def _taken(self, collection: str) -> int:
         """Passages of all shards that one job takes, of which it holds one at a time."""
         return self.counts.shard(collection) * self.study.taken(collection)
 
-    def _encoding_seconds(self, tokens: float) -> float:
-        return tokens * self._slower / (ENCODED_GPU if self.gpu else ENCODED * self.threads)
+    def _encoding_seconds(self, tokens: float, variant: str) -> float:
+        return tokens * self._slower(variant) / (ENCODED_GPU if self.gpu else ENCODED * self.threads)
 
     def _corpus(self, w: Any) -> tuple[float, float]:
         # Twice 8 bytes a passage for keys of ids; ir_datasets' readers.
@@ -172,12 +188,13 @@ class Requests:
 
     def _passages(self, w: Any) -> tuple[float, float]:
         # 32,768 texts and their vectors at a time; a shard of short texts counts full length.
-        held = self._vectors(1 << 15) + 8 * (1 << 15) * self.length / MIB
-        return self._model() + held, self._encoding_seconds(self._taken(w.collection) * self.length)
+        held = self._vectors(1 << 15, w.variant) + 8 * (1 << 15) * self.length / MIB
+        return self._model(w.variant) + held, self._encoding_seconds(self._taken(w.collection) * self.length, w.variant)
 
     def _encoded_queries(self, w: Any) -> tuple[float, float]:
         queries = self.counts.queries(w.collection, w.split)
-        return self._model() + self._vectors(queries) + 300 * queries / MIB, self._encoding_seconds(16 * queries)
+        held = self._vectors(queries, w.variant) + 300 * queries / MIB
+        return self._model(w.variant) + held, self._encoding_seconds(16 * queries, w.variant)
 
     def _search(self, collection: str, queries: int, held: int, ids: int) -> float:
         """MiB of a search: a shard's vectors and index, a block of scores for each thread, and what is found."""
@@ -227,7 +244,7 @@ class Requests:
 
     def _training(self, w: Any) -> tuple[float, float]:
         variant = self.study.variants[w.variant]
-        settings, shape = variant.settings, self.model
+        settings, shape = variant.settings, self.shape(w.variant)
         triples = self.study.triples[variant.triples].size or self._training_size[0]
         step = 3 * settings["batch_size"] * settings["max_length"]
         copies = TRAINED_COPIES[settings["method"]] if not self.gpu else TRAINED_COPIES_GPU
@@ -237,7 +254,7 @@ class Requests:
         # Vectors of a batch, their gradient and similarities, where only those are kept of it.
         mib += 16 * 3 * settings["batch_size"] * (shape.dimensions + settings["batch_size"]) / MIB
         tokens = settings["epochs"] * math.ceil(triples / settings["batch_size"]) * step
-        return mib, tokens * self._slower / (TRAINED_GPU if self.gpu else TRAINED * self.threads)
+        return mib, tokens * self._slower(w.variant) / (TRAINED_GPU if self.gpu else TRAINED * self.threads)
 
     def _measured(self, runs: int) -> tuple[float, float]:
         """Of jobs that read one run file after another, a query at a time."""

@@ -186,9 +186,10 @@ def _tables(study: Study, facts: dict[str, Facts]) -> int:
 
 
 def _tokens(study: Study, facts: dict[str, Facts]) -> int:
-    """Token ids of every collection as the study cuts them, and of each other text and length that is tried."""
+    """Token ids of every collection as the study cuts them, by the tokenizer of each model that is taken as it is, and
+    of each other text and length that is tried."""
     limit = study.config["encoding"]["max_length"]
-    total = sum((each.passages or 0) * token_bytes(each, limit) for each in facts.values())
+    total = sum((each.passages or 0) * token_bytes(each, limit) for each in facts.values()) * len(study.taken_models)
     here, tried = facts[study.protocol[0]], [study.chosen(name) for name in study.choices]
     lengths = {(choice["text"], choice["max_length"]) for choice in tried}
     lengths -= {(study.own_choices["text"], limit)}

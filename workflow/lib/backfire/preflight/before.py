@@ -7,8 +7,9 @@ import re
 from collections.abc import Collection
 
 from backfire.encoders.folders import find_base
+from backfire.encoders.overrides import lacking_prompts
 from backfire.errors import BackfireError
-from backfire.preflight.model import ModelFiles, check_model
+from backfire.preflight.model import ModelFiles, check_mixes, check_model
 from backfire.preflight.sizes import check_factory, check_sizes
 from backfire.preflight.sources import check_different, check_sources
 from backfire.study.study import Study
@@ -28,18 +29,30 @@ def check_study(study: Study, thoroughly: bool = False, rules: Collection[str] =
     check_sources(study, thoroughly)
     check_different(study)
     lines = check_sizes(study, rules)
-    name = study.config["base_model"]
-    folder = find_base(name)
-    if folder is None and not _HUB_NAME.fullmatch(name):
-        raise BackfireError(
-            f"base_model: '{name}' is neither a folder nor a name on the hub.",
-            "a name is that of a model, as all-MiniLM-L6-v2, or of an owner and a model with a slash between them.",
-        )
-    if folder is not None:
-        model = ModelFiles(folder)
-        check_model(study, model, thoroughly)
+    return lines + _check_models(study, thoroughly)
+
+
+def _check_models(study: Study, thoroughly: bool) -> list[str]:
+    """A line for each model on this machine that lacks the prompts of its family; errors as in `check_study`."""
+    lines, models = [], {}
+    for origin in study.taken_models:
+        source = study.source_of(origin)
+        name, where = source["name"], source["where"]
+        folder = find_base(name, where)
+        if folder is None and not _HUB_NAME.fullmatch(name):
+            raise BackfireError(
+                f"{where}: '{name}' is neither a folder nor a name on the hub.",
+                "a name is that of a model, as all-MiniLM-L6-v2, or of an owner and a model with a slash between them.",
+            )
+        if folder is None:
+            continue
+        models[origin] = model = ModelFiles(folder)
+        check_model(study, origin, model, thoroughly)
         if thoroughly and model.dimensions:
             check_factory(study.config["encoding"]["index"], model.dimensions)
+        if "prompts" not in source["changes"] and (said := lacking_prompts(name, folder)):
+            lines.append(f"variants.{origin}: '{name}' names no prompts; models of its family want {said}.")
+    check_mixes(study, models)
     return lines
 
 

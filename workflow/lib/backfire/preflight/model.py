@@ -15,6 +15,7 @@ from typing import Any
 from backfire.encoders.folders import WEIGHTS, before_first_position
 from backfire.errors import BackfireError
 from backfire.study.study import Study
+from backfire.study.variants import BASE
 
 # A header is refused by the safetensors library beyond this many bytes.
 _HEADER = 100_000_000
@@ -112,38 +113,61 @@ class ModelFiles:
             return None
 
 
-def check_model(study: Study, model: ModelFiles, thoroughly: bool = False) -> None:
-    """Raise `BackfireError` where the study asks more of its base than the base has.
+def check_model(study: Study, origin: str, model: ModelFiles, thoroughly: bool = False) -> None:
+    """Raise `BackfireError` where the study asks more of a model than it has.
 
-    With `thoroughly` the tokenizer is read as well, which takes longer.
+    `origin` is the variant that takes the model as it is. With `thoroughly` the tokenizer is read as well, which takes
+    longer.
     """
+    source = study.source_of(origin)
+    children = [name for name in study.trained if study.origin(name) == origin]
     if (positions := model.positions) is not None:
-        for where, length in _lengths(study):
+        for where, length in _lengths(study, origin, children):
             if length > positions:
                 raise BackfireError(
-                    f"{where}: {length} tokens, but '{study.config['base_model']}' has positions for {positions}.",
+                    f"{where}: {length} tokens, but '{source['name']}' has positions for {positions}.",
                     f"set {where} to at most {positions}.",
                 )
-    for name in study.trained:
+    for name in children:
         targets = study.variants[name].settings.get("lora", {}).get("target_modules", [])
         _check_targets(f"variants.{name}.lora.target_modules", targets, model.layers)
     if thoroughly and (rows := model.rows) and (last := model.last_token) and last[0] >= rows:
         raise BackfireError(
-            f"base_model: '{study.config['base_model']}' has {rows} token vectors, but its tokenizer gives "
+            f"{source['where']}: '{source['name']}' has {rows} token vectors, but its tokenizer gives "
             f"'{last[1]}' the number {last[0]}.",
             "tokens were added without `resize_token_embeddings`, or the tokenizer is another model's; put it right "
             "and save the model again.",
         )
 
 
-def _lengths(study: Study) -> list[tuple[str, int]]:
-    """(key, tokens) of every maximum length that the study sets."""
-    tried = (study.config["protocol"] or {}).get("max_lengths", [])
+def check_mixes(study: Study, models: dict[str, ModelFiles]) -> None:
+    """Raise `BackfireError` for an average over models of different shapes, as far as `models`, by origin, tell."""
+    for name in study.mixed:
+        origins = list(dict.fromkeys(study.origin(parent) for parent in study.variants[name].parents))
+        known = [(origin, models[origin].shapes) for origin in origins if origin in models and models[origin].shapes]
+        for origin, shapes in known[1:]:
+            first, own = ({_bare(key): shape for key, shape in each.items()} for each in (known[0][1], shapes))
+            differ = sorted(key for key in first.keys() & own.keys() if first[key] != own[key])
+            if differ or not first.keys() & own.keys():
+                told = f"{differ[0]} is {first[differ[0]]} and {own[differ[0]]}" if differ else "no weight has one name"
+                raise BackfireError(
+                    f"variants.{name}.of: the models of '{known[0][0]}' and '{origin}' have not the same weights "
+                    f"({told}).",
+                    "mix models that were tuned from one and the same base.",
+                )
+
+
+def _bare(tensor: str) -> str:
+    """The name of a tensor without what a class of the library puts before it."""
+    return re.sub(r"^(bert|roberta|mpnet|distilbert|model)[.]", "", tensor)
+
+
+def _lengths(study: Study, origin: str, children: list[str]) -> list[tuple[str, int]]:
+    """(key, tokens) of every maximum length that the study sets for a model and what is trained from it."""
+    tried = (study.config["protocol"] or {}).get("max_lengths", []) if origin == BASE else []
     found = [("encoding.max_length", study.config["encoding"]["max_length"])]
     found += [("protocol.max_lengths", length) for length in tried]
-    return found + [
-        (f"variants.{name}.max_length", study.variants[name].settings["max_length"]) for name in study.trained
-    ]
+    return found + [(f"variants.{name}.max_length", study.variants[name].settings["max_length"]) for name in children]
 
 
 def _check_targets(where: str, targets: list[str], layers: list[str]) -> None:
@@ -152,7 +176,7 @@ def _check_targets(where: str, targets: list[str], layers: list[str]) -> None:
     if layers and unknown:
         kinds = sorted({layer.rsplit(".", 1)[-1] for layer in layers})
         raise BackfireError(
-            f"{where}: {', '.join(unknown)} is no linear layer of the base.",
+            f"{where}: {', '.join(unknown)} is no linear layer of the model that it starts from.",
             f"its linear layers are named {', '.join(kinds)}.",
         )
 

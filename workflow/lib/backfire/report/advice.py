@@ -39,7 +39,7 @@ def decision(findings: Findings) -> Advice | None:
     if helping:
         return _among(findings, helping)
     if len(harming) == len(claims):
-        every = "Every fine-tuned variant ranks" if len(claims) > 1 else "The fine-tuned variant ranks"
+        every = f"{'Every' if len(claims) > 1 else 'The'} {findings.called} ranks"
         return Advice(
             "Keep the base model.",
             f"{every} worse than base on {where}. Before training on more data, change the recipe: a lower learning "
@@ -116,7 +116,11 @@ def method(findings: Findings) -> Advice | None:
     pairs = _contrasts(
         findings,
         METHOD_KEYS,
-        lambda worse, better: findings.variants[worse]["method"] != findings.variants[better]["method"],
+        lambda worse, better: (
+            findings.trained(worse)
+            and findings.trained(better)
+            and findings.variants[worse]["method"] != findings.variants[better]["method"]
+        ),
     )
     spelled = {"full": "full fine-tuning", "lora": "LoRA"}
     bad = list(dict.fromkeys(findings.variants[worse]["method"] for worse, _ in pairs))

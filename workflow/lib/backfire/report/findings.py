@@ -10,7 +10,7 @@ from backfire.evaluation.verdict import Verdict
 from backfire.formats.tables import read_rows
 from backfire.report.curves import Curve
 from backfire.report.numbers import names
-from backfire.study.parts import BASE
+from backfire.study.variants import BASE, variant
 
 Row = dict[str, Any]
 Place = tuple[str, str, str]
@@ -106,6 +106,15 @@ class Findings:
         known = [value for value in values if value is not None]
         return sum(known) / len(known) if known else None
 
+    def trained(self, name: str) -> bool:
+        """Whether a variant was trained here."""
+        return variant(name, self.variants[name]).trained
+
+    @property
+    def called(self) -> str:
+        """What the variants that make a claim are called: fine-tuned, where all of them are."""
+        return "fine-tuned variant" if all(map(self.trained, self.claims)) else "variant"
+
     def negatives(self, variant: str) -> str | None:
         """Where a variant's negatives come from."""
         return self.triples.get(self.variants[variant].get("triples"), {}).get("negatives")
@@ -152,13 +161,13 @@ def headline(findings: Findings) -> str:
     if len(groups) == 1:
         verdict, members = next(iter(groups.items()))
         if len(members) == 1:
-            return f"The one fine-tuned variant, {members[0]}, {_PHRASES[verdict][0]}."
+            return f"The one {findings.called}, {members[0]}, {_PHRASES[verdict][0]}."
         everyone = "No" if verdict == Verdict.INCONCLUSIVE else "All"
         rest = "can be told apart from base" if verdict == Verdict.INCONCLUSIVE else _PHRASES[verdict][1]
-        subject = "fine-tuned variant" if everyone == "No" else f"{len(members)} fine-tuned variants"
+        subject = findings.called if everyone == "No" else f"{len(members)} {findings.called}s"
         return f"{everyone} {subject} {rest}: {names(members)}."
     parts = [
         f"{len(members)} {_PHRASES[verdict][len(members) > 1]} ({', '.join(members)})"
         for verdict, members in groups.items()
     ]
-    return f"Of {len(claims)} fine-tuned variants, {names(parts)}."
+    return f"Of {len(claims)} {findings.called}s, {names(parts)}."

@@ -6,10 +6,11 @@ from typing import Any
 from backfire.evaluation.verdict import words
 from backfire.formats.certificates import Certificate
 from backfire.report.models import paths, similarities
-from backfire.report.numbers import count, names, rate
+from backfire.report.numbers import count, names
+from backfire.report.recipes import described, overridden, size
 from backfire.report.words import relevance_note
-from backfire.study.objectives import told
 from backfire.study.study import Study
+from backfire.study.variants import BASE, variant
 
 
 def method_paragraphs(
@@ -28,53 +29,13 @@ def method_paragraphs(
         ("Base", _base(config)),
         ("Data", _data(config, manifests)),
         ("Negatives", _negatives(config)),
-        *((name, training(config["variants"][name])) for name in variants if name != "base"),
+        *((name, described(variant(name, config["variants"][name]))) for name in variants if name != BASE),
         ("Encoding and ranking", _encoding(config, certificates)),
         ("How models are run", paths(certificates)),
         ("Choices", choices(config, selected)),
         ("Measures and tests", _tests(config)),
         ("Explanations", _explanations(config)),
     ]
-
-
-def training(settings: dict[str, Any]) -> str:
-    """How one variant was trained."""
-    how = "All weights are updated."
-    if "lora" in settings:
-        lora = settings["lora"]
-        how = (
-            f"LoRA adapters of rank {lora['rank']} (alpha {lora['alpha']:g}, dropout {lora['dropout']:g}) are "
-            f"trained on the modules {names(lora['target_modules'])} and merged into the weights afterwards."
-        )
-    loss, dropout = settings["loss"], settings["dropout"]
-    return (
-        f"{how} It starts from {settings['start_from']} and trains on the triples '{settings['triples']}' for "
-        f"{epochs(settings)} in batches of {settings['batch_size']}, with the {told(loss)} "
-        f"and AdamW at a peak learning rate of {rate(settings['learning_rate'])} (warm-up "
-        f"over {settings['warmup_ratio']:.0%} of the steps, weight decay {settings['weight_decay']:g}, gradients "
-        f"clipped to norm {settings['max_grad_norm']:g}). Texts are cut at {settings['max_length']} tokens; dropout is "
-        f"{'that of the model' if dropout is None else f'{dropout:g}'}; precision is {settings['precision']}."
-    )
-
-
-def recipe(settings: dict[str, Any], triples: dict[str, dict]) -> str:
-    """A variant's training in a line, for its card."""
-    if settings["method"] == "none":
-        return "as published, not trained"
-    how, loss = "full fine-tuning", settings["loss"]
-    if "lora" in settings:
-        how = f"LoRA of rank {settings['lora']['rank']}"
-    source = triples[settings["triples"]]
-    start = "" if settings["start_from"] == "base" else f", starting from {settings['start_from']}"
-    return (
-        f"{how} on {_size(source)} with {source['negatives']} negatives, {told(loss)}, "
-        f"learning rate {rate(settings['learning_rate'])}, {epochs(settings)}{start}"
-    )
-
-
-def epochs(settings: dict[str, Any]) -> str:
-    """`1 epoch`, `0.5 epochs`."""
-    return f"{settings['epochs']:g} {'epoch' if settings['epochs'] == 1 else 'epochs'}"
 
 
 def flattened(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
@@ -93,17 +54,15 @@ def flattened(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
 
 
 def _base(config: dict[str, Any]) -> str:
-    return f"The base is {config['base_model']}, evaluated as it was published. Every variant is compared with it."
+    changed = overridden(variant(BASE, config["variants"][BASE]))
+    as_it_is = f"evaluated {changed}" if changed else "evaluated as it was published"
+    return f"The base is {config['base_model']}, {as_it_is}. Every variant is compared with it."
 
 
 def relevance(study: Study) -> dict[tuple[str, str], int]:
     """The lowest relevant grade of each (collection, split) that is evaluated, where it is not 1."""
     grades = {(name, split): study.collections[name].relevant_from(split) for name, split in study.evaluations}
     return {place: grade for place, grade in grades.items() if grade > 1}
-
-
-def _size(triples: dict[str, Any]) -> str:
-    return "one triple per training query" if triples["size"] is None else count(triples["size"], "triple")
 
 
 def _data(config: dict[str, Any], manifests: Mapping[str, Mapping]) -> str:
@@ -135,7 +94,7 @@ def _negatives(config: dict[str, Any]) -> str:
     used = {settings.get("triples") for settings in config["variants"].values()}
     return (
         " ".join(
-            f"'{name}' holds {_size(block)} (a query, a relevant passage and one that is not), the negatives "
+            f"'{name}' holds {size(block)} (a query, a relevant passage and one that is not), the negatives "
             f"{sources[block['negatives']].format(window=_window(block), source=block['source'])}."
             for name, block in config["triples"].items()
             if name in used
@@ -217,7 +176,8 @@ def _explanations(config: dict[str, Any]) -> str:
         f"Embedding statistics are taken over {count(geometry['sample'], 'passage')} chosen by a hash of their ids "
         "(all, when there are fewer), the same for every variant. The map is a UMAP of "
         f"{count(projection['passages'])} such passages ({projection['neighbors']} neighbours, minimum distance "
-        f"{projection['min_dist']:g}, seed {projection['seed']}), fitted on base once; the others are placed on it. "
+        f"{projection['min_dist']:g}, seed {projection['seed']}), fitted on base once; what descends "
+        "from it is placed there, a model of another origin on a map of its own. "
         f"During training, every {dynamics['interval']} steps the model ranks a pool of "
         f"{count(dynamics['pool'], 'passage')} for {count(dynamics['queries'], 'query', 'queries')} of "
         f"{dynamics['split']}."

@@ -16,16 +16,18 @@ from backfire.report.advice import advise
 from backfire.report.choices import protocol_table
 from backfire.report.curves import read_curves, training_table
 from backfire.report.findings import Findings, headline, read_findings
-from backfire.report.method import flattened, method_paragraphs, recipe, relevance
+from backfire.report.method import flattened, method_paragraphs, relevance
 from backfire.report.models import read_certificates
 from backfire.report.numbers import count, plain
 from backfire.report.paper import main_rows, paragraph
 from backfire.report.queries import which_queries
+from backfire.report.recipes import recipe
 from backfire.report.references import reference_table
 from backfire.report.tables import comparison_tables, cost_table, geometry_tables
 from backfire.report.ties import ties_summary
 from backfire.report.words import GEOMETRY, measure_meaning
 from backfire.study.study import Study
+from backfire.study.variants import variant
 
 # A larger vector graphic is replaced by its bitmap, which keeps the page light to load and to mail.
 LARGEST_SVG = 400_000
@@ -132,7 +134,7 @@ def cards(findings: Findings) -> list[dict[str, Any]]:
             "variant": name,
             "verdict": row["verdict"],
             "sentence": sentence(row, findings.alpha).replace(" % ", "\N{NO-BREAK SPACE}% "),
-            "recipe": recipe(findings.variants[name], findings.triples),
+            "recipe": recipe(variant(name, findings.variants[name]), findings.triples),
             "tally": [(row["wins"], "better"), (row["ties"], "same"), (row["losses"], "worse")],
             **{
                 key: None if row[key] is None else round(50 + 50 * row[key] / reach, 2)

@@ -96,7 +96,7 @@ def paragraph(rows: Sequence[Row], model: str, primary: Sequence[str], rules: Ma
     collection, split, measure = primary
     level, margin = f"{100 * (1 - rules['alpha']):g}", f"{claims[0]['margin']:g}"
     parts = [
-        f"We compared {count(len(claims), 'fine-tuned variant')} of {model} with the model as published on "
+        f"We compared {count(len(claims), 'variant')} with the base {model} on "
         f"{collection}/{split} ({count(base['queries'], 'query', 'queries')}) by {measure}, where it reached "
         f"{base['mean']:.4f}."
     ]

@@ -17,7 +17,7 @@ from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, replacing
 from backfire.formats.tables import read_rows
 from backfire.report.numbers import MINUS, plain, signed
-from backfire.study.parts import BASE
+from backfire.study.variants import BASE
 
 BEGIN = "<!-- Written by python -m backfire.report.readme results/quickstart README.md -->\n"
 END = "<!-- to here -->\n"

@@ -11,8 +11,8 @@ from backfire.encoders.folders import PINS
 from backfire.errors import BackfireError, nearest
 from backfire.report.findings import Row
 from backfire.report.numbers import plain, signed
-from backfire.study.parts import BASE
 from backfire.study.study import Study
+from backfire.study.variants import BASE
 
 # Keys of each block of the file, with the types that a value may have.
 _TEXT, _WHOLE, _NUMBER = (str,), (int,), (int, float)

@@ -19,7 +19,8 @@ def hardly_trained(findings: Findings) -> Advice | None:
     told = []
     for name, row in findings.claims.items():
         cosine, kept = findings.geometry(name, "base_cosine"), findings.geometry(name, "neighbours_kept")
-        if row["verdict"] in (Verdict.HELPS, Verdict.HARMS) or cosine is None or kept is None:
+        judged = row["verdict"] in (Verdict.HELPS, Verdict.HARMS)
+        if judged or not findings.trained(name) or cosine is None or kept is None:
             continue
         changes = [abs(watched.last - watched.first) for watched in _watched(findings, name)]
         if cosine >= STILL_COSINE and kept >= STILL_NEIGHBOURS and all(change < row["margin"] for change in changes):

@@ -1,14 +1,10 @@
-"""The parts of a study, as its configuration names them: collections, triples, choices, selections, variants.
+"""The parts of a study, as its configuration names them: collections, triples, choices, selections.
 
 Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from backfire.study.objectives import KINDS, Kind
-
-BASE = "base"
 TRAIN = "train"
 UNSEEN = "unseen"
 PUBLISHED = "published"
@@ -91,31 +87,3 @@ class Selection:
     name: str
     among: list[str]
     measure: str
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A model to compare; `settings` is its block of the configuration."""
-
-    name: str
-    settings: dict[str, Any] = field(repr=False)
-
-    @property
-    def trained(self) -> bool:
-        """Whether this variant is trained, as against taken as it is."""
-        return self.settings["method"] != "none"
-
-    @property
-    def triples(self) -> str:
-        """Name of the triple set that it trains on."""
-        return self.settings["triples"]
-
-    @property
-    def objective(self) -> Kind:
-        """What its training objective needs."""
-        return KINDS[self.settings["loss"]["name"]]
-
-    @property
-    def start_from(self) -> str:
-        """Name of the variant whose weights training starts from."""
-        return self.settings["start_from"]

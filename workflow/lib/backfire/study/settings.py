@@ -14,6 +14,10 @@ from jsonschema.exceptions import ValidationError
 
 from backfire.errors import BackfireError, nearest
 
+# In the schema of a block that comes in kinds, once its kind is known: the key that names it, its name, and the kinds
+# that each key of the others belongs to.
+_OTHERS = "x-other-kinds"
+
 
 def checked(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """A copy of `config` that fits `schema`, with defaults filled in at every depth.
@@ -100,7 +104,13 @@ def _resolved(part: dict[str, Any], schema: dict[str, Any], value: Any) -> dict[
     named = value.get(key) if isinstance(value, dict) else None
     if not isinstance(named, str) or named not in kinds:
         return common | {"properties": {key: {"enum": list(kinds)}} | part.get("properties", {})}
-    return common | kinds[named] | {"properties": part.get("properties", {}) | kinds[named]["properties"]}
+    own = part.get("properties", {}) | kinds[named]["properties"]
+    others = {
+        name: sorted(kind for kind in kinds if name in kinds[kind]["properties"])
+        for kind in kinds.values()
+        for name in kind["properties"].keys() - own.keys()
+    }
+    return common | kinds[named] | {"properties": own, _OTHERS: (key, named, others)}
 
 
 def _concrete(part: dict[str, Any], value: Any, schema: dict[str, Any]) -> dict[str, Any]:
@@ -175,7 +185,14 @@ def _explain(error: ValidationError, schema: dict[str, Any]) -> tuple[str, str]:
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         unknown = sorted(map(str, error.instance.keys() - known.keys()))
-        line = "; ".join(f"{where}: unknown key '{_shown(key)}', {nearest(key, known)}" for key in unknown)
+        kind, named, others = error.schema.get(_OTHERS, ("", "", {}))
+        line = "; ".join(
+            f"{where}: unknown key '{key}' where {kind} is '{named}' (it goes with {' or '.join(others[key])}), "
+            f"known: {', '.join(sorted(known))}."
+            if key in others
+            else f"{where}: unknown key '{_shown(key)}', {nearest(key, known)}"
+            for key in unknown
+        )
         return (
             line,
             "correct the spelling of the key or remove it; keys are described in workflow/schemas/config.yaml.",

@@ -10,7 +10,6 @@ from backfire.errors import BackfireError, nearest
 from backfire.provenance.fingerprints import plain
 from backfire.study.objectives import completed
 from backfire.study.parts import (
-    BASE,
     PUBLISHED,
     SEARCHED,
     TRAIN,
@@ -19,8 +18,8 @@ from backfire.study.parts import (
     Collection,
     Selection,
     Triples,
-    Variant,
 )
+from backfire.study.variants import BASE, Mixed, Taken, Trained, variant
 
 
 class Study:
@@ -31,7 +30,7 @@ class Study:
         self.config = plain(config)
         for name, block in self.config["variants"].items():
             # A plan's study leaves the objective out.
-            if block["method"] != "none" and "loss" in block:
+            if "loss" in block:
                 block["loss"] = completed(f"variants.{name}.loss", block["loss"])
         self.name: str = config["study"]
         self.seeds: list[int] = config["seeds"]
@@ -39,14 +38,18 @@ class Study:
         # Order of the configuration file, which is the order of every table and figure.
         self.collections = {name: Collection(name=name, **block) for name, block in config["collections"].items()}
         self.triples = {name: Triples(name=name, **block) for name, block in config["triples"].items()}
-        self.variants = {name: Variant(name, self.config["variants"][name]) for name in config["variants"]}
+        self.variants = {name: variant(name, self.config["variants"][name]) for name in config["variants"]}
         self.selections = {name: Selection(name=name, **block) for name, block in config["selections"].items()}
         self.train_on: str = config["train_on"]
         self.primary: tuple[str, str, str] = tuple(config["primary"][key] for key in ("collection", "split", "measure"))
         self._check_seeds()
         self._check_collections()
-        for variant in self.variants.values():
-            self._check_variant(variant)
+        for each in self.variants.values():
+            each.check()
+            for parent in each.parents:
+                _known(f"{each.where}.{'start_from' if each.trained else 'of'}", parent, self.variants, "variant")
+            if isinstance(each, Trained):
+                self._check_training(each)
         self._check_ancestry()
         self._check_measures()
         self._check_comparison()
@@ -56,14 +59,53 @@ class Study:
     @property
     def trained(self) -> list[str]:
         """Names of the trained variants."""
-        return [variant.name for variant in self.variants.values() if variant.trained]
+        return [each.name for each in self.variants.values() if each.trained]
+
+    @property
+    def taken_models(self) -> list[str]:
+        """Names of the variants that are models taken as they are, base first."""
+        found = [each.name for each in self.variants.values() if isinstance(each, Taken)]
+        return sorted(found, key=lambda name: name != BASE)
+
+    @property
+    def mixed(self) -> list[str]:
+        """Names of the variants whose weights are averages."""
+        return [each.name for each in self.variants.values() if isinstance(each, Mixed)]
 
     @property
     def runs(self) -> list[tuple[str, int]]:
-        """Every (variant, seed) that is evaluated; an untrained variant has seed 0 only."""
-        return [
-            (name, seed) for name, variant in self.variants.items() for seed in (self.seeds if variant.trained else [0])
-        ]
+        """Every (variant, seed) that is evaluated; one that no training stands behind has seed 0 only."""
+        return [(name, seed) for name in self.variants for seed in self.seeds_of(name)]
+
+    def seeds_of(self, name: str) -> list[int]:
+        """The seeds of a variant: the study's where training stands behind it, else 0."""
+        return self.seeds if self._seeded(name) else [0]
+
+    def _seeded(self, name: str) -> bool:
+        each = self.variants[name]
+        if isinstance(each, Mixed) and each.over_seeds:
+            return False
+        return each.trained or any(map(self._seeded, each.parents))
+
+    def origin(self, name: str) -> str:
+        """The variant, taken as it is, that one descends from; its tokenizer and prompts are those of all of them."""
+        while parents := self.variants[name].parents:
+            name = parents[0]
+        return name
+
+    def space(self, name: str) -> str:
+        """The variant whose space of vectors a variant's has grown out of: base, or another model taken as it is."""
+        origin = self.variants[self.origin(name)]
+        return origin.name if origin.model else BASE
+
+    def source_of(self, name: str) -> dict[str, Any]:
+        """What a model that is taken as it is, is made of: its name, the digest of its weights, the key that names it
+        and what is set otherwise than in its files."""
+        each, digest = self.variants[name], self.config.get("base_model_sha256")  # A plan has none.
+        found = {"name": self.config["base_model"], "sha256": digest, "where": "base_model"}
+        if each.model:
+            found = {"name": each.model, "sha256": each.settings.get("model_sha256"), "where": f"{each.where}.model"}
+        return found | {"changes": each.changes}
 
     @property
     def trained_runs(self) -> list[tuple[str, int]]:
@@ -170,10 +212,25 @@ class Study:
         shards = self.shards_of(self.train_on)
         return range((part - 1) * shards // self.parts + 1, part * shards // self.parts + 1)
 
-    def parent(self, variant: str, seed: int | str) -> tuple[str, int | str]:
+    def parent(self, name: str, seed: int | str) -> tuple[str, int | str]:
         """The (variant, seed) whose weights the training of a variant starts from."""
-        start = self.variants[self.variants[variant].start_from]
-        return start.name, seed if start.trained else 0
+        return self._run_of(self.variants[name].start_from, seed)
+
+    def shares(self, name: str, seed: int | str) -> list[tuple[tuple[str, int | str], float]]:
+        """((variant, seed), share) of each model that a mix averages."""
+        mix = self.variants[name]
+        if not mix.over_seeds:
+            return [(self._run_of(parent, seed), share) for parent, share in mix.weights.items()]
+        return [
+            ((parent, each), share / len(seeds))
+            for parent, share in mix.weights.items()
+            for seeds in [self.seeds_of(parent)]
+            for each in seeds
+        ]
+
+    def _run_of(self, name: str, seed: int | str) -> tuple[str, int | str]:
+        """The run of a parent that goes with a seed of its child."""
+        return name, seed if self._seeded(name) else 0
 
     def _check_seeds(self) -> None:
         twice = [seed for seed, count in Counter(self.seeds).items() if count > 1]
@@ -231,38 +288,27 @@ class Study:
                     "judge on another split; what training was watched on is no evidence.",
                 )
 
-    def _check_variant(self, variant: Variant) -> None:
-        where, settings = f"variants.{variant.name}", variant.settings
-        if (variant.name == BASE) == variant.trained:
+    def _check_training(self, each: Trained) -> None:
+        if "triples" not in each.settings:
             raise BackfireError(
-                f"{where}.method: found '{settings['method']}'.",
-                "the variant 'base', and no other, has method none: it is what the others are compared with.",
+                f"{each.where}: it is trained but names no triple set.", f"add triples: {', '.join(self.triples)}."
             )
-        if not variant.trained:
-            return
-        if "triples" not in settings:
-            raise BackfireError(
-                f"{where}: it is trained but names no triple set.", f"add triples: {', '.join(self.triples)}."
-            )
-        _known(f"{where}.triples", variant.triples, self.triples, "triple set")
-        _known(f"{where}.start_from", variant.start_from, self.variants, "variant")
-        if (settings["method"] == "lora") != ("lora" in settings):
-            raise BackfireError(
-                f"{where}: method is '{settings['method']}' but a lora block is "
-                f"{'missing' if settings['method'] == 'lora' else 'present'}.",
-                "method lora goes with a lora block (rank, alpha, dropout, target_modules), method full without.",
-            )
+        _known(f"{each.where}.triples", each.triples, self.triples, "triple set")
 
     def _check_ancestry(self) -> None:
-        for name in self.trained:
-            path = [name]
-            while self.variants[path[-1]].trained:
-                path.append(self.variants[path[-1]].start_from)
-                if path[-1] in path[:-1]:
-                    raise BackfireError(
-                        f"variants.{name}.start_from: the chain {' -> '.join(path)} comes back to itself.",
-                        "let one of them start from base.",
-                    )
+        """Every chain of parents ends at a model that is taken as it is."""
+        for name in self.variants:
+            self._check_chain([name])
+
+    def _check_chain(self, path: list[str]) -> None:
+        for parent in self.variants[path[-1]].parents:
+            if parent in path:
+                key = "start_from" if self.variants[path[0]].trained else "of"
+                raise BackfireError(
+                    f"variants.{path[0]}.{key}: the chain {' -> '.join([*path, parent])} comes back to itself.",
+                    "let one of them start from base.",
+                )
+            self._check_chain([*path, parent])
 
     def _check_measures(self) -> None:
         if self.primary[2] not in self.config["measures"]:

@@ -1,0 +1,96 @@
+"""How a variant comes to its model, in words: in a sentence for its card, and in full for the method."""
+
+from functools import singledispatch
+from typing import Any
+
+from backfire.report.numbers import count, names, rate
+from backfire.study.objectives import told
+from backfire.study.variants import BASE, Mixed, Taken, Trained, Variant
+
+
+@singledispatch
+def recipe(variant: Variant, triples: dict[str, dict]) -> str:
+    """A variant in a line, for its card; `triples` are the blocks of the configuration."""
+    raise NotImplementedError(type(variant))
+
+
+@singledispatch
+def described(variant: Variant) -> str:
+    """A variant in full."""
+    raise NotImplementedError(type(variant))
+
+
+@recipe.register
+def _(variant: Taken, triples: dict[str, dict]) -> str:
+    what = f"{variant.model}, not trained here" if variant.model else "the base, not trained"
+    changed = overridden(variant)
+    return f"{what}, {changed}" if changed else what
+
+
+@described.register
+def _(variant: Taken) -> str:
+    return f"It is {recipe(variant, {})}."
+
+
+@recipe.register
+def _(variant: Mixed, triples: dict[str, dict]) -> str:
+    shares = names(f"{share:g} of {name}" for name, share in variant.weights.items())
+    seeds = " over all seeds of these" if variant.over_seeds and len(variant.weights) > 1 else ""
+    return f"weights averaged: {shares}{seeds or ', all its seeds' * variant.over_seeds}"
+
+
+@described.register
+def _(variant: Mixed) -> str:
+    each = "All seeds make one model." if variant.over_seeds else "Each seed of these makes a model of its own."
+    return f"Its {recipe(variant, {})}, tensor by tensor. {each}"
+
+
+@recipe.register
+def _(variant: Trained, triples: dict[str, dict]) -> str:
+    settings = variant.settings
+    how = f"LoRA of rank {settings['lora']['rank']}" if variant.adapted else "full fine-tuning"
+    source = triples[variant.triples]
+    start = "" if variant.start_from == BASE else f", starting from {variant.start_from}"
+    return (
+        f"{how} on {size(source)} with {source['negatives']} negatives, {told(settings['loss'])}, "
+        f"learning rate {rate(settings['learning_rate'])}, {_epochs(settings)}{start}"
+    )
+
+
+@described.register
+def _(variant: Trained) -> str:
+    settings = variant.settings
+    how = "All weights are updated."
+    if variant.adapted:
+        lora = settings["lora"]
+        how = (
+            f"LoRA adapters of rank {lora['rank']} (alpha {lora['alpha']:g}, dropout {lora['dropout']:g}) are "
+            f"trained on the modules {names(lora['target_modules'])} and merged into the weights afterwards."
+        )
+    dropout = settings["dropout"]
+    return (
+        f"{how} It starts from {variant.start_from} and trains on the triples '{variant.triples}' for "
+        f"{_epochs(settings)} in batches of {settings['batch_size']}, with the {told(settings['loss'])} "
+        f"and AdamW at a peak learning rate of {rate(settings['learning_rate'])} (warm-up "
+        f"over {settings['warmup_ratio']:.0%} of the steps, weight decay {settings['weight_decay']:g}, gradients "
+        f"clipped to norm {settings['max_grad_norm']:g}). Texts are cut at {settings['max_length']} tokens; dropout is "
+        f"{'that of the model' if dropout is None else f'{dropout:g}'}; precision is {settings['precision']}."
+    )
+
+
+def overridden(variant: Taken) -> str:
+    """What is set in place of a model's files, as `with the query prompt 'query: '`; empty where nothing is."""
+    prompts = variant.changes.get("prompts", {})
+    said = [f"the {kind} prompt {prompt!r}" for kind, prompt in prompts.items()]
+    if similarity := variant.changes.get("similarity"):
+        said.append("cosine similarity" if similarity == "cosine" else "the dot product")
+    return f"with {names(said)}" if said else ""
+
+
+def size(triples: dict[str, Any]) -> str:
+    """How many triples a set holds."""
+    return "one triple per training query" if triples["size"] is None else count(triples["size"], "triple")
+
+
+def _epochs(settings: dict[str, Any]) -> str:
+    return f"{settings['epochs']:g} {'epoch' if settings['epochs'] == 1 else 'epochs'}"

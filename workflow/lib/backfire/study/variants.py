@@ -1,0 +1,150 @@
+"""The kinds of variants: how each comes to a model, what it needs, and how many seeds it has.
+
+One small class for each `method`; nothing outside this module asks which method a variant has.
+Loaded whenever the DAG is built, so it uses the standard library only.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from backfire.errors import BackfireError
+from backfire.study.objectives import KINDS, Kind
+
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model to compare; `settings` is its block of the configuration."""
+
+    name: str
+    settings: dict[str, Any] = field(repr=False)
+    trained: ClassVar[bool] = False
+
+    @property
+    def parents(self) -> list[str]:
+        """Names of the variants that it is made of; none where it is taken as it is."""
+        return []
+
+    @property
+    def where(self) -> str:
+        """Its place in the configuration."""
+        return f"variants.{self.name}"
+
+    @property
+    def adapted(self) -> bool:
+        """Whether it is an adapter over the model that it started from."""
+        return False
+
+    def check(self) -> None:
+        """Raise `BackfireError` for settings that fit the schema and make no variant of this name."""
+        if self.name == BASE:
+            raise BackfireError(
+                f"{self.where}.method: found '{self.settings['method']}'.",
+                "the variant 'base' has method none: it is what the others are compared with.",
+            )
+
+
+@dataclass(frozen=True)
+class Taken(Variant):
+    """`none`: a model taken as it is, the study's base or any other, published or tuned elsewhere."""
+
+    @property
+    def model(self) -> str | None:
+        """Its hub name or folder; None for the study's base."""
+        return self.settings.get("model")
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What is set otherwise than in the model's own files: prompts, similarity."""
+        return {key: self.settings[key] for key in ("prompts", "similarity") if self.settings.get(key)}
+
+    def check(self) -> None:
+        """Base takes its model from `base_model`; any other must differ from it in something."""
+        if self.name == BASE and (self.model or self.settings.get("model_sha256")):
+            raise BackfireError(
+                f"{self.where}.model: found '{self.model}'.", "the base is named by base_model (and base_model_sha256)."
+            )
+        if self.name != BASE and not (self.model or self.changes):
+            raise BackfireError(
+                f"{self.where}: method none, and nothing says how it differs from base.",
+                "name another model (model: a folder or a hub name), or set prompts or similarity.",
+            )
+        if self.settings.get("model_sha256") and not self.model:
+            raise BackfireError(
+                f"{self.where}.model_sha256: it names no model.",
+                "the digest of the study's base is base_model_sha256; leave this out, or add model.",
+            )
+
+
+@dataclass(frozen=True)
+class Trained(Variant):
+    """`full`, `lora`: trained on triples, from base or from another variant."""
+
+    trained: ClassVar[bool] = True
+
+    @property
+    def triples(self) -> str:
+        """Name of the triple set that it trains on."""
+        return self.settings["triples"]
+
+    @property
+    def objective(self) -> Kind:
+        """What its training objective needs."""
+        return KINDS[self.settings["loss"]["name"]]
+
+    @property
+    def start_from(self) -> str:
+        """Name of the variant whose weights training starts from."""
+        return self.settings["start_from"]
+
+    @property
+    def parents(self) -> list[str]:
+        """The one that it starts from."""
+        return [self.start_from]
+
+    @property
+    def adapted(self) -> bool:
+        """Whether adapters are trained instead of all weights."""
+        return "lora" in self.settings
+
+
+@dataclass(frozen=True)
+class Mixed(Variant):
+    """`mix`: weights averaged over variants, tensor by tensor (see `training.mixing`)."""
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Share of each parent, in the order of the configuration; a list means equal shares."""
+        of = self.settings["of"]
+        return dict(of) if isinstance(of, dict) else {name: 1 / len(of) for name in of}
+
+    @property
+    def over_seeds(self) -> bool:
+        """Whether all seeds of its parents are averaged into one model."""
+        return self.settings["over_seeds"]
+
+    @property
+    def parents(self) -> list[str]:
+        """The variants that are averaged."""
+        return list(self.weights)
+
+    def check(self) -> None:
+        """Shares sum to 1, as those of an average do."""
+        super().check()
+        total = sum(self.weights.values())
+        if not math.isclose(total, 1, abs_tol=1e-6):
+            shares = ", ".join(f"{name}: {share / total:.4g}" for name, share in self.weights.items()) if total else ""
+            raise BackfireError(
+                f"{self.where}.of: the shares sum to {total:g}.",
+                "let them sum to 1" + (f", as {{{shares}}}." if shares else "; one may be negative, not all."),
+            )
+
+
+METHODS: dict[str, type[Variant]] = {"none": Taken, "full": Trained, "lora": Trained, "mix": Mixed}
+
+
+def variant(name: str, settings: dict[str, Any]) -> Variant:
+    """The variant of that name, by its method."""
+    return METHODS[settings["method"]](name, settings)
