@@ -51,7 +51,7 @@ use rule prepare_base as prepare_model with:
 
 
 rule mix_weights:
-    """The weights of several models are averaged, tensor by tensor, in double precision; all else is the first one's."""
+    """The weights of several models are averaged, tensor by tensor, in double precision; all else is base's, or that of the first of them by name."""
     input:
         models=lambda w: [
             f"results/{w.study}/models/{name}/seed-{seed}" for (name, seed), _ in STUDY.shares(w.variant, w.seed)

@@ -44,7 +44,7 @@ DEFAULT = {
 
 
 def asked(study, folder, rule, wildcards, attempt=1, gpu=False):
-    return Requests(study, gpu, 8, folder).of(rule, SimpleNamespace(**wildcards), attempt)
+    return Requests(study, gpu, 8, folder).of(rule, SimpleNamespace(**{"variant": "base"} | wildcards), attempt)
 
 
 @pytest.mark.parametrize("rule", MEASURED)
@@ -115,6 +115,32 @@ def test_shards_of_one_job_take_their_time_one_after_another_and_the_memory_of_o
     assert 64 * (beyond - 10) <= whole.runtime - requests.LEAST <= 64 * beyond
     assert whole.runtime > eight.runtime
     assert request(1, collection="fiqa") == request(8, collection="fiqa")
+
+
+def test_another_model_asks_for_what_it_is_itself(study_of, tmp_path, base_model):
+    """Also what descends from it; one that is not on this machine as much as BERT-base."""
+    more = {
+        "known": {"method": "none", "model": str(base_model)},
+        "large": {"method": "none", "model": "some/model"},
+        "half": {"method": "mix", "of": ["large"]},
+    }
+    study = study_of({"variants": more, "seeds": [0, 1]})
+    found = {
+        name: asked(study, tmp_path, "encode_corpus", {"collection": "pydocs", "variant": name})
+        for name in ("base", "full_hard", *more)
+    }
+    assert found["base"] == found["full_hard"] == found["known"]
+    assert found["large"] == found["half"] and found["large"].mem_mb > found["base"].mem_mb + 500
+    times = [asked(study, tmp_path, "measure_latency", {"variant": name}).runtime for name in ("base", "large")]
+    assert times[1] > times[0]
+    mixing = asked(study, tmp_path, "mix_weights", {"variant": "half"})
+    assert mixing.mem_mb > 1.25 * 4 * requests.ASSUMED_MODEL.mib
+    # What searches for all of them is asked for as the one with the longest vectors needs.
+    without = study_of({})
+    assert (
+        asked(study, tmp_path, "rank", {"collection": "pydocs", "split": "test"}).mem_mb
+        >= asked(without, tmp_path, "rank", {"collection": "pydocs", "split": "test"}).mem_mb
+    )
 
 
 def test_a_gpu_takes_memory_of_the_host_and_less_time(study_of, tmp_path):
@@ -207,7 +233,7 @@ def test_the_table_of_the_documentation_is_what_is_computed(study_of, root, tmp_
     rows = []
     for rule in both[0].rules:
         # Not part of this study.
-        if rule in ("count_terms", "mine_bm25"):
+        if rule in ("count_terms", "mine_bm25", "mix_weights"):
             continue
         there = SimpleNamespace(**wildcards | special.get(rule, {}))
         cells = [f"{value:,}" for each in both for value in each.of(rule, there)]

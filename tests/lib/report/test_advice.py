@@ -227,6 +227,14 @@ def test_a_variant_that_did_not_move_is_called_hardly_trained(findings):
         assert not any("Hardly" in title for title in said(trained(given, **still)))
 
 
+def test_what_hardly_moved_is_no_evidence_for_its_method_or_negatives(findings):
+    given = findings(verdicts("INCONCLUSIVE", "HARMS", "INCONCLUSIVE", "HARMS"), change=apart)
+    assert "Train on bm25 negatives, not on hard ones." in said(trained(given))
+    spoken = said(trained(given, 0.9999, 0.98, 0.0))
+    assert "Hardly trained: full_bm25 and lora_bm25." in spoken
+    assert not any("negatives" in title or "LoRA" in title for title in spoken)
+
+
 def test_a_verdict_needs_no_movement_to_count(findings):
     spoken = said(trained(findings(verdicts("HELPS", "INCONCLUSIVE")), 0.9999, 0.98, 0))
     assert "Hardly trained: full_hard." in spoken

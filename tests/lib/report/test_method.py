@@ -3,8 +3,10 @@
 from example_study import VERDICTS, Example, example_config
 
 from backfire.formats.atomic import read_json
-from backfire.report.method import method_paragraphs, recipe
+from backfire.report.method import method_paragraphs
 from backfire.report.models import read_certificates
+from backfire.report.recipes import recipe
+from backfire.study.variants import variant
 
 
 def paragraphs(tmp_path, config, selected=(), **paths):
@@ -68,7 +70,7 @@ def test_published_triples_and_triples_for_every_query(tmp_path, root):
     told = paragraphs(tmp_path, config)["Negatives"]
     assert "'bm25' holds 1,000,000 triples" in told and "those of the published triples msmarco/triples." in told
     assert "'hard' holds one triple per training query" in told
-    line = recipe(config["variants"]["full_hard"], config["triples"])
+    line = recipe(variant("full_hard", config["variants"]["full_hard"]), config["triples"])
     assert line.startswith("full fine-tuning on one triple per training query with hard negatives")
 
 
@@ -102,3 +104,26 @@ def test_the_ranks_that_negatives_come_from_are_told(tmp_path, root):
     config["triples"]["hard"]["ranks"] = [50, 200]
     told = paragraphs(tmp_path, config)["Negatives"]
     assert "drawn from the passages at ranks 50 to 200 among those that the base itself finds" in told
+
+
+def test_models_that_were_not_trained_here_say_where_they_are_from(tmp_path, root):
+    config = example_config(root, VERDICTS)
+    config["variants"] |= {
+        "e5": {"method": "none", "model": "intfloat/e5-small-v2", "prompts": {"query": "query: "}},
+        "asked": {"method": "none", "prompts": {"query": "ask: ", "passage": "p: "}, "similarity": "dot"},
+        "half": {"method": "mix", "of": {"base": 0.5, "full_hard": 0.5}, "over_seeds": False},
+        "soup": {"method": "mix", "of": ["full_hard"], "over_seeds": True},
+    }
+    told = paragraphs(tmp_path, config)
+    assert told["e5"] == "It is intfloat/e5-small-v2, not trained here, with the query prompt 'query: '."
+    assert told["asked"] == (
+        "It is the base, not trained, with the query prompt 'ask: ', the passage prompt 'p: ' and the dot product."
+    )
+    assert told["half"].startswith(
+        "Its weights are averaged: 0.5 of base and 0.5 of full_hard, tensor by tensor. Each seed"
+    )
+    assert told["soup"].startswith(
+        "Its weights are averaged: 1 of full_hard, all its seeds, tensor by tensor. All seeds"
+    )
+    config["variants"]["base"] = {"method": "none", "prompts": {"query": "q: "}}
+    assert "evaluated with the query prompt 'q: '" in paragraphs(tmp_path, config)["Base"]

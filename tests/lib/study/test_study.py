@@ -193,3 +193,51 @@ def test_the_studies_that_come_along_are_whole(config, root, name):
     # The paper's own objective is to be judged at its own size, with its own negatives; not yet written down.
     paper = [] if name == "msmarco" else ["paper_hard"]
     assert study.trained == ["full_bm25", "full_hard", *paper, "lora_bm25", "lora_hard"]
+
+
+def systems(config, **more):
+    config["variants"] |= {
+        "e5": {"method": "none", "model": "intfloat/e5-small-v2", "model_sha256": "0" * 64},
+        "asked": {"method": "none", "prompts": {"query": "q: "}},
+        "soup": {"method": "mix", "of": ["base", "full_hard"], "over_seeds": False},
+        "merged": {"method": "mix", "of": {"full_hard": 0.75, "base": 0.25}, "over_seeds": True},
+        "twice": {"method": "mix", "of": ["soup", "merged"], "over_seeds": False},
+        "same": {"method": "mix", "of": {"e5": 1}, "over_seeds": False},
+        **more,
+    }
+    config["variants"]["full_bm25"]["start_from"] = "asked"
+    return Study(config | {"seeds": [3, 4]})
+
+
+def test_a_mix_has_the_seeds_of_what_it_is_made_of(config):
+    study = systems(config)
+    assert {name: study.seeds_of(name) for name in ("e5", "asked", "soup", "merged", "twice", "same")} == {
+        "e5": [0], "asked": [0], "soup": [3, 4], "merged": [0], "twice": [3, 4], "same": [0],
+    }  # fmt: skip
+    assert study.shares("soup", 4) == [(("base", 0), 0.5), (("full_hard", 4), 0.5)]
+    merged = [(("base", 0), 0.25), (("full_hard", 3), 0.375), (("full_hard", 4), 0.375)]
+    assert study.shares("merged", 0) == merged
+    assert study.shares("twice", 3) == [(("merged", 0), 0.5), (("soup", 3), 0.5)]
+    assert sum(share for _, share in study.shares("merged", 0)) == 1
+
+
+def test_every_variant_descends_from_a_model_that_is_taken_as_it_is(config):
+    study = systems(config)
+    assert study.taken_models == ["base", "e5", "asked"]
+    assert [study.origin(name) for name in ("base", "full_bm25", "full_hard", "twice", "same")] == [
+        "base", "asked", "base", "base", "e5",
+    ]  # fmt: skip
+    # Prompts change no weights, so the space is base's.
+    assert [study.space(name) for name in ("full_bm25", "asked", "same")] == ["base", "base", "e5"]
+    base = {"name": config["base_model"], "sha256": None, "where": "base_model"}
+    assert study.source_of("asked") == base | {"changes": {"prompts": {"query": "q: "}}}
+    assert study.source_of("e5") == {
+        "name": "intfloat/e5-small-v2", "sha256": "0" * 64, "where": "variants.e5.model", "changes": {},
+    }  # fmt: skip
+
+
+def test_a_chain_through_mixes_and_trainings_that_comes_back_is_found(config):
+    loop = {"method": "mix", "of": ["base", "full_hard"], "over_seeds": False}
+    config["variants"]["full_hard"]["start_from"] = "loop"
+    with pytest.raises(BackfireError, match="full_hard -> loop -> full_hard comes back to itself"):
+        systems(config, loop=loop)

@@ -6,7 +6,7 @@ Each rule is a function of the findings and gives an `Advice` or None; the page 
 from backfire.evaluation.verdict import Retention, Verdict
 from backfire.report.findings import Advice, Findings, Row
 from backfire.report.numbers import count, interval, names, plain, signed
-from backfire.report.untrained import hardly_trained, little_left, never_met
+from backfire.report.untrained import hardly_trained, little_left, never_met, standing
 
 # What may differ between two variants for a rule to say that they differ in the method of training alone.
 METHOD_KEYS = {"method", "lora", "learning_rate"}
@@ -264,10 +264,14 @@ RULES = (
 
 
 def _contrasts(findings: Findings, keys: set[str], differ) -> list[tuple[str, str]]:
-    """(worse, better): worse backfires, better does not, their settings differ only in `keys`, and `differ` holds."""
+    """(worse, better): worse backfires, better does not, their settings differ only in `keys`, and `differ` holds.
+
+    A variant that hardly moved does no harm whatever its settings are, and is no evidence for them.
+    """
     pairs = []
+    moved = [name for name in findings.claims if name not in standing(findings)]
     for worse in findings.having(Verdict.HARMS):
-        for better in findings.claims:
+        for better in moved:
             one, other = findings.variants[worse], findings.variants[better]
             changed = {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
             if better not in findings.having(Verdict.HARMS) and changed <= keys and differ(worse, better):

@@ -34,15 +34,13 @@ def _(variant: Taken) -> str:
 
 @recipe.register
 def _(variant: Mixed, triples: dict[str, dict]) -> str:
-    shares = names(f"{share:g} of {name}" for name, share in variant.weights.items())
-    seeds = " over all seeds of these" if variant.over_seeds and len(variant.weights) > 1 else ""
-    return f"weights averaged: {shares}{seeds or ', all its seeds' * variant.over_seeds}"
+    return f"weights averaged: {_shares(variant)}"
 
 
 @described.register
 def _(variant: Mixed) -> str:
     each = "All seeds make one model." if variant.over_seeds else "Each seed of these makes a model of its own."
-    return f"Its {recipe(variant, {})}, tensor by tensor. {each}"
+    return f"Its weights are averaged: {_shares(variant)}, tensor by tensor. {each}"
 
 
 @recipe.register
@@ -90,6 +88,12 @@ def overridden(variant: Taken) -> str:
 def size(triples: dict[str, Any]) -> str:
     """How many triples a set holds."""
     return "one triple per training query" if triples["size"] is None else count(triples["size"], "triple")
+
+
+def _shares(variant: Mixed) -> str:
+    shares = names(f"{share:g} of {name}" for name, share in variant.weights.items())
+    many = "all seeds of these" if len(variant.weights) > 1 else "all its seeds"
+    return f"{shares}, {many}" if variant.over_seeds else shares
 
 
 def _epochs(settings: dict[str, Any]) -> str:

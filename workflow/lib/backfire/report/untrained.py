@@ -16,15 +16,7 @@ FEW_ACTIVE, MOST_ACTIVE = 0.1, 0.95
 
 def hardly_trained(findings: Findings) -> Advice | None:
     """A variant whose space and whose curve are those of base says nothing about its method."""
-    told = []
-    for name, row in findings.claims.items():
-        cosine, kept = findings.geometry(name, "base_cosine"), findings.geometry(name, "neighbours_kept")
-        judged = row["verdict"] in (Verdict.HELPS, Verdict.HARMS)
-        if judged or not findings.trained(name) or cosine is None or kept is None:
-            continue
-        changes = [abs(watched.last - watched.first) for watched in _watched(findings, name)]
-        if cosine >= STILL_COSINE and kept >= STILL_NEIGHBOURS and all(change < row["margin"] for change in changes):
-            told.append((name, cosine, kept, changes))
+    told = standing(findings)
     if not told:
         return None
     evidence = " ".join(
@@ -32,13 +24,28 @@ def hardly_trained(findings: Findings) -> Advice | None:
         + (f", change on the development queries at most {max(changes):.4f}" if changes else "")
         + f" after {count(_steps(findings, name), 'step')} at a learning rate of "
         f"{rate(findings.variants[name]['learning_rate'])}."
-        for name, cosine, kept, changes in told
+        for name, (cosine, kept, changes) in told.items()
     )
     return Advice(
-        f"Hardly trained: {names(name for name, *_ in told)}.",
+        f"Hardly trained: {names(told)}.",
         f"Raise the learning rate or the number of steps before judging the method; as it stands the result is that "
         f"of base. {evidence}",
     )
+
+
+def standing(findings: Findings) -> dict[str, tuple[float, float, list[float]]]:
+    """Trained variants without a verdict whose space and curve are those of base: cosine to base, neighbours kept, and
+    the change on the development queries for each seed."""
+    told = {}
+    for name, row in findings.claims.items():
+        cosine, kept = findings.geometry(name, "base_cosine"), findings.geometry(name, "neighbours_kept")
+        judged = row["verdict"] in (Verdict.HELPS, Verdict.HARMS)
+        if judged or not findings.trained(name) or cosine is None or kept is None:
+            continue
+        changes = [abs(watched.last - watched.first) for watched in _watched(findings, name)]
+        if cosine >= STILL_COSINE and kept >= STILL_NEIGHBOURS and all(change < row["margin"] for change in changes):
+            told[name] = (cosine, kept, changes)
+    return told
 
 
 def little_left(findings: Findings) -> Advice | None:

@@ -116,9 +116,13 @@ class Mixed(Variant):
 
     @property
     def weights(self) -> dict[str, float]:
-        """Share of each parent, in the order of the configuration; a list means equal shares."""
+        """Share of each parent, base first and the others by name; a list means equal shares.
+
+        The first one's tokenizer and prompts are the mix's, so the order must not be that of keys in a file.
+        """
         of = self.settings["of"]
-        return dict(of) if isinstance(of, dict) else {name: 1 / len(of) for name in of}
+        shares = dict(of) if isinstance(of, dict) else {name: 1 / len(of) for name in of}
+        return {name: shares[name] for name in sorted(shares, key=lambda name: (name != BASE, name))}
 
     @property
     def over_seeds(self) -> bool:
