@@ -51,7 +51,7 @@ def test_a_file_asks_for_the_one_job_that_makes_it(clone, tmp_path, overlay):
     engine = clone.on("tiny").elsewhere(tmp_path / "work")
     target = f"{RESULTS}/index/base/seed-0/tiny/5-of-7.faiss"
     three = overlay({"encoding": {"shards": 7, "shards_per_job": 3}})
-    jobs = ["tokenize_corpus_shards_4_to_6 default 64", "encode_corpus_shards_4_to_6 base"]
+    jobs = ["tokenize_corpus_shards_4_to_6 base default 64", "encode_corpus_shards_4_to_6 base"]
     jobs += ["index_shard_shards_4_to_6 base", "export_corpus", "prepare_base"]
     assert engine.planned(target, overlays=three) == sorted(jobs)
     last = engine.planned(target.replace("5-of", "7-of"), overlays=three)

@@ -73,7 +73,7 @@ MEASURE_RUNS = each("measure_run", MODELS)
 
 
 def tokenized(shards=SHARDS):
-    return each("tokenize_corpus", ["default"], (32, 64), shards)
+    return each("tokenize_corpus", ["base default"], (32, 64), shards)
 
 
 def shared(shards=SHARDS):
@@ -152,6 +152,21 @@ CASES = [
         variants={"lora_hard": {"learning_rate": 0.002}},
     ),
     setting("a variant more", [*trained("full_more"), *GATHERING], variants={"full_more": BLOCK}),
+    setting(
+        "a variant more that is another model, or base with other prompts",
+        [
+            "prepare_model asked",
+            *each("tokenize_corpus", ["asked default"], [64], SHARDS),
+            *evaluated("asked"),
+            *GATHERING,
+        ],
+        variants={"asked": {"method": "none", "prompts": {"query": "query: "}}},
+    ),
+    setting(
+        "an average of variants more",
+        ["mix_weights half", *evaluated("half"), *GATHERING],
+        variants={"half": {"method": "mix", "of": {"base": 0.5, "full_bm25": 0.5}}},
+    ),
     setting("a variant less", GATHERING, variants={"lora_hard": None}),
     setting(
         "a seed more",
@@ -265,6 +280,7 @@ CASES = [
     code("training/loop.py", [*trained(*TRAINED), *GATHERING]),
     code("training/objectives/triplet.py", [*trained(*TRAINED), *GATHERING], "an objective, in `training/objectives/`"),
     code("training/objectives/multiple_negatives_ranking.py", [], "an objective that no variant of the study uses"),
+    code("training/mixing.py", [], "`training/mixing.py`"),
     code("retrieval/index.py", [*SEARCH, *each("index_shard", ("base", "full_bm25"), SHARDS)]),
     code("retrieval/search.py", SEARCH, "`search.py`, `products.py` in `retrieval/`"),
     code("retrieval/products.py", SEARCH, "`search.py`, `products.py` in `retrieval/`"),

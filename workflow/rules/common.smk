@@ -18,7 +18,7 @@ from backfire.preflight.before import check_study
 from backfire.preflight.files import check_files
 from backfire.errors import BackfireError
 from backfire.jobs.faults import of_signals
-from backfire.encoders.folders import base_files, check_base
+from backfire.encoders.folders import base_files
 from backfire.planning.jobs import batch_name, count_jobs, planned
 from backfire.planning.requests import Requests
 from backfire.provenance.fingerprints import fingerprint, plain
@@ -44,10 +44,6 @@ def check_before(thoroughly: bool):
     rules = {job.rule.name for job in workflow.dag.needrun_jobs()} if thoroughly else ()  # There once the run starts.
     try:
         lines = check_study(STUDY, thoroughly, rules)
-        if thoroughly:
-            for name in STUDY.taken_models:
-                source = STUDY.source_of(name)
-                check_base(source["name"], source["sha256"], source["where"])
     except BackfireError as error:
         raise WorkflowError(str(error)) from None
     for line in [] if thoroughly else [*left_out(config), *lines]:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from backfire.encoders.base import prepare_base
-from backfire.encoders.folders import PINS, WEIGHTS, check_base, find_base, verify
+from backfire.encoders.folders import PINS, WEIGHTS, find_base, verify
 from backfire.errors import BackfireError
 from backfire.provenance.fingerprints import file_sha256
 
@@ -53,7 +53,7 @@ def test_one_flipped_bit_stops_the_run_and_leaves_nothing(base_model, tmp_path):
 
 def test_a_digest_in_the_config_wins_over_the_pin():
     with pytest.raises(BackfireError, match="0000"):
-        check_base(NAME, "0" * 64)
+        verify(find_base(NAME), NAME, "0" * 64)
 
 
 def test_a_folder_without_weights_names_what_it_holds(tmp_path):

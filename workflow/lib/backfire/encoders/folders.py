@@ -222,13 +222,6 @@ def verify(folder: Path, name: str, sha256: str | None, where: str = "base_model
     return found
 
 
-def check_base(name: str, sha256: str | None, where: str = "base_model") -> None:
-    """Verify a model that is on this machine already; one that must be downloaded is verified when it arrives."""
-    folder = find_base(name, where)
-    if folder is not None:
-        verify(folder, name, sha256, where)
-
-
 def before_first_position(settings: dict[str, Any]) -> int:
     """Rows of a model's table of positions that no token of a text has, by its config.json.
 

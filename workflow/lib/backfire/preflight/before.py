@@ -6,7 +6,7 @@ Loaded whenever the DAG is built, so it uses the standard library only, as long 
 import re
 from collections.abc import Collection
 
-from backfire.encoders.folders import find_base
+from backfire.encoders.folders import find_base, verify
 from backfire.encoders.overrides import lacking_prompts
 from backfire.errors import BackfireError
 from backfire.preflight.model import ModelFiles, check_mixes, check_model
@@ -23,7 +23,8 @@ def check_study(study: Study, thoroughly: bool = False, rules: Collection[str] =
     """Lines on what is cut to what there is. Raises `BackfireError` for what cannot be computed as it is asked for.
 
     A few milliseconds where nothing looks wrong, as for a dry run; `thoroughly` loads `ir_datasets` and FAISS, and
-    reads the base's tokenizer. `rules` are those that will run, where that is known.
+    reads each model's tokenizer and weights, whose digest may be named. `rules` are those that will run, where that is
+    known.
     """
     _check_measures(study)
     check_sources(study, thoroughly)
@@ -48,8 +49,10 @@ def _check_models(study: Study, thoroughly: bool) -> list[str]:
             continue
         models[origin] = model = ModelFiles(folder)
         check_model(study, origin, model, thoroughly)
-        if thoroughly and model.dimensions:
-            check_factory(study.config["encoding"]["index"], model.dimensions)
+        if thoroughly:
+            verify(folder, name, source["sha256"], where)
+            if model.dimensions:
+                check_factory(study.config["encoding"]["index"], model.dimensions)
         if "prompts" not in source["changes"] and (said := lacking_prompts(name, folder)):
             lines.append(f"variants.{origin}: '{name}' names no prompts; models of its family want {said}.")
     check_mixes(study, models)
