@@ -11,6 +11,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel
 
 from backfire.errors import BackfireError
+from backfire.preflight.before import check_study
 from backfire.preflight.model import ModelFiles, check_model
 
 SMALL = {
@@ -95,7 +96,7 @@ def placed(tmp_path):
             (inner / "model.safetensors").unlink()
         modules = [("Transformer", "0_Transformer" if layout == "subfolder" else ""), ("Pooling", "1_Pooling")]
         kinds = [
-            {"idx": n, "name": str(n), "path": path, "type": f"x.models.{kind}"}
+            {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
             for n, (kind, path) in enumerate(modules)
         ]
         (folder / "modules.json").write_text(json.dumps(kinds))
@@ -162,3 +163,42 @@ def test_what_cannot_be_read_is_left_to_the_job_that_loads_it(study_of, base_mod
     if content is not None:
         (local / file).write_bytes(content)
     check_model(study_of(), "base", ModelFiles(local), thoroughly=True)
+
+
+def taken(folder, name="other", **settings):
+    return {"variants": {name: {"method": "none", "model": str(folder), **settings}}}
+
+
+def test_a_model_more_is_looked_at_like_the_base(placed, study_of, tmp_path):
+    """Its positions, also for what is trained from it; its weights' digest; its name."""
+    small = placed("flat")
+    with pytest.raises(BackfireError, match="encoding.max_length: 128 tokens, but .* has positions for 40"):
+        check_study(study_of(taken(small)))
+    short = {"encoding": {"max_length": 40}, "variants": {"full_hard": {"start_from": "other"}}}
+    with pytest.raises(BackfireError, match="variants.full_hard.max_length: 96 tokens, but .* for 40"):
+        check_study(study_of(taken(small), short))
+    short["variants"]["full_hard"]["max_length"] = 40
+    check_study(study_of(taken(small), short))
+    with pytest.raises(BackfireError, match=r"SHA-256 .* expected 0000") as caught:
+        check_study(study_of(taken(small, model_sha256="0" * 64), short), thoroughly=True)
+    assert "model_sha256" in caught.value.hint and "base_model" not in caught.value.hint
+    with pytest.raises(BackfireError, match=r"variants.other.model: the folder '/no/where' does not exist"):
+        check_study(study_of(taken("/no/where")))
+    with pytest.raises(BackfireError, match=r"variants.other.model: '.*' is neither a folder nor a name"):
+        check_study(study_of(taken("not a name")))
+
+
+def test_a_mix_of_models_of_other_shapes_is_refused_before_the_first_job(placed, study_of, base_model):
+    small = placed("flat")
+    mix = {"encoding": {"max_length": 40}, "variants": {"half": {"method": "mix", "of": ["other", "full_hard"]}}}
+    with pytest.raises(BackfireError, match=r"variants.half.of: the models of 'base' and 'other' have not") as caught:
+        check_study(study_of(taken(small), mix))
+    assert "[384] and [16]" in caught.value.message and "one and the same base" in caught.value.hint
+    check_study(study_of(taken(base_model), mix))
+
+
+def test_a_family_that_wants_prompts_is_told_before_the_first_job(base_model, study_of, tmp_path):
+    folder = shutil.copytree(base_model, tmp_path / "e5-small-v2")
+    (line,) = check_study(study_of(taken(folder)))
+    assert line.startswith("variants.other: ") and 'want prompts: {query: "query: ", passage: "passage: "}' in line
+    assert check_study(study_of(taken(folder, prompts={"query": "query: "}))) == []

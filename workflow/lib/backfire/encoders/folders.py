@@ -211,9 +211,9 @@ def verify(folder: Path, name: str, sha256: str | None, where: str = "base_model
     digests = {file.relative_to(folder).as_posix(): file_sha256(file) for file in files}
     found = next(iter(digests.values())) if len(files) == 1 else value_digest(digests)
     if expected and found != expected:
-        where = files[0] if len(files) == 1 else f"{folder} ({len(files)} files of weights)"
+        file = files[0] if len(files) == 1 else f"{folder} ({len(files)} files of weights)"
         raise BackfireError(
-            f"{where}: SHA-256 {found}, expected {expected} for '{name}'.",
+            f"{file}: SHA-256 {found}, expected {expected} for '{name}'.",
             "the weights are damaged or not the ones named; install them again, or correct "
             f"{where.rsplit('.', 1)[-1]}_sha256.",
         )
