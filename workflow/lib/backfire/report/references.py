@@ -104,7 +104,7 @@ def reference_table(
             continue
         for collection, split in study.evaluations:
             found = means.get((collection, split, figure.measure), {})
-            variant = _variant(figure, found)
+            variant = _variant(figure, {name: found[name] for name in found if name == BASE or name in study.trained})
             if variant is not None and _same_data(figure, study, collection, split, manifests[collection]):
                 table.append(_row(figure, study, collection, split, variant, found[variant]))
     return table
@@ -162,7 +162,7 @@ def _note(stated: Any, own: Any) -> str:
 
 
 def _variant(figure: Figure, means: Mapping[str, float]) -> str | None:
-    """The variant of this run that a figure is about, None where it has none."""
+    """The variant of this run that a figure is about, None where it has none; `means` of base and what was trained."""
     if figure.which == BASE:
         return BASE if BASE in means else None
     trained = {variant: mean for variant, mean in means.items() if variant != BASE}
