@@ -87,7 +87,7 @@ rule plot_projection:
         mem_mb=2000,
         runtime=20,
     params:
-        cfg={"variants": list(STUDY.variants)},
+        cfg={"maps": {name: STUDY.space(name) for name in STUDY.variants}, "variants": list(STUDY.variants)},
         code=code("plot_projection"),
     script:
         "../scripts/plot_projection.py"

@@ -17,7 +17,9 @@ from backfire.formats.tables import read_rows, write_rows
 
 FIGURES = {
     "dynamics": lambda study, svg, png: plot_dynamics(study.dynamics(), study.runs, study.variants, svg, png),
-    "projection": lambda study, svg, png: plot_projection(study.projection(), study.variants, svg, png),
+    "projection": lambda study, svg, png: plot_projection(
+        study.projection(), study.variants, dict.fromkeys(study.variants, "base"), svg, png
+    ),
     "effects": lambda study, svg, png: plot_effects(study.comparison(), PRIMARY, 0.05, study.variants, svg, png),
     "queries": lambda study, svg, png: plot_queries(study.measures(), study.models, PRIMARY, svg, png),
     "cost": lambda study, svg, png: plot_cost(study.cost(), study.variants, svg, png),

@@ -72,7 +72,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
     figures = {name: (folder / f"{name}.svg", folder / f"{name}.png") for name in ("dynamics", "projection", "effects")}
     figures |= {name: (folder / f"{name}.svg", folder / f"{name}.png") for name in ("cost", "queries")}
     plot_dynamics(dynamics, study.runs, study.variants, *figures["dynamics"])
-    plot_projection(study.projection(), study.variants, *figures["projection"])
+    plot_projection(study.projection(), study.variants, dict.fromkeys(study.variants, "base"), *figures["projection"])
     plot_effects(comparison, PRIMARY, 0.05, study.variants, *figures["effects"])
     plot_cost(cost, study.variants, *figures["cost"])
     plot_queries(study.measures(), study.models, PRIMARY, *figures["queries"])
