@@ -114,7 +114,8 @@ rule collect_geometry:
                 "results/{study}/geometry/{variant}/seed-{seed}/{collection}.parquet",
                 collection=STUDY.collections,
                 allow_missing=True,
-            )
+            ),
+            STUDY.embedded_runs,
         ),
     output:
         "results/{study}/geometry.parquet",
@@ -142,7 +143,7 @@ rule project_embeddings:
                 "results/{study}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet",
                 STUDY.primary[0],
             ),
-            STUDY.first_runs,
+            STUDY.first_embedded,
         ),
         queries=per_run(
             expand(
@@ -151,7 +152,7 @@ rule project_embeddings:
                 split=STUDY.primary[1],
                 allow_missing=True,
             ),
-            STUDY.first_runs,
+            STUDY.first_embedded,
         ),
     output:
         "results/{study}/projection.parquet",
@@ -167,9 +168,9 @@ rule project_embeddings:
         runtime=asked("project_embeddings", "runtime"),
     params:
         cfg={
-            "maps": [STUDY.space(name) for name, _ in STUDY.first_runs],
+            "maps": [STUDY.space(name) for name, _ in STUDY.first_embedded],
             "min_dist": STUDY.config["projection"]["min_dist"],
-            "models": [list(run) for run in STUDY.first_runs],
+            "models": [list(run) for run in STUDY.first_embedded],
             "neighbors": STUDY.config["projection"]["neighbors"],
             "passages": STUDY.config["projection"]["passages"],
             "sampled_queries": STUDY.config["projection"]["queries"],
@@ -216,13 +217,16 @@ rule measure_latency:
 rule collect_cost:
     """Training time, encoding rate, query latency, memory and parameters of every model are put in one table."""
     input:
-        latency=per_run("results/{study}/cost/{variant}/seed-{seed}/latency.json"),
+        latency=per_run("results/{study}/cost/{variant}/seed-{seed}/latency.json", STUDY.embedded_runs),
         training=per_run("results/{study}/cost/{variant}/seed-{seed}/training.json", STUDY.trained_runs),
         encoding=[
             path
             for collection in STUDY.collections
             for path in per_shard(
-                per_run("results/{study}/cost/{variant}/seed-{seed}/encoding-{collection}-{shard}-of-{shards}.json"),
+                per_run(
+                    "results/{study}/cost/{variant}/seed-{seed}/encoding-{collection}-{shard}-of-{shards}.json",
+                    STUDY.embedded_runs,
+                ),
                 collection,
             )
         ],
@@ -239,7 +243,7 @@ rule collect_cost:
         mem_mb=1000,
         runtime=10,
     params:
-        cfg=plain({"runs": STUDY.runs}),
+        cfg=plain({"runs": STUDY.embedded_runs}),
         code=code("collect_cost"),
     script:
         "../scripts/collect_cost.py"

@@ -43,7 +43,8 @@ rule collect_measures:
         parts=per_run("results/{study}/measures/{variant}/seed-{seed}.parquet"),
         ties=per_run("results/{study}/ties/{variant}/seed-{seed}.parquet"),
         encoded=per_run(
-            per_split("results/{study}/embeddings/{variant}/seed-{seed}/{collection}/queries/{split}.parquet")
+            per_split("results/{study}/embeddings/{variant}/seed-{seed}/{collection}/queries/{split}.parquet"),
+            STUDY.embedded_runs,
         ),
     output:
         measures="results/{study}/measures.parquet",

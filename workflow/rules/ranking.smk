@@ -1,4 +1,6 @@
-"""Ranking: the passages of a corpus in order of their similarity to each query."""
+"""Ranking: the passages of a corpus in order of their similarity to each query, by BM25, or as other runs have them."""
+
+from backfire.study.variants import Fused, Given, Lexical
 
 
 rule index_shard:
@@ -41,6 +43,8 @@ rule rank:
         "results/{study}/logs/rank/{variant}/seed-{seed}/{collection}-{split}.log",
     benchmark:
         "results/{study}/benchmarks/rank/{variant}/seed-{seed}/{collection}-{split}.tsv"
+    wildcard_constraints:
+        variant="|".join(STUDY.embedded),
     conda:
         "../../envs/encode.yaml"
     threads: THREADS
@@ -52,3 +56,111 @@ rule rank:
         code=code("rank"),
     script:
         "../scripts/rank.py"
+
+
+# For BM25 as a system: of any collection, not only of the one that negatives are drawn from.
+use rule count_terms as count_words with:
+    input:
+        shards_of("data/{collection}/corpus/{shard}-of-{shards}.parquet"),
+    output:
+        "results/{study}/terms/{collection}.parquet",
+    log:
+        "results/{study}/logs/count_words/{collection}.log",
+    benchmark:
+        "results/{study}/benchmarks/count_words/{collection}.tsv"
+    resources:
+        mem_mb=asked("count_words", "mem_mb"),
+        runtime=asked("count_words", "runtime"),
+
+
+rule rank_bm25:
+    """For each query the `ranking.depth` passages of highest BM25 score as Lucene computes it; equal scores are ordered by passage id, and passages that share no word with the query are not ranked."""
+    input:
+        terms="results/{study}/terms/{collection}.parquet",
+        corpus=shards_of("data/{collection}/corpus/{shard}-of-{shards}.parquet"),
+        queries="data/{collection}/queries/{split}.parquet",
+    output:
+        run="results/{study}/runs/{variant}/seed-{seed}/{collection}/{split}.trec",
+    log:
+        "results/{study}/logs/rank_bm25/{variant}/seed-{seed}/{collection}-{split}.log",
+    benchmark:
+        "results/{study}/benchmarks/rank_bm25/{variant}/seed-{seed}/{collection}-{split}.tsv"
+    wildcard_constraints:
+        variant="|".join(STUDY.named(Lexical)) or "(?!)",
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=asked("rank_bm25", "mem_mb"),
+        runtime=asked("rank_bm25", "runtime"),
+    params:
+        cfg=lambda w: {
+            "b": STUDY.variants[w.variant].settings["b"],
+            "depth": STUDY.config["ranking"]["depth"],
+            "k1": STUDY.variants[w.variant].settings["k1"],
+            "label": f"rank {w.variant} {w.collection}/{w.split}",
+            "tag": f"{w.variant}-seed-{w.seed}",
+        },
+        code=code("rank_bm25"),
+    script:
+        "../scripts/rank_bm25.py"
+
+
+rule fuse_runs:
+    """Runs are fused by reciprocal ranks: a passage's score is the sum over them of 1 / (k + rank)."""
+    input:
+        runs=lambda w: [
+            f"results/{w.study}/runs/{name}/seed-{seed}/{w.collection}/{w.split}.trec"
+            for name, seed in STUDY.fused(w.variant, w.seed)
+        ],
+        queries="data/{collection}/queries/{split}.parquet",
+    output:
+        run="results/{study}/runs/{variant}/seed-{seed}/{collection}/{split}.trec",
+    log:
+        "results/{study}/logs/fuse_runs/{variant}/seed-{seed}/{collection}-{split}.log",
+    benchmark:
+        "results/{study}/benchmarks/fuse_runs/{variant}/seed-{seed}/{collection}-{split}.tsv"
+    wildcard_constraints:
+        variant="|".join(STUDY.named(Fused)) or "(?!)",
+    conda:
+        "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        cfg=lambda w: {
+            "depth": STUDY.config["ranking"]["depth"],
+            "k": STUDY.variants[w.variant].settings["k"],
+            "tag": f"{w.variant}-seed-{w.seed}",
+        },
+        code=code("fuse_runs"),
+    script:
+        "../scripts/fuse_runs.py"
+
+
+rule take_run:
+    """A run of another tool is read as it is, held to the queries and passages of the collection, and cut to `ranking.depth`."""
+    input:
+        run=lambda w: STUDY.variants[w.variant].files[w.collection, w.split],
+        queries="data/{collection}/queries/{split}.parquet",
+        corpus=shards_of("data/{collection}/corpus/{shard}-of-{shards}.parquet"),
+    output:
+        run="results/{study}/runs/{variant}/seed-{seed}/{collection}/{split}.trec",
+    log:
+        "results/{study}/logs/take_run/{variant}/seed-{seed}/{collection}-{split}.log",
+    benchmark:
+        "results/{study}/benchmarks/take_run/{variant}/seed-{seed}/{collection}-{split}.tsv"
+    wildcard_constraints:
+        variant="|".join(STUDY.named(Given)) or "(?!)",
+    conda:
+        "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=asked("take_run", "mem_mb"),
+        runtime=asked("take_run", "runtime"),
+    params:
+        cfg=lambda w: {"depth": STUDY.config["ranking"]["depth"], "tag": f"{w.variant}-seed-{w.seed}"},
+        code=code("take_run"),
+    script:
+        "../scripts/take_run.py"

@@ -87,7 +87,7 @@ rule plot_projection:
         mem_mb=2000,
         runtime=20,
     params:
-        cfg={"maps": {name: STUDY.space(name) for name in STUDY.variants}, "variants": list(STUDY.variants)},
+        cfg={"maps": {name: STUDY.space(name) for name in STUDY.embedded}, "variants": list(STUDY.variants)},
         code=code("plot_projection"),
     script:
         "../scripts/plot_projection.py"
@@ -196,7 +196,7 @@ rule write_report:
         dynamics=per_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet", STUDY.trained_runs),
         manifests=expand("data/{collection}/manifest.json", collection=STUDY.collections),
         # By which path each was run.
-        models=per_run("results/{study}/models/{variant}/seed-{seed}"),
+        models=per_run("results/{study}/models/{variant}/seed-{seed}", STUDY.embedded_runs),
         svg=expand("results/{study}/figures/{figure}.svg", figure=FIGURES, allow_missing=True),
         png=expand("results/{study}/figures/{figure}.png", figure=FIGURES, allow_missing=True),
         selection=["results/{study}/selection.parquet"] if STUDY.selections else [],
@@ -230,7 +230,7 @@ rule write_report:
                 "command": "snakemake --cores 8",
                 "config": STUDY.config,
                 "figures": FIGURES,
-                "models": [list(run) for run in STUDY.runs],
+                "models": [list(run) for run in STUDY.embedded_runs],
                 "runs": [list(run) for run in STUDY.trained_runs],
                 "variants": list(STUDY.variants),
                 "versions": installed_versions(PACKAGES),
@@ -257,7 +257,7 @@ rule check_results:
         selection=["results/{study}/selection.parquet"] if STUDY.selections else [],
         protocol=["results/{study}/protocol.parquet"] if STUDY.config["protocol"] else [],
         dynamics=per_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet", STUDY.trained_runs),
-        models=per_run("results/{study}/models/{variant}/seed-{seed}"),
+        models=per_run("results/{study}/models/{variant}/seed-{seed}", STUDY.embedded_runs),
         manifests=expand("data/{collection}/manifest.json", collection=STUDY.collections),
         page="results/{study}/report.html",
     output:
@@ -277,7 +277,7 @@ rule check_results:
             {
                 "collections": list(STUDY.collections),
                 "config": STUDY.config,
-                "runs": [list(run) for run in STUDY.runs],
+                "models": [list(run) for run in STUDY.embedded_runs],
                 "trained": [list(run) for run in STUDY.trained_runs],
             }
         ),

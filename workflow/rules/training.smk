@@ -1,5 +1,7 @@
 """Training: the base and other models, verified, every variant that is fine-tuned, and averages of them."""
 
+from backfire.study.variants import Mixed
+
 
 def edited_files(variant):
     """Digests of the files of a model in a local folder: one that is edited is another model."""
@@ -63,7 +65,7 @@ rule mix_weights:
     benchmark:
         "results/{study}/benchmarks/mix_weights/{variant}/seed-{seed}.tsv"
     wildcard_constraints:
-        variant="|".join(STUDY.mixed) or "(?!)",
+        variant="|".join(STUDY.named(Mixed)) or "(?!)",
     conda:
         "../../envs/train.yaml"
     threads: 1

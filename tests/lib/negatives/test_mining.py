@@ -10,11 +10,12 @@ from bm25s.tokenization import Tokenizer
 
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows, write_rows
+from backfire.formats.trec import read_run
 from backfire.negatives import hard
 from backfire.negatives.hard import mine_hard
 from backfire.retrieval import lexical as bm25
 from backfire.retrieval import merging
-from backfire.retrieval.lexical import count_terms, mine_bm25
+from backfire.retrieval.lexical import count_terms, mine_bm25, rank_bm25
 from backfire.retrieval.merging import merge_candidates
 from backfire.retrieval.search import pair_scores
 
@@ -76,23 +77,46 @@ def test_passages_with_the_same_text_follow_their_ids(source, shards, queries, t
     assert ties > 20
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_bm25_is_that_of_one_index_over_the_whole_corpus(count, pydocs, shards, queries, tmp_path):
-    found = rankings(mined("bm25", shards(count), queries, 50, count, tmp_path))
+def by_one_index(pydocs, depth, k1, b):
+    """{query id: [(doc id, score)]} by an index of bm25s over the whole corpus."""
     tokenizer = Tokenizer(stopwords="en")
     words = tokenizer.tokenize([text for _, text in pydocs[0]], update_vocab=True, allow_empty=False)
-    index = bm25s.BM25(method="lucene", k1=0.9, b=0.4)
+    index = bm25s.BM25(method="lucene", k1=k1, b=b)
     index.index((words, tokenizer.get_vocab_dict()), show_progress=False)
+    found = {}
     for query_id, text in pydocs[1]:
         (query,) = tokenizer.tokenize([text], update_vocab=False, allow_empty=False)
         scores = index.get_scores_from_ids(query)
         ids = [doc_id for doc_id, _ in pydocs[0]]
-        expected = sorted(zip(ids, scores.tolist(), strict=True), key=lambda hit: (-hit[1], hit[0]))[:50]
-        expected = [(doc_id, score) for doc_id, score in expected if score > 0]
-        assert [doc_id for doc_id, _ in found.get(query_id, [])] == [doc_id for doc_id, _ in expected]
-        np.testing.assert_allclose(
-            [score for _, score in found.get(query_id, [])], [score for _, score in expected], rtol=0, atol=1e-5
-        )
+        ranking = sorted(zip(ids, scores.tolist(), strict=True), key=lambda hit: (-hit[1], hit[0]))[:depth]
+        found[query_id] = [(doc_id, score) for doc_id, score in ranking if score > 0]
+    return found
+
+
+def assert_alike(found, expected):
+    for query_id, ranking in expected.items():
+        assert [doc_id for doc_id, _ in found.get(query_id, [])] == [doc_id for doc_id, _ in ranking]
+        scores = [score for _, score in found.get(query_id, [])]
+        np.testing.assert_allclose(scores, [score for _, score in ranking], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_bm25_is_that_of_one_index_over_the_whole_corpus(count, pydocs, shards, queries, tmp_path):
+    assert_alike(
+        rankings(mined("bm25", shards(count), queries, 50, count, tmp_path)), by_one_index(pydocs, 50, 0.9, 0.4)
+    )
+
+
+def test_bm25_as_a_system_is_that_of_one_index_with_its_own_settings(pydocs, shards, queries, tmp_path):
+    for count in (1, 3):
+        corpus = shards(count)["corpus"]
+        count_terms(corpus, str(tmp_path / "terms.parquet"))
+        run = tmp_path / f"{count}.trec"
+        rank_bm25(str(tmp_path / "terms.parquet"), corpus, queries["queries"], 40, 1.2, 0.75, "bm25", str(run))
+    assert (tmp_path / "1.trec").read_bytes() == (tmp_path / "3.trec").read_bytes()
+    assert_alike(read_run(run), by_one_index(pydocs, 40, 1.2, 0.75))
+    order = [query_id for query_id, _ in pydocs[1]]
+    assert list(read_run(run)) == [query_id for query_id in order if query_id in read_run(run)]
 
 
 def test_hard_candidates_are_those_of_brute_force(pydocs, vectors, shards, queries, tmp_path):

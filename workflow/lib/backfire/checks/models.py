@@ -43,7 +43,7 @@ def check_weights(found) -> Iterator[str]:
 def check_geometry(found) -> Iterator[str]:
     """Every model has every quantity on every collection, unless its space has no spread to speak of."""
     table = found.tables["geometry"].set_index(["variant", "seed", "collection", "quantity"])["value"]
-    for run in found.study.runs:
+    for run in found.study.embedded_runs:
         for collection in found.study.collections:
             collapsed = table.get((*run, collection, "mean_cosine"), 0) > 1 - 1e-6
             foreign = found.study.space(run[0]) != BASE
@@ -60,7 +60,7 @@ def check_geometry(found) -> Iterator[str]:
 def check_cost(found) -> Iterator[str]:
     """Every model has every cost that it can have, and it is above 0."""
     table = found.tables["cost"].set_index(["variant", "seed", "quantity"])["value"]
-    for run in found.study.runs:
+    for run in found.study.embedded_runs:
         variant = found.study.variants[run[0]]
         for quantity in COST:
             applies = variant.trained if quantity in TRAINING else True
@@ -73,7 +73,7 @@ def check_maps(found) -> Iterator[str]:
     """The map of every variant places the same passages and queries."""
     table = found.tables["projection"]
     places = {name: set(zip(rows["kind"], rows["id"], strict=True)) for name, rows in table.groupby("variant")}
-    for name in found.study.variants:
+    for name in found.study.embedded:
         if not places.get(name) or places[name] != places.get(BASE):
             yield f"{name} has no map, or one of other texts than base's"
     if table[["x", "y"]].isna().any(axis=None):

@@ -55,8 +55,10 @@ def _encoding(study: Study, facts: dict[str, Facts], rates: Rates) -> float:
     limit = study.config["encoding"]["max_length"]
     corpora = sum(corpus_seconds(each, limit, rates) for each in facts.values())
     queries = sum(ranked_queries(study, facts, name) for name in facts)
-    rows = len(study.runs) * queries + (training_queries(study, facts) if study.trained else 0)
-    return len(study.runs) * corpora + rows * padded_tokens(QUERY_TOKENS, limit) / rates.query_tokens_per_second
+    rows = len(study.embedded_runs) * queries + (training_queries(study, facts) if study.trained else 0)
+    return (
+        len(study.embedded_runs) * corpora + rows * padded_tokens(QUERY_TOKENS, limit) / rates.query_tokens_per_second
+    )
 
 
 def _training(study: Study, facts: dict[str, Facts], rates: Rates) -> float:
@@ -75,7 +77,7 @@ def _mining(study: Study, facts: dict[str, Facts], rates: Rates) -> float:
 
 
 def _ranking(study: Study, facts: dict[str, Facts], rates: Rates) -> float:
-    total = len(study.runs) * sum(
+    total = len(study.embedded_runs) * sum(
         search_seconds(each.passages or 0, study.shards_of(name), ranked_queries(study, facts, name), rates)
         for name, each in facts.items()
     )

@@ -102,7 +102,11 @@ class Requests:
                 20e-6 * self._taken(w.collection),
             ),
             "rank": self._ranking,
-            "count_terms": self._terms,
+            "count_terms": lambda w: self._terms(study.train_on),
+            "count_words": lambda w: self._terms(w.collection),
+            "rank_bm25": self._ranked_words,
+            # 1 GB for seven million lines of six columns: assumed.
+            "take_run": lambda w: (600 + 400 * self.counts.queries(w.collection, w.split) * self.depth / MIB, 300),
             "mine_bm25": self._mined_words,
             "mine_hard": self._mined_vectors,
             "merge_candidates": self._merged,
@@ -149,7 +153,7 @@ class Requests:
     @property
     def largest(self) -> Shape:
         """The model with the longest vectors."""
-        return max((self.shape(name) for name in self.study.variants), key=lambda shape: shape.dimensions)
+        return max((self.shape(name) for name in self.study.embedded), key=lambda shape: shape.dimensions)
 
     def _slower(self, variant: str) -> float:
         """Time of a variant's model over that of MiniLM."""
@@ -218,15 +222,23 @@ class Requests:
 
     def _mined_words(self, w: Any) -> tuple[float, float]:
         queries, passages = self._training_size
-        held = min(HELD, queries * int(w.depth)) * CANDIDATE + 500 * self.counts.shard(self.study.train_on)
-        # 99 s for 10,000 queries and a million passages.
-        return LIGHT + self._vocabulary() + held / MIB, 10e-9 * queries * passages / self.study.parts
+        mib, seconds = self._words(self.study.train_on, queries, int(w.depth))
+        return mib, seconds * passages / self.study.parts
 
-    def _terms(self, w: Any) -> tuple[float, float]:
-        return LIGHT + self._vocabulary(), 82 * self._training_size[1] / 1e6
+    def _ranked_words(self, w: Any) -> tuple[float, float]:
+        mib, seconds = self._words(w.collection, self.counts.queries(w.collection, w.split), self.depth)
+        return mib, seconds * self.counts.passages(w.collection)
 
-    def _vocabulary(self) -> float:
-        return 2 * WORD * WORDS * (self._training_size[1] / 1e6) ** HEAPS / MIB
+    def _words(self, collection: str, queries: int, depth: int) -> tuple[float, float]:
+        """MiB of a search by words, and seconds for each passage: 99 s for 10,000 queries and a million passages."""
+        held = min(HELD, queries * depth) * CANDIDATE + 500 * self.counts.shard(collection)
+        return LIGHT + self._vocabulary(collection) + held / MIB, 10e-9 * queries
+
+    def _terms(self, collection: str) -> tuple[float, float]:
+        return LIGHT + self._vocabulary(collection), 82 * self.counts.passages(collection) / 1e6
+
+    def _vocabulary(self, collection: str) -> float:
+        return 2 * WORD * WORDS * (self.counts.passages(collection) / 1e6) ** HEAPS / MIB
 
     def _merged(self, w: Any) -> tuple[float, float]:
         # A piece of each part: 349 MiB with 8 of them, 228 with one. 20 s for 32 million rows.

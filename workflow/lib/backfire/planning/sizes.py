@@ -68,7 +68,7 @@ def stages(study: Study, facts: dict[str, Facts], dimensions: int, model_bytes: 
         Stage("tables", _tables(study, facts), data),
         Stage(
             "models",
-            len(study.runs) * model_bytes,
+            len(study.embedded_runs) * model_bytes,
             (f"{results}/models",),
             passing=round(checkpoint_bytes(study, dimensions, model_bytes)),
             passing_paths=(f"{results}/checkpoints",),
@@ -200,11 +200,11 @@ def _vectors(study: Study, facts: dict[str, Facts], dimensions: int, queries: bo
     """Embeddings (`queries` too) or indexes of every run; the base encodes the training queries once."""
     if not queries:
         row = index_bytes(dimensions, study.config["encoding"]["index"])
-        return round(len(study.runs) * row * sum(each.passages or 0 for each in facts.values()))
+        return round(len(study.embedded_runs) * row * sum(each.passages or 0 for each in facts.values()))
     total = training_queries(study, facts) * vector_bytes(facts[study.train_on], dimensions) if study.trained else 0.0
     for name, each in facts.items():
         rows = (each.passages or 0) + ranked_queries(study, facts, name)
-        total += len(study.runs) * rows * vector_bytes(each, dimensions)
+        total += len(study.embedded_runs) * rows * vector_bytes(each, dimensions)
     return round(total)
 
 

@@ -5,6 +5,7 @@ Loaded whenever the DAG is built, so it uses the standard library only, as long 
 
 import re
 from collections.abc import Collection
+from pathlib import Path
 
 from backfire.encoders.folders import find_base, verify
 from backfire.encoders.overrides import lacking_prompts
@@ -13,6 +14,7 @@ from backfire.preflight.model import ModelFiles, check_mixes, check_model
 from backfire.preflight.sizes import check_factory, check_sizes
 from backfire.preflight.sources import check_different, check_sources
 from backfire.study.study import Study
+from backfire.study.variants import Given
 
 # Their spelling needs no look at ir_measures, which takes 50 ms.
 _COMMON = re.compile(r"(RR|nDCG|AP)(@[1-9]\d*)?|(P|R|Success)@[1-9]\d*")
@@ -29,8 +31,20 @@ def check_study(study: Study, thoroughly: bool = False, rules: Collection[str] =
     _check_measures(study)
     check_sources(study, thoroughly)
     check_different(study)
+    _check_given(study)
     lines = check_sizes(study, rules)
     return lines + _check_models(study, thoroughly)
+
+
+def _check_given(study: Study) -> None:
+    """Raise `BackfireError` for a run of another tool that is not there."""
+    for name in study.named(Given):
+        for place, path in study.variants[name].files.items():
+            if not Path(path).is_file():
+                raise BackfireError(
+                    f"variants.{name}.runs.{'/'.join(place)}: there is no file '{path}'.",
+                    "give the path of a TREC run, from the folder that you run in or in full.",
+                )
 
 
 def _check_models(study: Study, thoroughly: bool) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 from backfire.encoders.folders import WEIGHTS, before_first_position
 from backfire.errors import BackfireError
 from backfire.study.study import Study
-from backfire.study.variants import BASE
+from backfire.study.variants import BASE, Mixed
 
 # A header is refused by the safetensors library beyond this many bytes.
 _HEADER = 100_000_000
@@ -142,7 +142,7 @@ def check_model(study: Study, origin: str, model: ModelFiles, thoroughly: bool =
 
 def check_mixes(study: Study, models: dict[str, ModelFiles]) -> None:
     """Raise `BackfireError` for an average over models of different shapes, as far as `models`, by origin, tell."""
-    for name in study.mixed:
+    for name in study.named(Mixed):
         origins = list(dict.fromkeys(study.origin(parent) for parent in study.variants[name].parents))
         known = [(origin, models[origin].shapes) for origin in origins if origin in models and models[origin].shapes]
         for origin, shapes in known[1:]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from backfire.report.numbers import count, names, rate
 from backfire.study.objectives import told
-from backfire.study.variants import BASE, Mixed, Taken, Trained, Variant
+from backfire.study.variants import BASE, Fused, Given, Lexical, Mixed, Taken, Trained, Variant
 
 
 @singledispatch
@@ -74,6 +74,40 @@ def _(variant: Trained) -> str:
         f"clipped to norm {settings['max_grad_norm']:g}). Texts are cut at {settings['max_length']} tokens; dropout is "
         f"{'that of the model' if dropout is None else f'{dropout:g}'}; precision is {settings['precision']}."
     )
+
+
+@recipe.register
+def _(variant: Lexical, triples: dict[str, dict]) -> str:
+    return f"BM25 (k1 {variant.settings['k1']:g}, b {variant.settings['b']:g})"
+
+
+@described.register
+def _(variant: Lexical) -> str:
+    return (
+        f"It is {recipe(variant, {})} as Lucene computes it, of words of two or more letters or digits in lower case, "
+        "without English stop words and without stemming. Passages that share no word with a query are not ranked."
+    )
+
+
+@recipe.register
+def _(variant: Fused, triples: dict[str, dict]) -> str:
+    return f"reciprocal rank fusion of {names(variant.parents)} (k {variant.settings['k']:g})"
+
+
+@described.register
+def _(variant: Fused) -> str:
+    return f"It is the {recipe(variant, {})}: a passage's score is the sum of 1 / (k + its rank) over their rankings."
+
+
+@recipe.register
+def _(variant: Given, triples: dict[str, dict]) -> str:
+    return "a run that another tool made"
+
+
+@described.register
+def _(variant: Given) -> str:
+    files = names(f"{'/'.join(place)} from {path}" for place, path in variant.files.items())
+    return f"It is {recipe(variant, {})}, in the order of its scores: {files}."
 
 
 def overridden(variant: Taken) -> str:

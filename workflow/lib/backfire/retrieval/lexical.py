@@ -1,4 +1,4 @@
-"""BM25 candidates: the passages that share the query's words.
+"""BM25: the passages that share the query's words, as candidates for negatives and as a system of its own.
 
 MS MARCO's `triples.train.small` holds unjudged BM25 top-1000 passages, often called random negatives; this is their
 source for a collection without published triples. Words are counted over the whole corpus first, so that a passage's
@@ -6,7 +6,8 @@ score does not depend on the shard or part that it lies in.
 """
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, groupby
+from operator import itemgetter
 
 import bm25s
 import numpy as np
@@ -16,6 +17,7 @@ from bm25s.tokenization import Tokenizer
 
 from backfire.errors import BackfireError
 from backfire.formats.tables import SCHEMAS, iterate_rows, read_rows, write_batches, write_rows
+from backfire.formats.trec import Ranking, write_run
 from backfire.jobs.logs import progress
 from backfire.retrieval.candidates import HELD, WRITTEN, candidate_table
 
@@ -58,6 +60,39 @@ def mine_bm25(terms: str, corpus: list[str], queries: str, depth: int, output: s
     2020). Order: score descending, then doc id ascending. Memory holds the doc ids of the part, the index of one
     shard and `HELD` candidates: shards are indexed again for each block of `HELD / depth` queries.
     """
+    write_batches(output, "candidates", _candidates(terms, corpus, queries, depth, label, K1, B))
+
+
+def rank_bm25(
+    terms: str,
+    corpus: list[str],
+    queries: str,
+    depth: int,
+    k1: float,
+    b: float,
+    tag: str,
+    output: str,
+    label: str | None = None,
+) -> None:
+    """Write the run of the `depth` best passages of every query over a whole corpus (see `mine_bm25`).
+
+    `k1` and `b` are Lucene's. A query whose words are in no passage has no line, and passages that share no word with a
+    query are not ranked for it.
+    """
+    tables = _candidates(terms, corpus, queries, depth, label, k1, b)
+    write_run(output, (ranking for table in tables for ranking in _by_query(table)), tag)
+
+
+def _by_query(table: pa.Table) -> Iterator[tuple[str, Ranking]]:
+    """(query_id, ranking) of a table of candidates, in which the rows of a query stand together."""
+    columns = (table[name].to_pylist() for name in ("query_id", "doc_id", "score"))
+    for query, rows in groupby(zip(*columns, strict=True), key=itemgetter(0)):
+        yield query, [(doc_id, score) for _, doc_id, score in rows]
+
+
+def _candidates(
+    terms: str, corpus: list[str], queries: str, depth: int, label: str | None, k1: float, b: float
+) -> Iterator[pa.Table]:
     table = read_rows(queries, "queries")
     ids = pa.chunked_array([batch["doc_id"] for path in corpus for batch in iterate_rows(path, "corpus", TOKENIZED)])
     order = pc.sort_indices(ids)
@@ -65,19 +100,17 @@ def mine_bm25(terms: str, corpus: list[str], queries: str, depth: int, output: s
     ordinals[order.to_numpy()] = np.arange(len(ids), dtype=np.int32)
     counts = _Counts(terms)
     step = max(1, HELD // depth)
-
-    def batches() -> Iterator[pa.Table]:
-        with progress(label, len(table) * len(corpus), "query") as bar:
-            for start in range(0, len(table), step):
-                block = table.slice(start, step)
-                texts = block["text"].to_pylist()
-                best: list[_Best] = [(np.empty(0, np.float32), np.empty(0, np.int32))] * len(texts)
-                first = 0
-                for path in corpus:
-                    first += _search_shard(path, counts, texts, ordinals[first:], best, depth, bar)
-                yield from _tables(block["query_id"].combine_chunks(), best, names)
-
-    write_batches(output, "candidates", batches())
+    with progress(label, len(table) * len(corpus), "query") as bar:
+        for start in range(0, len(table), step):
+            block = table.slice(start, step)
+            texts = block["text"].to_pylist()
+            best: list[_Best] = [(np.empty(0, np.float32), np.empty(0, np.int32))] * len(texts)
+            first = 0
+            for path in corpus:
+                index, words = _shard_index(path, counts, k1, b)
+                _search_shard(index, words, texts, ordinals[first : first + len(index)], best, depth, bar)
+                first += len(index)
+            yield from _tables(block["query_id"].combine_chunks(), best, names)
 
 
 class _Counts:
@@ -105,9 +138,12 @@ class _Counts:
 class _ShardIndex(bm25s.BM25):
     """The index of one shard, with the word counts of the whole corpus."""
 
-    def __init__(self, idf: np.ndarray, average_length: float):
-        super().__init__(method="lucene", k1=K1, b=B)
+    def __init__(self, idf: np.ndarray, average_length: float, k1: float, b: float):
+        super().__init__(method="lucene", k1=k1, b=b)
         self._idf, self._average_length = idf, average_length
+
+    def __len__(self) -> int:
+        return self.scores["num_docs"]
 
     def build_index_from_ids(self, unique_token_ids, corpus_token_ids, **_) -> dict:
         """The scores of every (word, passage) as the matrix that bm25s keeps, a column for each word."""
@@ -128,17 +164,23 @@ class _ShardIndex(bm25s.BM25):
         }
 
 
-def _search_shard(path, counts: _Counts, texts: list[str], ordinals, best: list[_Best], depth: int, bar) -> int:
-    """Merge what a shard has for each query into `best`, in place; gives the number of its passages."""
+def _shard_index(path: str, counts: _Counts, k1: float, b: float) -> tuple[_ShardIndex, Tokenizer]:
+    """The index of a shard, and the tokenizer that knows its words."""
     tokenizer = Tokenizer(stopwords="en")
     tokens = [
         words
         for batch in iterate_rows(path, "corpus", TOKENIZED)
         for words in _split(tokenizer, batch["text"].to_pylist())
     ]
-    index = _ShardIndex(counts.idf(list(tokenizer.get_vocab_dict())), counts.average_length)
+    index = _ShardIndex(counts.idf(list(tokenizer.get_vocab_dict())), counts.average_length, k1, b)
     index.index((tokens, tokenizer.get_vocab_dict()), create_empty_token=False, show_progress=False)
-    ordinals = ordinals[: len(tokens)]
+    return index, tokenizer
+
+
+def _search_shard(
+    index: _ShardIndex, tokenizer: Tokenizer, texts: list[str], ordinals, best: list[_Best], depth: int, bar
+):
+    """Merge what a shard has for each query into `best`, in place."""
     for query, words in enumerate(_split(tokenizer, texts, update=False)):
         bar.update()
         if not words:
@@ -153,7 +195,6 @@ def _search_shard(path, counts: _Counts, texts: list[str], ordinals, best: list[
             values, passages = np.append(known, scores[hits]), np.append(found, ordinals[hits])
             order = np.lexsort((passages, -values))[:depth]
             best[query] = values[order], passages[order]
-    return len(tokens)
 
 
 def _split(tokenizer: Tokenizer, texts: list[str], update: bool = True) -> Iterator[list[int]]:

@@ -19,7 +19,7 @@ from backfire.study.parts import (
     Selection,
     Triples,
 )
-from backfire.study.variants import BASE, Mixed, Taken, Trained, variant
+from backfire.study.variants import BASE, Given, Mixed, Taken, Trained, Variant, variant
 
 
 class Study:
@@ -46,10 +46,11 @@ class Study:
         self._check_collections()
         for each in self.variants.values():
             each.check()
-            for parent in each.parents:
-                _known(f"{each.where}.{'start_from' if each.trained else 'of'}", parent, self.variants, "variant")
+            self._check_parents(each)
             if isinstance(each, Trained):
                 self._check_training(each)
+            if isinstance(each, Given):
+                self._check_given(each)
         self._check_ancestry()
         self._check_measures()
         self._check_comparison()
@@ -64,18 +65,26 @@ class Study:
     @property
     def taken_models(self) -> list[str]:
         """Names of the variants that are models taken as they are, base first."""
-        found = [each.name for each in self.variants.values() if isinstance(each, Taken)]
-        return sorted(found, key=lambda name: name != BASE)
-
-    @property
-    def mixed(self) -> list[str]:
-        """Names of the variants whose weights are averages."""
-        return [each.name for each in self.variants.values() if isinstance(each, Mixed)]
+        return sorted(self.named(Taken), key=lambda name: name != BASE)
 
     @property
     def runs(self) -> list[tuple[str, int]]:
         """Every (variant, seed) that is evaluated; one that no training stands behind has seed 0 only."""
         return [(name, seed) for name in self.variants for seed in self.seeds_of(name)]
+
+    @property
+    def embedded(self) -> list[str]:
+        """Names of the variants that have vectors."""
+        return [each.name for each in self.variants.values() if each.embedded]
+
+    @property
+    def embedded_runs(self) -> list[tuple[str, int]]:
+        """Every (variant, seed) that has vectors."""
+        return [(name, seed) for name, seed in self.runs if self.variants[name].embedded]
+
+    def named(self, kind: type[Variant]) -> list[str]:
+        """Names of the variants of a kind."""
+        return [each.name for each in self.variants.values() if isinstance(each, kind)]
 
     def seeds_of(self, name: str) -> list[int]:
         """The seeds of a variant: the study's where training stands behind it, else 0."""
@@ -88,7 +97,7 @@ class Study:
         return each.trained or any(map(self._seeded, each.parents))
 
     def origin(self, name: str) -> str:
-        """The variant, taken as it is, that one descends from; its tokenizer and prompts are those of all of them."""
+        """The variant, taken as it is, that one with vectors descends from, and whose tokenizer and prompts it has."""
         while parents := self.variants[name].parents:
             name = parents[0]
         return name
@@ -117,6 +126,11 @@ class Study:
         """(variant, first seed) of every variant, base first."""
         first = {variant: (variant, seed) for variant, seed in reversed(self.runs)}
         return [first[BASE], *(first[name] for name in self.variants if name != BASE)]
+
+    @property
+    def first_embedded(self) -> list[tuple[str, int]]:
+        """(variant, first seed) of every variant that has vectors, base first."""
+        return [run for run in self.first_runs if self.variants[run[0]].embedded]
 
     @property
     def published(self) -> dict[str, str]:
@@ -228,6 +242,10 @@ class Study:
             for each in seeds
         ]
 
+    def fused(self, name: str, seed: int | str) -> list[tuple[str, int | str]]:
+        """The (variant, seed) of each run that a variant fuses."""
+        return [self._run_of(parent, seed) for parent in self.variants[name].parents]
+
     def _run_of(self, name: str, seed: int | str) -> tuple[str, int | str]:
         """The run of a parent that goes with a seed of its child."""
         return name, seed if self._seeded(name) else 0
@@ -287,6 +305,27 @@ class Study:
                     f"primary.split: '{watched}' is the split that is watched in training (dynamics.split).",
                     "judge on another split; what training was watched on is no evidence.",
                 )
+
+    def _check_parents(self, each: Variant) -> None:
+        key = f"{each.where}.{'start_from' if each.trained else 'of'}"
+        for parent in each.parents:
+            if each.embedded and not _known(key, parent, self.variants, "variant").embedded:
+                raise BackfireError(
+                    f"{key}: '{parent}' has no model, since its method is {self.variants[parent].settings['method']}.",
+                    f"name a variant that has one: {', '.join(self.embedded)}.",
+                )
+            _known(key, parent, self.variants, "variant")
+
+    def _check_given(self, each: Given) -> None:
+        places = {"/".join(place): place for place in self.evaluations}
+        for place in each.settings["runs"]:
+            _known(f"{each.where}.runs", place, places, "query set that is evaluated")
+        lacking = sorted(places.keys() - each.settings["runs"].keys())
+        if lacking:
+            raise BackfireError(
+                f"{each.where}.runs: there is none for {', '.join(lacking)}.",
+                "every variant is compared on every split: add the runs, or leave these splits out of the study.",
+            )
 
     def _check_training(self, each: Trained) -> None:
         if "triples" not in each.settings:

@@ -1,4 +1,4 @@
-"""The kinds of variants: how each comes to a model, what it needs, and how many seeds it has.
+"""The kinds of variants: how each comes to a run, of what, and whether it has vectors.
 
 One small class for each `method`; nothing outside this module asks which method a variant has.
 Loaded whenever the DAG is built, so it uses the standard library only.
@@ -16,11 +16,13 @@ BASE = "base"
 
 @dataclass(frozen=True)
 class Variant:
-    """A model to compare; `settings` is its block of the configuration."""
+    """A retrieval system to compare; `settings` is its block of the configuration."""
 
     name: str
     settings: dict[str, Any] = field(repr=False)
     trained: ClassVar[bool] = False
+    embedded: ClassVar[bool] = True
+    """Whether it is a model that gives vectors, as against one that only gives runs."""
 
     @property
     def parents(self) -> list[str]:
@@ -146,7 +148,46 @@ class Mixed(Variant):
             )
 
 
-METHODS: dict[str, type[Variant]] = {"none": Taken, "full": Trained, "lora": Trained, "mix": Mixed}
+@dataclass(frozen=True)
+class Lexical(Variant):
+    """`bm25`: the lexical baseline (see `retrieval.lexical`)."""
+
+    embedded: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class Fused(Variant):
+    """`fuse`: reciprocal rank fusion of the runs of others (see `retrieval.fusion`)."""
+
+    embedded: ClassVar[bool] = False
+
+    @property
+    def parents(self) -> list[str]:
+        """The variants whose runs are fused, by name, since their order changes nothing."""
+        return sorted(self.settings["of"])
+
+
+@dataclass(frozen=True)
+class Given(Variant):
+    """`run`: TREC runs that another tool made."""
+
+    embedded: ClassVar[bool] = False
+
+    @property
+    def files(self) -> dict[tuple[str, str], str]:
+        """The run of each (collection, split)."""
+        return {tuple(place.split("/", 1)): path for place, path in self.settings["runs"].items()}
+
+
+METHODS: dict[str, type[Variant]] = {
+    "none": Taken,
+    "full": Trained,
+    "lora": Trained,
+    "mix": Mixed,
+    "bm25": Lexical,
+    "fuse": Fused,
+    "run": Given,
+}
 
 
 def variant(name: str, settings: dict[str, Any]) -> Variant:
