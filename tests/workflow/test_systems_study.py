@@ -1,0 +1,165 @@
+"""Every kind of variant in one study, through the whole workflow, and every rule of advice on it or on the tiny one."""
+
+import gzip
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import load_file
+from sentence_transformers import SentenceTransformer
+from snakemake.utils import update_config
+
+from backfire.evaluation.verdict import Verdict
+from backfire.formats.tables import read_embeddings, read_rows
+from backfire.formats.trec import read_run
+from backfire.report.advice import RULES
+from backfire.report.curves import read_curves
+from backfire.report.findings import read_findings
+from backfire.retrieval.fusion import fuse
+from backfire.study.settings import checked
+from backfire.study.study import Study
+from modules import write_modules
+
+pytestmark = pytest.mark.workflow
+TRAINED = ["full_hard", "lora_hard", "full_random", "strong", "easy", "still"]
+EMBEDDED = ["base", *TRAINED, "half", "asked"]
+SPLITS = ("test", "own", "unseen")
+
+
+@pytest.fixture(scope="module")
+def systems(clone, tmp_path_factory):
+    """The study, run, in a folder with the collection and with runs that another tool made: the library itself."""
+    folder = tmp_path_factory.mktemp("systems")
+    write_modules(folder / "modules")
+    by_the_library(folder, clone)
+    engine = replace(clone, study=clone.source / "tests/studies/systems.yaml").elsewhere(folder)
+    engine.succeed()
+    return engine
+
+
+def by_the_library(folder, clone):
+    """TREC runs of base by sentence-transformers and numpy, the last gzipped, in the order of no table."""
+    from backfire.encoders.folders import find_base
+
+    model = SentenceTransformer(str(find_base("sentence-transformers/all-MiniLM-L6-v2")))
+    model.max_seq_length = 32
+    corpus, queries = ({each["_id"]: each["text"] for each in map(json.loads, (folder / f"modules/{name}.jsonl").open())}
+                       for name in ("corpus", "queries"))  # fmt: skip
+    passages = model.encode(list(corpus.values()), normalize_embeddings=True)
+    for split in SPLITS:
+        lines = (folder / f"modules/qrels/{split}.tsv").read_text().splitlines()[1:]
+        asked = sorted({line.split("\t")[0] for line in lines}, reverse=True)
+        scores = model.encode([queries[query] for query in asked], normalize_embeddings=True) @ passages.T
+        text = ""
+        for query, row in zip(asked, scores, strict=True):
+            for rank, place in enumerate(np.argsort(-row, kind="stable")[:120], start=1):
+                text += f"{query} Q0 {list(corpus)[place]} {rank} {row[place]:.8f} library\n"
+        if split == "unseen":
+            (folder / f"{split}.trec.gz").write_bytes(gzip.compress(text.encode()))
+        else:
+            (folder / f"{split}.trec").write_text(text)
+
+
+def findings(engine):
+    config = yaml.safe_load((engine.source / "config.yaml").read_text())
+    update_config(config, yaml.safe_load(engine.study.read_text()))
+    schema = yaml.safe_load((engine.source / "workflow/schemas/config.yaml").read_text())
+    study = Study(checked(config, schema))
+    config, results = study.config, engine.directory / f"results/{study.name}"
+    curves = read_curves(
+        [results / f"dynamics/{name}/seed-{seed}.parquet" for name, seed in study.trained_runs], study.trained_runs
+    )
+    return read_findings(results / "comparison.parquet", results / "geometry.parquet", curves, config, study.variants)
+
+
+@pytest.fixture(scope="module")
+def compared(systems):
+    rows = read_rows(systems.directory / "results/systems/comparison.parquet", "comparison").to_pylist()
+    return {(row["variant"], row["split"], row["measure"]): row for row in rows if row["reference"] == "base"}
+
+
+def run_of(engine, variant, split):
+    return read_run(engine.directory / f"results/systems/runs/{variant}/seed-0/modules/{split}.trec")
+
+
+def test_every_rule_of_advice_speaks_on_a_study_that_comes_along(systems, tiny):
+    found = [findings(engine) for engine in (systems, tiny)]
+    spoken = [{rule.__name__ for rule in RULES if rule(each)} for each in found]
+    assert {rule.__name__ for rule in RULES} == set.union(*spoken), spoken
+
+
+def test_what_advice_says_is_what_was_built_into_the_study(systems):
+    """Hard negatives that are relevant backfire, random ones help; what was not trained is no evidence."""
+    given = findings(systems)
+    assert "full_hard" in given.having(Verdict.HARMS) and "full_random" in given.having(Verdict.HELPS)
+    page = (systems.directory / "results/systems/report.html").read_text()
+    assert "Train on random negatives, not on hard ones." in page
+    assert "Hardly trained: still." in page
+
+
+def test_a_run_of_another_tool_is_judged_as_base_that_it_was_made_by(systems, compared):
+    for split in SPLITS:
+        for measure in ("AP", "RR(rel=2)@10"):
+            base, other = (compared[name, split, measure] for name in ("base", "other"))
+            assert other["mean"] == pytest.approx(base["mean"], abs=5e-4)
+        assert [len(hits) for hits in run_of(systems, "other", split).values()] == [100] * base["queries"]
+    assert compared["other", "test", "AP"]["verdict"] == Verdict.EQUIVALENT
+
+
+def test_a_mix_lies_where_its_weights_do(systems):
+    models = systems.directory / "results/systems/models"
+    base, trained, half = (
+        load_file(models / name / "seed-0/model.safetensors") for name in ("base", "full_random", "half")
+    )
+    name = "encoder.layer.3.output.dense.weight"
+    np.testing.assert_allclose(half[name], (base[name].astype(float) + trained[name]) / 2, atol=1e-7)
+    assert np.abs(half[name] - base[name]).max() > 1e-5
+    loaded = SentenceTransformer(str(models / "half/seed-0"))
+    assert loaded.encode("a text").shape == (384,)
+
+
+def test_a_fusion_is_that_of_the_runs_of_its_parents(systems):
+    parents = [run_of(systems, name, "test") for name in ("bm25", "full_random")]
+    for query, hits in run_of(systems, "both", "test").items():
+        expected = fuse([run.get(query, []) for run in parents], 60)[:100]
+        assert [doc_id for doc_id, _ in hits] == [doc_id for doc_id, _ in expected]
+
+
+def test_prompts_reach_the_ranking(systems):
+    folder = systems.directory / "results/systems"
+    texts = read_rows(systems.directory / "data/modules/queries/test.parquet", "queries").to_pylist()[:5]
+    prompt = "What is in one module with this: "
+    model = SentenceTransformer(str(folder / "models/base/seed-0"))
+    model.max_seq_length = 32
+    by_hand = model.encode([prompt + row["text"] for row in texts], normalize_embeddings=True)
+    found = read_embeddings(folder / "embeddings/asked/seed-0/modules/queries/test.parquet", "query_id")
+    vectors = dict(zip(*found, strict=True))
+    np.testing.assert_allclose([vectors[row["query_id"]] for row in texts], by_hand, atol=1e-5)
+
+
+def test_what_has_vectors_is_in_every_table_and_the_others_where_they_can_be(systems):
+    results = systems.directory / "results/systems"
+    for table in ("geometry", "cost", "projection"):
+        found = {row["variant"] for row in read_rows(results / f"{table}.parquet", table).to_pylist()}
+        assert found == set(EMBEDDED)
+    every = {*EMBEDDED, "bm25", "both", "other"}
+    for table in ("measures", "comparison", "ties"):
+        assert {row["variant"] for row in read_rows(results / f"{table}.parquet", table).to_pylist()} == every
+    page = (results / "report.html").read_text()
+    assert "reciprocal rank fusion of bm25 and full_random (k 60)" in page and "a run that another tool made" in page
+    assert "fine-tuned variants" not in page.split("</h1>")[0]
+
+
+def test_nothing_is_left_to_do_and_an_edited_run_is_judged_again(systems):
+    assert systems.planned() == []
+    path = systems.directory / "own.trec"
+    text = path.read_text()
+    try:
+        path.write_text(text.replace(" library", " another"))
+        planned = systems.planned()
+    finally:
+        path.write_text(text)
+    assert "take_run other own" in planned and "measure_run other" in planned
+    assert not any(job.startswith(("train", "encode", "rank ")) for job in planned)
