@@ -66,6 +66,8 @@ REPORT = each("write_report check_results")
 COMPARISON = [*each("compare_variants plot_effects tabulate"), *REPORT]
 MEASURED = [*COMPARISON, *each("collect_measures explain_queries plot_queries")]
 MAPS = each("project_embeddings plot_projection")
+# What shows every variant in its colour.
+DRAWN = each("plot_projection plot_cost plot_dynamics")
 GATHERING = [*MEASURED, *MAPS, *each("collect_cost plot_cost collect_geometry plot_dynamics")]
 EXPORTS = [*each("export_corpus describe_collection"), *each("export_queries", QUERY_SETS)]
 SAMPLES = each("sample_triples", ("bm25", "hard"))
@@ -166,6 +168,16 @@ CASES = [
         "an average of variants more",
         ["mix_weights half", *evaluated("half"), *GATHERING],
         variants={"half": {"method": "mix", "of": {"base": 0.5, "full_bm25": 0.5}}},
+    ),
+    setting(
+        "BM25 as a variant more",
+        ["count_words", *each("rank_bm25", ["bm25"], SPLITS), "measure_run bm25", *MEASURED, *DRAWN],
+        variants={"bm25": {"method": "bm25"}},
+    ),
+    setting(
+        "a fusion more",
+        [*each("fuse_runs", ["both"], SPLITS), "measure_run both", *MEASURED, *DRAWN],
+        variants={"both": {"method": "fuse", "of": ["base", "full_bm25"]}},
     ),
     setting("a variant less", GATHERING, variants={"lora_hard": None}),
     setting(

@@ -39,14 +39,17 @@ def systems(clone, tmp_path_factory):
     return engine
 
 
+def texts(path):
+    return {record["_id"]: record["text"] for record in map(json.loads, path.open())}
+
+
 def by_the_library(folder, clone):
     """TREC runs of base by sentence-transformers and numpy, the last gzipped, in the order of no table."""
     from backfire.encoders.folders import find_base
 
     model = SentenceTransformer(str(find_base("sentence-transformers/all-MiniLM-L6-v2")))
     model.max_seq_length = 32
-    corpus, queries = ({each["_id"]: each["text"] for each in map(json.loads, (folder / f"modules/{name}.jsonl").open())}
-                       for name in ("corpus", "queries"))  # fmt: skip
+    corpus, queries = (texts(folder / f"modules/{name}.jsonl") for name in ("corpus", "queries"))
     passages = model.encode(list(corpus.values()), normalize_embeddings=True)
     for split in SPLITS:
         lines = (folder / f"modules/qrels/{split}.tsv").read_text().splitlines()[1:]

@@ -202,3 +202,10 @@ def test_a_family_that_wants_prompts_is_told_before_the_first_job(base_model, st
     (line,) = check_study(study_of(taken(folder)))
     assert line.startswith("variants.other: ") and 'want prompts: {query: "query: ", passage: "passage: "}' in line
     assert check_study(study_of(taken(folder, prompts={"query": "query: "}))) == []
+
+
+def test_a_run_that_is_not_there_is_told_before_the_first_job(study_of, tmp_path):
+    (tmp_path / "test.trec").write_text("q Q0 d 1 1 tag")
+    runs = {"pydocs/test": str(tmp_path / "test.trec"), "pydocs/unseen": str(tmp_path / "lost.trec")}
+    with pytest.raises(BackfireError, match=r"variants.given.runs.pydocs/unseen: there is no file '.*lost.trec'"):
+        check_study(study_of({"variants": {"given": {"method": "run", "runs": runs}}}))

@@ -113,6 +113,9 @@ def test_models_that_were_not_trained_here_say_where_they_are_from(tmp_path, roo
         "asked": {"method": "none", "prompts": {"query": "ask: ", "passage": "p: "}, "similarity": "dot"},
         "half": {"method": "mix", "of": {"base": 0.5, "full_hard": 0.5}, "over_seeds": False},
         "soup": {"method": "mix", "of": ["full_hard"], "over_seeds": True},
+        "words": {"method": "bm25", "k1": 0.9, "b": 0.4},
+        "both": {"method": "fuse", "of": ["words", "base"], "k": 60},
+        "given": {"method": "run", "runs": {"pydocs/test": "a.trec", "pydocs/unseen": "b.trec", "vaswani/test": "c"}},
     }
     told = paragraphs(tmp_path, config)
     assert told["e5"] == "It is intfloat/e5-small-v2, not trained here, with the query prompt 'query: '."
@@ -125,5 +128,8 @@ def test_models_that_were_not_trained_here_say_where_they_are_from(tmp_path, roo
     assert told["soup"].startswith(
         "Its weights are averaged: 1 of full_hard, all its seeds, tensor by tensor. All seeds"
     )
+    assert told["words"].startswith("It is BM25 (k1 0.9, b 0.4) as Lucene computes it")
+    assert told["both"].startswith("It is the reciprocal rank fusion of base and words (k 60): a passage's score")
+    assert told["given"].endswith("pydocs/test from a.trec, pydocs/unseen from b.trec and vaswani/test from c.")
     config["variants"]["base"] = {"method": "none", "prompts": {"query": "q: "}}
     assert "evaluated with the query prompt 'q: '" in paragraphs(tmp_path, config)["Base"]

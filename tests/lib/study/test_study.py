@@ -241,3 +241,19 @@ def test_a_chain_through_mixes_and_trainings_that_comes_back_is_found(config):
     config["variants"]["full_hard"]["start_from"] = "loop"
     with pytest.raises(BackfireError, match="full_hard -> loop -> full_hard comes back to itself"):
         systems(config, loop=loop)
+
+
+def test_what_has_no_vectors_is_no_start_and_no_part_of_a_mix(config):
+    config["variants"] |= {
+        "words": {"method": "bm25"},
+        "both": {"method": "fuse", "of": ["words", "full_hard"], "k": 60},
+    }
+    config["seeds"] = [3, 4]
+    study = Study(config)
+    assert study.seeds_of("words") == [0] and study.seeds_of("both") == [3, 4]
+    assert study.fused("both", 4) == [("full_hard", 4), ("words", 0)]
+    assert not {"words", "both"} & {name for name, _ in study.embedded_runs} and ("both", 3) in study.runs
+    for block in ({"method": "mix", "of": ["base", "words"], "over_seeds": False}, config["variants"]["full_hard"]):
+        broken = config | {"variants": config["variants"] | {"broken": block | {"start_from": "words"}}}
+        with pytest.raises(BackfireError, match="'words' has no model, since its method is bm25"):
+            Study(broken)
