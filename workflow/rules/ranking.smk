@@ -126,8 +126,8 @@ rule fuse_runs:
         "../../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=asked("fuse_runs", "mem_mb"),
+        runtime=asked("fuse_runs", "runtime"),
     params:
         cfg=lambda w: {
             "depth": STUDY.config["ranking"]["depth"],

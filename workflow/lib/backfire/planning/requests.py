@@ -105,6 +105,7 @@ class Requests:
             "count_terms": lambda w: self._terms(study.train_on),
             "count_words": lambda w: self._terms(w.collection),
             "rank_bm25": self._ranked_words,
+            "fuse_runs": lambda w: self._measured(len(study.variants[w.variant].parents)),
             # 1 GB for seven million lines of six columns: assumed.
             "take_run": lambda w: (600 + 400 * self.counts.queries(w.collection, w.split) * self.depth / MIB, 300),
             "mine_bm25": self._mined_words,
