@@ -3,12 +3,6 @@
 from backfire.study.variants import Mixed
 
 
-def edited_files(variant):
-    """Digests of the files of a model in a local folder: one that is edited is another model."""
-    source = STUDY.source_of(variant)
-    return base_files(source["name"], f".snakemake/backfire-{variant}.json", source["where"])
-
-
 localrules:
     prepare_base,
     prepare_model,
@@ -31,7 +25,7 @@ rule prepare_base:
     params:
         cfg=plain(STUDY.source_of("base")),
         # A folder that is edited is another base.
-        files=edited_files("base"),
+        files=base_files(STUDY.source_of("base")["name"], ".snakemake/backfire-base.json"),
         code=code("prepare_base"),
     script:
         "../scripts/prepare_base.py"
@@ -49,7 +43,7 @@ use rule prepare_base as prepare_model with:
         variant="|".join(STUDY.taken_models[1:]) or "(?!)",
     params:
         cfg=lambda w: plain(STUDY.source_of(w.variant)),
-        files=lambda w: edited_files(w.variant),
+        files=lambda w: base_files(STUDY.source_of(w.variant)["name"], f".snakemake/backfire-{w.variant}.json"),
 
 
 rule mix_weights:

@@ -243,13 +243,13 @@ def kept_files(folder: Path) -> Iterator[Path]:
             yield file
 
 
-def base_files(name: str, memory: str | Path, where: str = "base_model") -> dict[str, str]:
+def base_files(name: str, memory: str | Path) -> dict[str, str]:
     """{path: SHA-256} of what decides the vectors of a base in a local folder; nothing for any other base.
 
     Digests are remembered in the file `memory` for as long as size, time and inode of a file stay as they are, since
     this is asked whenever the workflow is read.
     """
-    if name in PINS or (folder := find_base(name, where)) is None:
+    if name in PINS or (folder := find_base(name)) is None:
         return {}
     memory = Path(memory)
     try:
