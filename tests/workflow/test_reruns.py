@@ -292,6 +292,7 @@ CASES = [
     code("training/loop.py", [*trained(*TRAINED), *GATHERING]),
     code("training/objectives/triplet.py", [*trained(*TRAINED), *GATHERING], "an objective, in `training/objectives/`"),
     code("training/objectives/multiple_negatives_ranking.py", [], "an objective that no variant of the study uses"),
+    code("training/objectives/library.py", [], "an objective that no variant of the study uses"),
     code("training/mixing.py", [], "`training/mixing.py`"),
     code("retrieval/index.py", [*SEARCH, *each("index_shard", ("base", "full_bm25"), SHARDS)]),
     code("retrieval/search.py", SEARCH, "`search.py`, `products.py` in `retrieval/`"),

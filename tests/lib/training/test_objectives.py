@@ -4,14 +4,18 @@ from itertools import combinations
 
 import pytest
 import torch
+from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.sentence_transformer.losses import (
     MultipleNegativesRankingLoss,
+    SiameseDistanceMetric,
     TripletDistanceMetric,
     TripletLoss,
 )
+from sentence_transformers.util import pairwise_dot_score
 from torch.nn.functional import normalize
 
-from backfire.training.objectives import multiple_negatives_ranking, triplet
+from backfire.errors import BackfireError
+from backfire.training.objectives import library, multiple_negatives_ranking, triplet
 from backfire.training.objectives.batch import Batch
 
 DIRECTIONS = ["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]
@@ -117,3 +121,70 @@ def test_a_text_that_comes_twice_in_a_batch_is_no_negative_of_itself():
     settings = {"scale": 20.0, "directions": DIRECTIONS[:2], "partition_mode": "joint"}
     loss = multiple_negatives_ranking.build(settings)(batch).loss
     assert loss.item() == pytest.approx(0, abs=1e-6)
+
+
+PAIRED = [
+    ("CoSENTLoss", {"scale": 15.0}, {"scale": 15.0}),
+    ("CoSENTLoss", {"similarity_fct": "pairwise_dot_score"}, {"similarity_fct": pairwise_dot_score}),
+    ("AnglELoss", {}, {}),
+    ("CosineSimilarityLoss", {}, {}),
+    ("ContrastiveLoss", {"margin": 0.3}, {"margin": 0.3}),
+    ("ContrastiveLoss", {"distance_metric": "EUCLIDEAN"}, {"distance_metric": SiameseDistanceMetric.EUCLIDEAN}),
+    ("OnlineContrastiveLoss", {"distance_metric": "MANHATTAN"}, {"distance_metric": SiameseDistanceMetric.MANHATTAN}),
+]
+
+
+@pytest.mark.parametrize("unit", [True, False])
+@pytest.mark.parametrize(("name", "arguments", "theirs"), PAIRED)
+def test_a_loss_on_pairs_is_that_of_the_library_on_the_labelled_pairs_of_the_examples(name, arguments, theirs, unit):
+    """Each pair is written out: a query with its positive is labelled 1, with each negative 0."""
+
+    def expected(batch):
+        vectors = normalize(batch.vectors) if unit else batch.vectors
+        pairs = [
+            (query, passage, float(place == 0))
+            for query, passages in zip(batch.queries, batch.passages, strict=True)
+            for place, passage in enumerate(passages)
+        ]
+        ones, others = (vectors[torch.stack([pair[side] for pair in pairs])] for side in (0, 1))
+        loss = getattr(losses, name)(None, **theirs)
+        return loss.compute_loss_from_embeddings([ones, others], torch.tensor([label for *_, label in pairs]))
+
+    settings = {"class": name, "arguments": arguments, "normalize": unit}
+    assert assert_equal(library.build, settings, expected, a_batch()).active is None
+
+
+def test_a_loss_on_columns_is_that_of_the_library():
+    batch = a_batch(negatives=1)
+    settings = {"class": "TripletLoss", "arguments": {"distance_metric": "EUCLIDEAN", "triplet_margin": 3}}
+    ours = library.build(settings | {"normalize": False})(batch).loss
+    own = triplet.build({"distance": "euclidean", "margin": 3.0, "normalize": False})(batch).loss
+    torch.testing.assert_close(ours, own)
+    hard = {"hardness_mode": "hard_negatives", "hardness_strength": 5.0}
+    settings = {"class": "MultipleNegativesRankingLoss", "arguments": hard, "normalize": True}
+
+    def theirs(batch):
+        columns = [batch.query, *(batch.vectors[column] for column in batch.passages.T)]
+        return MultipleNegativesRankingLoss(None, **hard).compute_loss_from_embeddings(columns, None)
+
+    assert_equal(library.build, settings, theirs, a_batch())
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("CoSENTLoss", {"scal": 20}, "CoSENTLoss takes no 'scal'.*\nHint: did you mean 'scale'"),
+        ("CoSENTLoss", {"similarity_fct": "os.system"}, "similarity_fct: found 'os.system'.*\nHint: one of cos_sim,"),
+        (
+            "ContrastiveLoss",
+            {"distance_metric": "euclidean"},
+            "'euclidean'.*\nHint: one of COSINE_DISTANCE, EUCL",
+        ),
+        ("TripletLoss", {"distance_metric": "COSINE_DISTANCE"}, "Hint: one of COSINE, EUCLIDEAN, MANHATTAN"),
+        ("MultipleNegativesRankingLoss", {"scale": -1}, "does not accept .*Scale must be a positive value"),
+        ("CoSENTLoss", {"model": "x"}, "takes no 'model'"),
+    ],
+)
+def test_arguments_that_a_class_does_not_take_are_refused(name, arguments, said):
+    with pytest.raises(BackfireError, match=said):
+        library.build({"class": name, "arguments": arguments, "normalize": True})

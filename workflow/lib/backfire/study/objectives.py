@@ -22,7 +22,9 @@ class Kind:
     in_batch: bool = False
 
 
-KINDS = {"triplet": Kind(margin=True), "multiple_negatives_ranking": Kind(in_batch=True)}
+KINDS = {"triplet": Kind(margin=True), "multiple_negatives_ranking": Kind(in_batch=True), "library": Kind()}
+# Losses of sentence-transformers that take query, positive and negatives; the others that are known take pairs.
+COLUMNS = ("MultipleNegativesRankingLoss", "TripletLoss")
 
 
 def completed(where: str, loss: dict[str, Any]) -> dict[str, Any]:
@@ -38,6 +40,8 @@ def completed(where: str, loss: dict[str, Any]) -> dict[str, Any]:
                 "a margin around 0.2 is usual; 5 goes with distance: euclidean.",
             )
         return loss | {"margin": margin}
+    if loss["name"] == "library":
+        return loss
     sided = sorted({"query_to_query", "doc_to_doc"} & set(loss["directions"]))
     if loss["partition_mode"] == "per_direction" and sided:
         raise BackfireError(
@@ -54,6 +58,10 @@ def told(loss: dict[str, Any]) -> str:
         if loss["distance"] != "cosine":
             where = f"{loss['distance'].capitalize()} distance between {'unit' if loss['normalize'] else 'raw'} vectors"
         return f"triplet loss on {where} at margin {_margin(loss):g}"
+    if loss["name"] == "library":
+        said = ", ".join(f"{key} {value}" for key, value in loss["arguments"].items()) or "with its defaults"
+        lengths = "unit" if loss["normalize"] else "raw"
+        return f"{loss['class']} of sentence-transformers ({said}) on {lengths} vectors"
     directions = " and ".join(each.replace("_", " ") for each in loss["directions"])
     return f"contrastive loss over the batch (multiple negatives ranking, scale {loss['scale']:g}, {directions})"
 
