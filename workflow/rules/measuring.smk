@@ -98,6 +98,7 @@ rule compare_variants:
                     "measures": STUDY.config["measures"],
                     "primary": STUDY.primary,
                     "elsewhere": STUDY.elsewhere,
+                    "taught": STUDY.taught,
                 }
             ),
             "rules": STUDY.config["comparison"],

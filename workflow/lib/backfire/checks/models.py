@@ -28,13 +28,20 @@ def check_curves(found) -> Iterator[str]:
         watched = [column for column in curve.columns if column.startswith("dev_")]
         if not watched or curve[watched].iloc[[0, -1]].isna().any(axis=None):
             yield f"{name}: the watched measures are missing at its start or end"
-        if not curve["weight_drift"].iloc[-1] > 0:
+        if not curve["weight_drift"].iloc[-1] > 0 and not _nothing_to_learn(curve):
             yield f"{name}: its weights never moved"
+
+
+def _nothing_to_learn(curve) -> bool:
+    """Whether every example was satisfied at every step, so that none had a gradient."""
+    return bool((curve["loss"][curve["step"] > 0] == 0).all())
 
 
 def check_weights(found) -> Iterator[str]:
     """Every trained model is another one than that it started from, by the digest of its weights."""
     for variant, seed in found.study.trained_runs:
+        if _nothing_to_learn(found.dynamics[variant, seed]):
+            continue
         start = found.study.parent(variant, seed)
         if _digests(found.models[variant, seed]) & _digests(found.models[start]):
             yield f"{variant} seed {seed}: its weights are those of {start[0]}, which it started from"

@@ -70,7 +70,8 @@ def _enough(row: Row, found) -> bool:
 
 def _elsewhere(row: Row, found) -> bool:
     place = (row["collection"], row["split"])
-    return _tuned(row, found) and row["reference"] == BASE and place in found.study.elsewhere
+    taught = row["variant"] in found.study.taught
+    return _tuned(row, found) and taught and row["reference"] == BASE and place in found.study.elsewhere
 
 
 def _always(row: Row, found) -> bool:

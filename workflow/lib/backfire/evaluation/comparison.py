@@ -63,6 +63,8 @@ class Design:
     """(collection, split, measure) of the claims."""
     elsewhere: Sequence[Sequence[str]]
     """The (collection, split) of text that was not trained on, where forgetting shows."""
+    taught: Sequence[str] | None = None
+    """The variants that a training of this study stands behind, which alone can forget; None for all."""
 
     def __post_init__(self):
         # A list equals no tuple, and says so of every comparison without an error.
@@ -263,5 +265,6 @@ def _conclude(row: dict[str, Any], design: Design, rules: Rules) -> None:
         row["delta"], interval, row["p_adjusted"], row["p_equivalence_adjusted"], row["margin"], rules.alpha
     )
     row["verdict"] = found.value
-    if row["reference"] == BASE and (row["collection"], row["split"]) in design.elsewhere:
+    taught = design.taught is None or row["variant"] in design.taught
+    if taught and row["reference"] == BASE and (row["collection"], row["split"]) in design.elsewhere:
         row["retention"] = retention(found, row["p_noninferiority_adjusted"], rules.alpha).value

@@ -8,6 +8,7 @@ from typing import Any
 
 from backfire.errors import BackfireError, nearest
 from backfire.provenance.fingerprints import plain
+from backfire.study.lineage import Lineage
 from backfire.study.objectives import completed
 from backfire.study.parts import (
     PUBLISHED,
@@ -19,10 +20,10 @@ from backfire.study.parts import (
     Selection,
     Triples,
 )
-from backfire.study.variants import BASE, Given, Mixed, Taken, Trained, Variant, variant
+from backfire.study.variants import BASE, Given, Trained, Variant, variant
 
 
-class Study:
+class Study(Lineage):
     """A configuration whose cross-references hold. Raises `BackfireError` where one does not."""
 
     def __init__(self, config: dict[str, Any]):
@@ -57,56 +58,6 @@ class Study:
         self._check_selections()
         self._check_protocol()
 
-    @property
-    def trained(self) -> list[str]:
-        """Names of the trained variants."""
-        return [each.name for each in self.variants.values() if each.trained]
-
-    @property
-    def taken_models(self) -> list[str]:
-        """Names of the variants that are models taken as they are, base first."""
-        return sorted(self.named(Taken), key=lambda name: name != BASE)
-
-    @property
-    def runs(self) -> list[tuple[str, int]]:
-        """Every (variant, seed) that is evaluated; one that no training stands behind has seed 0 only."""
-        return [(name, seed) for name in self.variants for seed in self.seeds_of(name)]
-
-    @property
-    def embedded(self) -> list[str]:
-        """Names of the variants that have vectors."""
-        return [each.name for each in self.variants.values() if each.embedded]
-
-    @property
-    def embedded_runs(self) -> list[tuple[str, int]]:
-        """Every (variant, seed) that has vectors."""
-        return [(name, seed) for name, seed in self.runs if self.variants[name].embedded]
-
-    def named(self, kind: type[Variant]) -> list[str]:
-        """Names of the variants of a kind."""
-        return [each.name for each in self.variants.values() if isinstance(each, kind)]
-
-    def seeds_of(self, name: str) -> list[int]:
-        """The seeds of a variant: the study's where training stands behind it, else 0."""
-        return self.seeds if self._seeded(name) else [0]
-
-    def _seeded(self, name: str) -> bool:
-        each = self.variants[name]
-        if isinstance(each, Mixed) and each.over_seeds:
-            return False
-        return each.trained or any(map(self._seeded, each.parents))
-
-    def origin(self, name: str) -> str:
-        """The variant, taken as it is, that one with vectors descends from, and whose tokenizer and prompts it has."""
-        while parents := self.variants[name].parents:
-            name = parents[0]
-        return name
-
-    def space(self, name: str) -> str:
-        """The variant whose space of vectors a variant's has grown out of: base, or another model taken as it is."""
-        origin = self.variants[self.origin(name)]
-        return origin.name if origin.model else BASE
-
     def source_of(self, name: str) -> dict[str, Any]:
         """What a model that is taken as it is, is made of: its name, the digest of its weights, the key that names it
         and what is set otherwise than in its files."""
@@ -115,22 +66,6 @@ class Study:
         if each.model:
             found = {"name": each.model, "sha256": each.settings.get("model_sha256"), "where": f"{each.where}.model"}
         return found | {"changes": each.changes}
-
-    @property
-    def trained_runs(self) -> list[tuple[str, int]]:
-        """Every (variant, seed) that is trained."""
-        return [run for run in self.runs if self.variants[run[0]].trained]
-
-    @property
-    def first_runs(self) -> list[tuple[str, int]]:
-        """(variant, first seed) of every variant, base first."""
-        first = {variant: (variant, seed) for variant, seed in reversed(self.runs)}
-        return [first[BASE], *(first[name] for name in self.variants if name != BASE)]
-
-    @property
-    def first_embedded(self) -> list[tuple[str, int]]:
-        """(variant, first seed) of every variant that has vectors, base first."""
-        return [run for run in self.first_runs if self.variants[run[0]].embedded]
 
     @property
     def published(self) -> dict[str, str]:
@@ -225,30 +160,6 @@ class Study:
         """Shards (from 1) that part `part` (from 1) of a search covers: runs of near-equal length."""
         shards = self.shards_of(self.train_on)
         return range((part - 1) * shards // self.parts + 1, part * shards // self.parts + 1)
-
-    def parent(self, name: str, seed: int | str) -> tuple[str, int | str]:
-        """The (variant, seed) whose weights the training of a variant starts from."""
-        return self._run_of(self.variants[name].start_from, seed)
-
-    def shares(self, name: str, seed: int | str) -> list[tuple[tuple[str, int | str], float]]:
-        """((variant, seed), share) of each model that a mix averages."""
-        mix = self.variants[name]
-        if not mix.over_seeds:
-            return [(self._run_of(parent, seed), share) for parent, share in mix.weights.items()]
-        return [
-            ((parent, each), share / len(seeds))
-            for parent, share in mix.weights.items()
-            for seeds in [self.seeds_of(parent)]
-            for each in seeds
-        ]
-
-    def fused(self, name: str, seed: int | str) -> list[tuple[str, int | str]]:
-        """The (variant, seed) of each run that a variant fuses."""
-        return [self._run_of(parent, seed) for parent in self.variants[name].parents]
-
-    def _run_of(self, name: str, seed: int | str) -> tuple[str, int | str]:
-        """The run of a parent that goes with a seed of its child."""
-        return name, seed if self._seeded(name) else 0
 
     def _check_seeds(self) -> None:
         twice = [seed for seed, count in Counter(self.seeds).items() if count > 1]

@@ -1,0 +1,112 @@
+"""What the variants of a study are made of: their seeds, what each descends from, and the runs that there are.
+
+Loaded whenever the DAG is built, so it uses the standard library only.
+"""
+
+from backfire.study.variants import BASE, Mixed, Taken, Variant
+
+
+class Lineage:
+    """Variants by name, in the study's order, and the seeds that trained ones run with."""
+
+    variants: dict[str, Variant]
+    seeds: list[int]
+
+    def named(self, kind: type[Variant]) -> list[str]:
+        """Names of the variants of a kind."""
+        return [each.name for each in self.variants.values() if isinstance(each, kind)]
+
+    @property
+    def trained(self) -> list[str]:
+        """Names of the trained variants."""
+        return [each.name for each in self.variants.values() if each.trained]
+
+    @property
+    def taken_models(self) -> list[str]:
+        """Names of the variants that are models taken as they are, base first."""
+        return sorted(self.named(Taken), key=lambda name: name != BASE)
+
+    @property
+    def embedded(self) -> list[str]:
+        """Names of the variants that have vectors."""
+        return [each.name for each in self.variants.values() if each.embedded]
+
+    def seeds_of(self, name: str) -> list[int]:
+        """The seeds of a variant: the study's where training stands behind it, else 0."""
+        return self.seeds if self._seeded(name) else [0]
+
+    def _seeded(self, name: str) -> bool:
+        each = self.variants[name]
+        if isinstance(each, Mixed) and each.over_seeds:
+            return False
+        return each.trained or any(map(self._seeded, each.parents))
+
+    @property
+    def taught(self) -> list[str]:
+        """Names of the variants that a training of this study stands behind."""
+        return [name for name in self.variants if self._taught(name)]
+
+    def _taught(self, name: str) -> bool:
+        each = self.variants[name]
+        return each.trained or any(map(self._taught, each.parents))
+
+    @property
+    def runs(self) -> list[tuple[str, int]]:
+        """Every (variant, seed) that is evaluated; one that no training stands behind has seed 0 only."""
+        return [(name, seed) for name in self.variants for seed in self.seeds_of(name)]
+
+    @property
+    def trained_runs(self) -> list[tuple[str, int]]:
+        """Every (variant, seed) that is trained."""
+        return [run for run in self.runs if self.variants[run[0]].trained]
+
+    @property
+    def embedded_runs(self) -> list[tuple[str, int]]:
+        """Every (variant, seed) that has vectors."""
+        return [(name, seed) for name, seed in self.runs if self.variants[name].embedded]
+
+    @property
+    def first_runs(self) -> list[tuple[str, int]]:
+        """(variant, first seed) of every variant, base first."""
+        first = {variant: (variant, seed) for variant, seed in reversed(self.runs)}
+        return [first[BASE], *(first[name] for name in self.variants if name != BASE)]
+
+    @property
+    def first_embedded(self) -> list[tuple[str, int]]:
+        """(variant, first seed) of every variant that has vectors, base first."""
+        return [run for run in self.first_runs if self.variants[run[0]].embedded]
+
+    def origin(self, name: str) -> str:
+        """The variant, taken as it is, that one with vectors descends from, and whose tokenizer and prompts it has."""
+        while parents := self.variants[name].parents:
+            name = parents[0]
+        return name
+
+    def space(self, name: str) -> str:
+        """The variant whose space of vectors a variant's has grown out of: base, or another model taken as it is."""
+        origin = self.variants[self.origin(name)]
+        return origin.name if origin.model else BASE
+
+    def parent(self, name: str, seed: int | str) -> tuple[str, int | str]:
+        """The (variant, seed) whose weights the training of a variant starts from."""
+        return self._run_of(self.variants[name].start_from, seed)
+
+    def shares(self, name: str, seed: int | str) -> list[tuple[tuple[str, int | str], float]]:
+        """((variant, seed), share) of each model that a mix averages."""
+        mix = self.variants[name]
+        if not mix.over_seeds:
+            return [(self._run_of(parent, seed), share) for parent, share in mix.weights.items()]
+        return [
+            ((parent, each), share / len(seeds))
+            for parent, share in mix.weights.items()
+            for seeds in [self.seeds_of(parent)]
+            for each in seeds
+        ]
+
+    def fused(self, name: str, seed: int | str) -> list[tuple[str, int | str]]:
+        """The (variant, seed) of each run that a variant fuses."""
+        return [self._run_of(parent, seed) for parent in self.variants[name].parents]
+
+    def _run_of(self, name: str, seed: int | str) -> tuple[str, int | str]:
+        """The run of a parent that goes with a seed of its child."""
+        return name, seed if self._seeded(name) else 0
