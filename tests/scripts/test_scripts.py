@@ -47,6 +47,10 @@ FAR = {
 }
 FAR_QUERIES = {"test": {"f1": "how to bake a loaf", "f2": "boil vegetables"}}
 RESULTS = "results/scripts"
+TRAINED = ("full_bm25", "full_random", "lora_hard")
+# Made of those, and of none of them.
+DERIVED, TAKEN = ("half", "both"), ("asked", "words", "given")
+TAUGHT = (*TRAINED, *DERIVED)
 
 
 def write_folder(folder, passages, queries, answers, grade):
@@ -69,6 +73,8 @@ def study(planned, run_job, tmp_path_factory):
     write_folder(folder / "far", FAR, FAR_QUERIES, {"f1": "bread", "f2": "soup"}, 2)
     with (folder / "far/qrels/test.tsv").open("a") as stream:
         stream.write("f1\ttea\t1\n")
+    for name, query, passage in (("test", "q2", "random"), ("unseen", "u1", "fft"), ("far", "f1", "bread")):
+        (folder / f"{name}.trec").write_text(f"{query} Q0 {passage} 1 2.5 tool\n")
     jobs = {}
     for script, snakemake in planned("tests/studies/scripts.yaml", folder):
         run_job(script, snakemake, folder)
@@ -120,12 +126,15 @@ def test_what_is_compared_is_what_the_study_evaluates(study):
     for row in rows:
         compared = row["variant"] != "base"
         elsewhere = (row["collection"], row["split"]) != ("mine", "test")
-        assert (row["retention"] is not None) == (compared and elsewhere and row["reference"] == "base"), row
+        taught = row["variant"] in TAUGHT
+        assert (row["retention"] is not None) == (taught and elsewhere and row["reference"] == "base"), row
         primary = (row["collection"], row["split"], row["measure"]) == ("mine", "test", "RR@10")
-        chosen = {row["variant"] for row in chosen_rows(study)} | {"lora_hard"}
+        chosen = {row["variant"] for row in chosen_rows(study)} | {"lora_hard", *TAKEN, *DERIVED}
         claims = compared and primary and row["variant"] in chosen
         assert (row["family"] == "claims") == claims, row
-    assert {row["variant"] for row in rows if row["reference"] == "full_bm25"} == {"full_random", "lora_hard"}
+    others = {*TRAINED, *TAKEN, *DERIVED} - {"full_bm25"}
+    asked = [row for row in rows if row["reference"] == "full_bm25" and row["family"] != "helpers"]
+    assert {row["variant"] for row in asked} == others
 
 
 def chosen_rows(study):
@@ -136,10 +145,12 @@ def chosen_rows(study):
 
 def test_every_table_holds_every_model(study):
     folder, _ = study
-    models = {("base", 0), *((name, seed) for name in ("full_bm25", "full_random", "lora_hard") for seed in (0, 1))}
+    models = {("base", 0), ("asked", 0), ("half", 0), *((name, seed) for name in TRAINED for seed in (0, 1))}
+    systems = models | {("words", 0), ("given", 0), ("both", 0), ("both", 1)}
     for table in ("measures", "ties", "geometry", "cost"):
         rows = read_rows(folder / RESULTS / f"{table}.parquet", table).to_pylist()
-        assert {(row["variant"], row["seed"]) for row in rows} == models, table
+        expected = systems if table in ("measures", "ties") else models
+        assert {(row["variant"], row["seed"]) for row in rows} == expected, table
     page = (folder / RESULTS / "report.html").read_text()
     assert "keeps" in page and "What the protocol is worth" in page and "Which queries" in page
 
