@@ -142,7 +142,8 @@ def forgetting(findings: Findings) -> Advice | None:
     for place in findings.places:
         if place[2] == measure and place[:2] != (collection, split):
             for name, row in findings.at(place).items():
-                if row["verdict"] == Verdict.HARMS and name not in findings.having(Verdict.HARMS):
+                spared = name not in findings.having(Verdict.HARMS) and findings.taught(name)
+                if row["verdict"] == Verdict.HARMS and spared:
                     falls.setdefault(name, []).append(f"{'/'.join(place[:2])} ({_numbers(row)})")
     if not falls:
         return None

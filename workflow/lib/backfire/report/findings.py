@@ -110,6 +110,11 @@ class Findings:
         """Whether a variant was trained here."""
         return variant(name, self.variants[name]).trained
 
+    def taught(self, name: str) -> bool:
+        """Whether a training of this study stands behind a variant."""
+        each = variant(name, self.variants[name])
+        return each.trained or any(map(self.taught, each.parents))
+
     @property
     def called(self) -> str:
         """What the variants that make a claim are called: fine-tuned, where all of them are."""
