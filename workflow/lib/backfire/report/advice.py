@@ -270,7 +270,8 @@ def _contrasts(findings: Findings, keys: set[str], differ) -> list[tuple[str, st
     A variant that hardly moved does no harm whatever its settings are, and is no evidence for them.
     """
     pairs = []
-    moved = [name for name in findings.claims if name not in standing(findings)]
+    still = standing(findings)
+    moved = [name for name in findings.claims if name not in still]
     for worse in findings.having(Verdict.HARMS):
         for better in moved:
             one, other = findings.variants[worse], findings.variants[better]

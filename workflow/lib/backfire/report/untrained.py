@@ -68,7 +68,8 @@ def never_met(findings: Findings) -> Advice | None:
     """Where nearly all triplets are still violated at the end, the margin was not met by this much training."""
     told = _active_at_the_end(findings, lambda share: share >= MOST_ACTIVE)
     # What hardly moved could meet none.
-    told = {name: share for name, share in told.items() if name not in standing(findings)}
+    still = standing(findings)
+    told = {name: share for name, share in told.items() if name not in still}
     if not told:
         return None
     return Advice(

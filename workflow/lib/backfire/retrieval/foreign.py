@@ -75,7 +75,6 @@ def _read(run: Path) -> pd.DataFrame:
     for column in ("rank", "score"):
         numbers[column] = pd.to_numeric(table[column], errors="coerce")
     whole = np.isfinite(numbers["score"]) & np.isfinite(numbers["rank"]) & (table["tag"] != "") & (table["more"] == "")
-    whole &= table["tag"].notna() & (table["more"].isna() | (table["more"] == ""))
     if not whole.all():
         number = int(np.flatnonzero(~whole)[0])
         said = " ".join(str(value) for value in table.iloc[number] if isinstance(value, str) and value)
@@ -99,7 +98,7 @@ def _check_passages(run: str | Path, table: pd.DataFrame, corpus: Sequence[str |
     decoded = np.zeros(len(named), bool)
     for path in corpus:
         for batch in iterate_rows(path, "corpus", _BATCH):
-            ids = batch["doc_id"].combine_chunks() if isinstance(batch["doc_id"], pa.ChunkedArray) else batch["doc_id"]
+            ids = batch["doc_id"]
             there |= pc.is_in(named, value_set=ids).to_numpy(zero_copy_only=False)
             decoded |= pc.is_in(plain, value_set=ids).to_numpy(zero_copy_only=False)
     lacking = np.flatnonzero(~(there | decoded))

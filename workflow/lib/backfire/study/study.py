@@ -220,12 +220,12 @@ class Study(Lineage):
     def _check_parents(self, each: Variant) -> None:
         key = f"{each.where}.{'start_from' if each.trained else 'of'}"
         for parent in each.parents:
-            if each.embedded and not _known(key, parent, self.variants, "variant").embedded:
+            found = _known(key, parent, self.variants, "variant")
+            if each.embedded and not found.embedded:
                 raise BackfireError(
-                    f"{key}: '{parent}' has no model, since its method is {self.variants[parent].settings['method']}.",
+                    f"{key}: '{parent}' has no model, since its method is {found.settings['method']}.",
                     f"name a variant that has one: {', '.join(self.embedded)}.",
                 )
-            _known(key, parent, self.variants, "variant")
 
     def _check_given(self, each: Given) -> None:
         places = {"/".join(place): place for place in self.evaluations}
