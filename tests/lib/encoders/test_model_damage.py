@@ -67,6 +67,8 @@ def write_model(path, static):
         (folder / "1_Pooling/config.json").write_text(json.dumps(POOLING))
         (folder / "config.json").write_text(json.dumps(CONFIG))
         model = Bert(CONFIG)
+        for weight in model.parameters():
+            torch.nn.init.normal_(weight)
         save_file(model.state_dict(), folder / "model.safetensors")
         adapters.attach(model, ADAPTER, 0)
         adapters.save_adapter(model, ADAPTER, "base", folder / "adapter")

@@ -56,9 +56,9 @@ class _Embeddings(nn.Module):
     def __init__(self, config: dict):
         super().__init__()
         size = config["hidden_size"]
-        self.word_embeddings = nn.Embedding(config["vocab_size"], size)
-        self.position_embeddings = nn.Embedding(config["max_position_embeddings"], size)
-        self.token_type_embeddings = nn.Embedding(config["type_vocab_size"], size)
+        self.word_embeddings = _table(config["vocab_size"], size)
+        self.position_embeddings = _table(config["max_position_embeddings"], size)
+        self.token_type_embeddings = _table(config["type_vocab_size"], size)
         self.LayerNorm = nn.LayerNorm(size, eps=config["layer_norm_eps"])
         self.dropout = nn.Dropout(config["hidden_dropout_prob"])
 
@@ -66,6 +66,12 @@ class _Embeddings(nn.Module):
         length = input_ids.shape[1]
         summed = self.word_embeddings(input_ids) + self.position_embeddings.weight[:length]
         return self.dropout(self.LayerNorm(summed + self.token_type_embeddings.weight[0]))
+
+
+def _table(rows: int, size: int) -> nn.Embedding:
+    """An embedding whose weights are not drawn: they are read from a file. Drawing normal numbers for a tensor on the
+    meta device loads torch._dynamo, as long as all else that a job of a few seconds does."""
+    return nn.Embedding.from_pretrained(torch.empty(rows, size), freeze=False)
 
 
 class _Layer(nn.Module):

@@ -29,7 +29,7 @@ SLEEP_SOON = {"GOMP_SPINCOUNT": "1000", "OPENBLAS_THREAD_TIMEOUT": "14"}
 
 # Packages that take a good part of a second to import: a job's log tells which it loaded.
 LARGE = ["matplotlib", "numba", "pandas", "peft", "scipy", "sentence_transformers", "sklearn", "statsmodels"]
-LARGE += ["torch", "transformers", "umap"]
+LARGE += ["torch", "torch._dynamo", "transformers", "umap"]
 
 _USAGE = "peak resident memory {:.1f} MiB, wall time {:.2f} s, processor time {:.2f} s"
 _NUMBER = r"(\d+\.\d+)"
