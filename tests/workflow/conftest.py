@@ -1,5 +1,6 @@
 """Runs of the real workflow in folders of their own."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -104,9 +106,26 @@ def clone(tmp_path_factory) -> Engine:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory) -> Engine:
-    """The tiny study, run once in a copy of the workflow; tests may edit the copy if they put it back."""
-    source = copy_of_the_workflow(tmp_path_factory.mktemp("tiny"))
+def tiny(tmp_path_factory, worker_id) -> Engine:
+    """The tiny study, run once in a copy of the workflow; tests may edit the copy if they put it back.
+
+    Where several processes test, the first that wants it runs it, and each has a copy with times of its own.
+    """
+    if worker_id == "master":
+        return _run_tiny(tmp_path_factory.mktemp("tiny"))
+    original = tmp_path_factory.getbasetemp().parent / "tiny"
+    with FileLock(original.with_suffix(".lock")):
+        if not (original / "done").exists():
+            original.mkdir(exist_ok=True)
+            _run_tiny(original)
+            (original / "done").touch()
+    source = tmp_path_factory.mktemp("copies") / "tiny"
+    shutil.copytree(original, source, symlinks=True)
+    return Engine(source, source, source / "tests/studies/tiny.yaml")
+
+
+def _run_tiny(folder: Path) -> Engine:
+    source = copy_of_the_workflow(folder)
     engine = Engine(source, source, source / "tests/studies/tiny.yaml")
     engine.succeed()
     return engine

@@ -15,7 +15,7 @@ import realslurm
 from backfire.jobs.logs import usable_threads
 from conftest import copy_of_the_workflow
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("slurm")]
 RESULTS = "results/tiny"
 # What depends on neither clock nor machine; UMAP's map and the costs do.
 COMPARED = ["measures", "ties", "comparison", "moved", "strata", "geometry"]
