@@ -1,7 +1,7 @@
 """Data: every collection as tables of passages, queries and judgments, checked and described."""
 
 from backfire.datasets.packages import package_versions
-from backfire.datasets.sources import input_files, is_pydocs, needed_parts
+from backfire.datasets.sources import PARTS, is_pairs, is_pydocs, needed_parts, pairs_files, place_of, source_files
 
 
 localrules:
@@ -11,7 +11,7 @@ localrules:
 
 # pydocs is made of installed packages: another version of one is another corpus.
 CORPORA = {
-    name: {"corpus": collection.corpus, "drop_empty": collection.drop_empty}
+    name: {"corpus": place_of(name, collection.corpus), "drop_empty": collection.drop_empty}
     | ({"versions": package_versions()} if is_pydocs(collection.corpus) else {})
     for name, collection in STUDY.collections.items()
 }
@@ -62,10 +62,43 @@ rule download_collection:
         "../scripts/download_collection.py"
 
 
+rule read_pairs:
+    """A file of pairs becomes a collection: its distinct passages and queries, its judgments, and splits by a hash of the query, near-duplicate queries on one side."""
+    input:
+        lambda w: pairs_files(STUDY.collections[w.collection].corpus),
+    output:
+        corpus="data/{collection}/pairs/corpus.parquet",
+        queries=expand("data/{collection}/pairs/queries/{part}.parquet", part=PARTS, allow_missing=True),
+        qrels=expand("data/{collection}/pairs/qrels/{part}.parquet", part=PARTS, allow_missing=True),
+        manifest="data/{collection}/pairs/manifest.json",
+    log:
+        "data/{collection}/logs/read_pairs.log",
+    benchmark:
+        "data/{collection}/benchmarks/read_pairs.tsv"
+    priority: FIRST
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=asked("read_pairs", "mem_mb"),
+        runtime=asked("read_pairs", "runtime"),
+    params:
+        cfg=lambda w: plain(
+            {
+                "source": STUDY.collections[w.collection].corpus,
+                "named": STUDY.collections[w.collection].columns,
+                "held_out": STUDY.collections[w.collection].held_out,
+            }
+        ),
+        code=code("read_pairs"),
+    script:
+        "../scripts/read_pairs.py"
+
+
 rule export_corpus:
     """Passages in the order of their source, in shards of near-equal length; where a size is set, those with the smallest hash of their id. Empty passages stop the study or are dropped and counted, as the collection says; repeated ids stop it."""
     input:
-        lambda w: DOWNLOADED[w.collection] + input_files(STUDY.collections[w.collection].corpus),
+        lambda w: DOWNLOADED[w.collection] + source_files(w.collection, STUDY.collections[w.collection].corpus),
     output:
         shards=expand(
             "data/{collection}/corpus/{shard}-of-{shards}.parquet",
@@ -138,7 +171,11 @@ rule export_queries:
     input:
         lambda w: (
             DOWNLOADED[w.collection]
-            + input_files(STUDY.collections[w.collection].corpus, STUDY.collections[w.collection].source(w.split))
+            + source_files(
+                w.collection,
+                STUDY.collections[w.collection].corpus,
+                STUDY.collections[w.collection].source(w.split),
+            )
         ),
         shards=shards_of("data/{collection}/corpus/{shard}-of-{shards}.parquet"),
         manifest="data/{collection}/corpus/manifest.json",
@@ -163,6 +200,7 @@ rule export_queries:
             | {
                 "split": STUDY.collections[w.collection].source(w.split),
                 "missing": STUDY.collections[w.collection].missing,
+                "part": STUDY.collections[w.collection].part(w.split),
             }
         ),
         code=code("export_queries"),
@@ -174,6 +212,9 @@ rule describe_collection:
     """One manifest for each collection: sources, counts kept and dropped with reasons, and digests."""
     input:
         corpus="data/{collection}/corpus/manifest.json",
+        pairs=lambda w: (
+            [f"data/{w.collection}/pairs/manifest.json"] if is_pairs(STUDY.collections[w.collection].corpus) else []
+        ),
         splits=lambda w: expand(
             "data/{collection}/queries/{split}.json",
             split=STUDY.collections[w.collection].query_sets,

@@ -9,4 +9,5 @@ with job(snakemake.log[0], snakemake.threads):
         corpus_manifest=snakemake.input.corpus,
         split_manifests=list(snakemake.input.splits),
         output=snakemake.output[0],
+        pairs_manifest=next(iter(snakemake.input.pairs), None),
     )

@@ -27,4 +27,5 @@ with job(snakemake.log[0], snakemake.threads):
                 manifest=snakemake.output.manifest,
                 drop_empty=cfg["drop_empty"],
                 missing=cfg["missing"],
+                part=cfg["part"],
             )

@@ -17,6 +17,7 @@ import numpy as np
 from backfire.datasets.judged import Missing, passages_themselves, read_qrels, unknown_passages
 from backfire.datasets.load import load_corpus, load_split, provenance, records
 from backfire.datasets.passages import doc_ids
+from backfire.datasets.text import normalised
 from backfire.datasets.wording import DEFAULT, wording
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
@@ -110,6 +111,7 @@ def export_queries(
     manifest: str,
     drop_empty: bool = False,
     missing: str = REFUSE,
+    part: Sequence[float] | None = None,
 ) -> None:
     """Write queries and qrels of the split `source` as Parquet, restricted to the passages in `corpus_shards`.
 
@@ -117,15 +119,20 @@ def export_queries(
     relevant to (grade 1 or more), and with `drop_empty` those without text. Judgments of a query or passage that the
     source does not hold at all are refused, or with `missing` "drop" dropped and counted. Queries and judgments keep
     the order of the source; where a passage is judged twice for a query the last judgment holds, as in trec_eval.
+    `part` is a range of shares, as [0, 0.1]: queries whose text's hash falls outside it are left out and counted.
     The manifest also tells how many queries are passages themselves. Raises `BackfireError` for an empty set, a
     repeated query id, an empty query, and a set of another corpus.
     """
     dataset = load_split(corpus, source)
     texts = _checked_queries(dataset, source, drop_empty)
     grades, judged = read_qrels(dataset, source)
+    asked, apart = len(texts), {} if part is None else {each for each, text in texts.items() if not _within(text, part)}
+    grades = {each: of_query for each, of_query in grades.items() if each not in apart}
+    texts = {each: text for each, text in texts.items() if each not in apart}
     orphans = {query_id: grades.pop(query_id) for query_id in [each for each in grades if each not in texts]}
     # The last judgment of a passage holds, so repeated ones are counted among those of known queries only.
     orphaned, total = sum(judged[query_id] for query_id in orphans), sum(judged.values())
+    elsewhere = sum(judged[query_id] for query_id in apart)
     needed = {doc_id for of_query in grades.values() for doc_id in of_query}
     present, own = set(), set()
     for doc_id in doc_ids(corpus_shards):
@@ -169,6 +176,7 @@ def export_queries(
         if any(grade > 0 and doc_id not in unknown for doc_id, grade in grades[query_id].items())
     }
     counts = {
+        "in the other part": len(apart),
         "empty": len(texts) - len(worded),
         "no relevant passage": len(worded) - len(relevant),
         "relevant passages missing": len(relevant) - len(known),
@@ -179,7 +187,8 @@ def export_queries(
     without = sum(doc_id in unknown for of_query in grades.values() for doc_id in of_query)
     judgments = {
         "query missing": orphaned,
-        "repeated": total - orphaned - unique,
+        "query in the other part": elsewhere,
+        "repeated": total - orphaned - elsewhere - unique,
         "passage missing": without,
         "passage not kept": unique - without - within,
         "query dropped": within - kept,
@@ -205,7 +214,7 @@ def export_queries(
         {
             "source": source,
             **provenance(corpus, source),
-            "queries": _tally(len(texts), len(answered), counts),
+            "queries": _tally(asked, len(answered), counts),
             "judgments": _tally(total, kept, judgments),
             **({"missing": lost.counts()} if lost else {}),
             **({"queries that are passages": themselves} if themselves else {}),
@@ -214,12 +223,18 @@ def export_queries(
     )
 
 
-def describe_collection(corpus_manifest: str, split_manifests: Sequence[str], output: str) -> None:
-    """Write one manifest of a collection: its corpus, its splits by file name, and a digest over their digests."""
+def describe_collection(
+    corpus_manifest: str, split_manifests: Sequence[str], output: str, pairs_manifest: str | None = None
+) -> None:
+    """Write one manifest of a collection: its corpus, its splits by file name, and a digest over their digests.
+
+    Where it was made of a file of pairs, what was read of that goes along.
+    """
     corpus = read_json(corpus_manifest)
     splits = {Path(path).stem: read_json(path) for path in sorted(split_manifests)}
     digests = {"corpus": corpus["digest"], "splits": {name: split["digest"] for name, split in splits.items()}}
-    write_json(output, {"corpus": corpus, "splits": splits, "digest": value_digest(digests)})
+    pairs = {"pairs": read_json(pairs_manifest)} if pairs_manifest else {}
+    write_json(output, {"corpus": corpus, **pairs, "splits": splits, "digest": value_digest(digests)})
 
 
 def _survey(passages: Callable[[], Iterator[tuple[str, str]]], source: str, drop_empty: bool) -> tuple[np.ndarray, int]:
@@ -275,6 +290,12 @@ def _checked_queries(dataset: Any, source: str, drop_empty: bool) -> dict[str, s
             )
         texts[query_id] = text
     return texts
+
+
+def _within(text: str, part: Sequence[float]) -> bool:
+    """Whether the hash of a query's text falls into a part; texts that differ in case and spacing go together."""
+    low, high = part
+    return low <= key("part", normalised(text)) / 2**64 < high
 
 
 def _check_id(identifier: str, what: str, source: str) -> None:

@@ -1,4 +1,4 @@
-"""Where a collection comes from: `pydocs`, a local folder (see `layout`), or an `ir_datasets` id.
+"""Where a collection comes from: `pydocs`, a local folder (see `layout`), a file of pairs, or an `ir_datasets` id.
 
 Loaded whenever the DAG is built, so it uses the standard library only.
 """
@@ -6,9 +6,15 @@ Loaded whenever the DAG is built, so it uses the standard library only.
 from collections.abc import Iterable
 from pathlib import Path
 
-from backfire.datasets.layout import corpus_files, qrels_files, queries_files
+from backfire.datasets.layout import RECORDS, corpus_files, ending, qrels_files, queries_files
+from backfire.errors import BackfireError, nearest
 
 PYDOCS = "pydocs"
+# Splits that a file of pairs has: what is not held out, and what is.
+PARTS = ("train", "dev", "test")
+# Names that saved data sets have for them.
+_ALSO = {"validation": "dev", "valid": "dev", "val": "dev"}
+_SAVED, _SAVED_SPLITS = "dataset_info.json", "dataset_dict.json"
 
 
 def is_pydocs(source: str) -> bool:
@@ -16,13 +22,65 @@ def is_pydocs(source: str) -> bool:
     return source.split("/")[0] == PYDOCS
 
 
-def is_folder(source: str) -> bool:
-    """Whether the corpus `source` is a folder; an id of `ir_datasets` otherwise."""
+def is_pairs(source: str) -> bool:
+    """Whether the corpus `source` is a file of pairs, or a folder that `datasets.save_to_disk` wrote."""
     try:
-        return not is_pydocs(source) and Path(source).is_dir()
+        path = Path(source)
+        saved = any((path / name).is_file() for name in (_SAVED, _SAVED_SPLITS))
+        return saved or bool(ending(path, RECORDS)) and path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(source: str) -> bool:
+    """Whether the corpus `source` is a folder in the layout of BEIR; what is no file of pairs either is an id."""
+    try:
+        return not is_pydocs(source) and not is_pairs(source) and Path(source).is_dir()
     # No path: too long, or with a NUL.
     except (OSError, ValueError):
         return False
+
+
+def saved_splits(folder: str) -> dict[str | None, Path]:
+    """The folder of each split of a saved data set, by Backfire's name of the split; one, of None, where it has none.
+
+    Raises `BackfireError` for a split of another name.
+    """
+    root = Path(folder)
+    if not (root / _SAVED_SPLITS).is_file():
+        return {None: root}
+    found: dict[str | None, Path] = {}
+    for path in sorted(path.parent for path in root.glob(f"*/{_SAVED}")):
+        name = _ALSO.get(path.name, path.name)
+        if name not in PARTS or name in found:
+            raise BackfireError(
+                f"{folder}: the saved data set has a split '{path.name}', {nearest(path.name, [*PARTS, *_ALSO])}",
+                "name its splits train, dev and test, or save one split alone, which is then split by a hash.",
+            )
+        found[name] = path
+    return found
+
+
+def pairs_files(source: str) -> list[str]:
+    """The files that a collection of pairs is read from, in the order of their names."""
+    if not Path(source).is_dir():
+        return [source]
+    return sorted(str(path) for path in Path(source).rglob("*") if path.is_file() and not path.name.startswith("."))
+
+
+def source_files(name: str, corpus: str, split: str | None = None) -> list[str]:
+    """The files that the tables of a collection are made from: those of `input_files`, or those that its pairs gave."""
+    if not is_pairs(corpus):
+        return input_files(corpus, split)
+    folder = place_of(name, corpus)
+    if split is None:
+        return [f"{folder}/corpus.parquet"]
+    return [f"{folder}/{part}/{split}.parquet" for part in ("queries", "qrels")]
+
+
+def place_of(name: str, corpus: str) -> str:
+    """Where the jobs of a collection find it: the corpus itself, or the folder that its pairs become."""
+    return f"data/{name}/pairs" if is_pairs(corpus) else corpus
 
 
 def input_files(corpus: str, split: str | None = None) -> list[str]:
@@ -41,7 +99,7 @@ def needed_parts(corpus: str, query_sets: Iterable[str], published: Iterable[str
     `query_sets` are the sources of its splits, and `published` the ids whose document pairs are trained on.
     """
     needed: dict[str, list[str]] = {}
-    if not is_folder(corpus):
+    if not is_folder(corpus) and not is_pairs(corpus):
         named = [(corpus, ["docs"]), *((source, ["queries", "qrels"]) for source in query_sets)]
     else:
         named = []

@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 # Draws kept of each query beyond those that it gives, should some have the text of a relevant passage.
 SPARE = 2
 
+# Sources that no search finds.
+UNSEARCHED = ("random", "judged")
+
 Draw = tuple[str, int | None]
 """A negative: its doc id, and its rank in the candidate list it was drawn from."""
 Barred = Callable[[str, str], bool]
@@ -48,10 +51,11 @@ def sample_triples(
     relevant_from: int = 1,
     ranks: list[int] | None = None,
 ) -> None:
-    """Write `size` triples with negatives from `source` (random, bm25, hard), and the base's cosine of each negative.
+    """Write `size` triples with negatives from `source`, and the base's cosine of each negative.
 
-    `candidates` is the table of a mined source, None for random, which draws from the whole corpus; `ranks` the first
-    and the last rank in it that a negative may have, None for any.
+    `candidates` is the table of a mined source (bm25, hard), None for random, which draws from the whole corpus, and
+    for judged, which draws from the passages that `qrels` judge not relevant; `ranks` the first and the last rank in
+    it that a negative may have, None for any.
     Queries are taken in the order of their keys, once each before any is taken again; a query's r-th triple has the
     r-th of its negatives in the order of their keys. Positives are passages of grade `relevant_from` or more. Passages
     of a lower grade above 0 are neither positive nor negative; those judged not relevant (0 or less) may be negatives.
@@ -62,7 +66,7 @@ def sample_triples(
     Memory holds the judgments, the first few draws of every query and 8 bytes for the text of each passage that is
     drawn or relevant. Candidates, texts and embeddings pass through.
     """
-    if (candidates is None) != (source == "random"):
+    if (candidates is None) != (source in UNSEARCHED):
         raise ValueError(f"negatives from {source} with candidates {candidates}")
     relevant, spared = _judgments(qrels, relevant_from)
     if not relevant:
@@ -75,9 +79,11 @@ def sample_triples(
     keep = (1 if size is None else -(-size // len(order))) + SPARE
     while True:
         # One more than is kept tells whether there are more.
-        drawn = _uniform if candidates is None else partial(_listed, ranks=ranks)
+        drawn = {"random": partial(_uniform, corpus), "judged": partial(_judged, qrels)}.get(
+            source, partial(_listed, candidates, ranks)
+        )
         draws, cut = {}, set()
-        for query_id, found in drawn(candidates or corpus, order, barred, seed, keep + 1):
+        for query_id, found in drawn(order, barred, seed, keep + 1):
             draws[query_id] = found[:keep]
             if len(found) > keep:
                 cut.add(query_id)
@@ -94,7 +100,7 @@ def sample_triples(
         raise BackfireError(
             f"triples: {asked} asked for, but the {len(order)} training queries give only {given} with "
             f"negatives from {source}.",
-            _hint(given, candidates is not None, ranks),
+            _hint(given, source, ranks),
         )
     chosen = [
         (query_id, _positive(relevant[query_id], seed, query_id, draw[0]), *draw)
@@ -109,7 +115,10 @@ def sample_triples(
     write_triples(output, source, *ids, ranks, query_embeddings, embeddings)
 
 
-def _hint(given: int, listed: bool, ranks: list[int] | None) -> str:
+def _hint(given: int, source: str, ranks: list[int] | None) -> str:
+    listed = source not in UNSEARCHED
+    if source == "judged" and not given:
+        return "no passage is judged not relevant (grade 0) to a training query: draw with random, bm25 or hard."
     deeper = f"{'widen ranks' if ranks else 'raise depth'}, and a query has more candidates"
     if not given:
         return f"{deeper}." if listed else "every passage answers every query: train on a larger collection."
@@ -145,13 +154,26 @@ def _positive(relevant: list[str], seed: int, query_id: str, negative: str) -> s
     return relevant[key(seed, query_id, "positive", negative) % len(relevant)]
 
 
+def _judged(
+    qrels: str, query_ids: list[str], barred: Barred, seed: int, count: int
+) -> Iterator[tuple[str, list[Draw]]]:
+    """The first `count` draws of each query from the passages that are judged not relevant to it."""
+    found = defaultdict(list)
+    for batch in iterate_rows(qrels, "qrels"):
+        for query_id, doc_id, relevance in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            if relevance <= 0 and not barred(query_id, doc_id):
+                found[query_id].append((key(seed, query_id, doc_id), (doc_id, None)))
+    for query_id in query_ids:
+        yield query_id, [draw for _, draw in heapq.nsmallest(count, found[query_id])]
+
+
 def _listed(
     candidates: str,
+    ranks: list[int] | None,
     query_ids: list[str],
     barred: Barred,
     seed: int,
     count: int,
-    ranks: list[int] | None,
 ) -> Iterator[tuple[str, list[Draw]]]:
     """The first `count` draws of each query from its candidates, without replacement, in the order of their keys."""
     asked = set(query_ids)

@@ -12,7 +12,7 @@ from typing import Any
 
 from backfire.datasets.catalogue import published_count
 from backfire.datasets.layout import corpus_files, qrels_files
-from backfire.datasets.sources import is_folder, is_pydocs
+from backfire.datasets.sources import is_folder, is_pairs, is_pydocs, pairs_files
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json
 from backfire.study.parts import TRAIN, Collection
@@ -59,6 +59,8 @@ class Counts:
         source, passages, whole = collection.source(query_set), self.passages(name), _whole(collection)
         if is_pydocs(source):
             return passages
+        if is_pairs(collection.corpus):
+            return round(passages * collection.share(query_set))
         told = (
             _lines(lambda: qrels_files(collection.corpus, source), JUDGMENT_LINE)
             if is_folder(collection.corpus)
@@ -90,6 +92,8 @@ def _read(file: Path, changed: int) -> Any:
 
 def _whole(collection: Collection) -> int | None:
     """Passages of a collection before it is cut to `size`."""
+    if is_pairs(collection.corpus):
+        return _lines(lambda: pairs_files(collection.corpus), PASSAGE_LINE)
     if is_folder(collection.corpus):
         return _lines(lambda: corpus_files(collection.corpus), PASSAGE_LINE)
     return published_count(collection.corpus, "docs")

@@ -9,8 +9,9 @@ import ir_datasets
 
 from backfire.datasets.layout import corpus_files
 from backfire.datasets.load import load_corpus, load_split
+from backfire.datasets.pairs import ID_DIGITS, first_pairs, rows_of
 from backfire.datasets.records import count as count_records
-from backfire.datasets.sources import is_folder, is_pydocs
+from backfire.datasets.sources import is_folder, is_pairs, is_pydocs
 from backfire.formats.tables import iterate_rows
 from backfire.study.parts import Collection
 
@@ -56,7 +57,11 @@ def collection_facts(collection: Collection, tables: Path, packed: int | None = 
     """
     assumed: list[str] = []
     ids, sample = _exported(tables / "corpus")
-    if is_folder(collection.corpus) or is_pydocs(collection.corpus):
+    if is_pairs(collection.corpus):
+        passages, ids, sample, queries = _paired(collection)
+        judgments = queries
+        assumed.append("each pair of the file has a query and a passage of its own")
+    elif is_folder(collection.corpus) or is_pydocs(collection.corpus):
         passages, ids, sample = _read(collection.corpus)
         queries, judgments = _counted(collection)
     else:
@@ -108,6 +113,14 @@ def _read(corpus: str) -> tuple[int, list[str], list[str]]:
     else:
         count, some = sum(map(count_records, corpus_files(corpus))), list(islice(documents, SAMPLE))
     return count, [each.doc_id for each in some], [each.default_text() for each in some]
+
+
+def _paired(collection: Collection) -> tuple[int, list[str], list[str], dict[str, int | None]]:
+    """Rows of a file of pairs, ids and passages of the first, and queries by query set: at most one for each row."""
+    count = rows_of(collection.corpus)
+    sample = [pair.passage for pair in first_pairs(collection.corpus, collection.columns, SAMPLE)]
+    queries = {name: round(count * collection.share(name)) for name in collection.query_sets}
+    return count, ["0" * ID_DIGITS], sample, queries
 
 
 def _counted(collection: Collection) -> tuple[dict[str, int | None], dict[str, int | None]]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from backfire.datasets.sources import pairs_files
 from backfire.encoders.folders import find_base
 from backfire.errors import BackfireError
 from backfire.planning.counts import Counts
@@ -91,6 +92,7 @@ class Requests:
         self.depth: int = study.config["ranking"]["depth"]
         self.length: int = study.config["encoding"]["max_length"]
         self._rules: dict[str, Callable[[Any], tuple[float, float]]] = {
+            "read_pairs": self._pairs,
             "export_corpus": self._corpus,
             "export_queries": self._queries,
             "tokenize_corpus": self._tokens,
@@ -178,6 +180,11 @@ class Requests:
 
     def _encoding_seconds(self, tokens: float, variant: str) -> float:
         return tokens * self._slower(variant) / (ENCODED_GPU if self.gpu else ENCODED * self.threads)
+
+    def _pairs(self, w: Any) -> tuple[float, float]:
+        # All texts, their shingles and the judgments, some ten times the file, unpacked: measured (docs/scale.md).
+        mib = sum(Path(file).stat().st_size for file in pairs_files(self.study.collections[w.collection].corpus)) / MIB
+        return 500 + 30 * mib, 60 + 10 * mib
 
     def _corpus(self, w: Any) -> tuple[float, float]:
         # Twice 8 bytes a passage for keys of ids; ir_datasets' readers.

@@ -8,8 +8,19 @@ from itertools import combinations
 from pathlib import Path
 
 from backfire.datasets.catalogue import has_parts, judgments_of, original
-from backfire.datasets.sources import PYDOCS, input_files, is_folder, is_pydocs, needed_parts
-from backfire.errors import BackfireError
+from backfire.datasets.layout import RECORDS, ending
+from backfire.datasets.sources import (
+    PARTS,
+    PYDOCS,
+    input_files,
+    is_folder,
+    is_pairs,
+    is_pydocs,
+    needed_parts,
+    pairs_files,
+    saved_splits,
+)
+from backfire.errors import BackfireError, nearest
 from backfire.study.parts import TRAIN, Collection
 from backfire.study.study import Study
 
@@ -25,6 +36,10 @@ def check_sources(study: Study, thoroughly: bool = False) -> None:
     """
     known = {PYDOCS, *(f"{PYDOCS}/{name}" for name in PYDOCS_SETS)}
     for collection in study.collections.values():
+        if is_pairs(collection.corpus):
+            _check_pairs(collection, thoroughly)
+            continue
+        _check_no_pairs(collection)
         # One after another, so that a folder's corpus is told before its splits.
         input_files(collection.corpus)
         for query_set in collection.query_sets:
@@ -41,6 +56,54 @@ def check_sources(study: Study, thoroughly: bool = False) -> None:
         }
         if doubtful:
             _ask_the_library(collection.corpus, doubtful, study.texts(collection.name) if thoroughly else [])
+
+
+def _check_pairs(collection: Collection, thoroughly: bool) -> None:
+    """Raise `BackfireError` for a part that pairs do not have, and `thoroughly` for columns that cannot be told."""
+    where = f"collections.{collection.name}"
+    has = PARTS
+    if Path(collection.corpus).is_dir() and None not in (saved := saved_splits(collection.corpus)):
+        has = tuple(saved)
+    for query_set in collection.query_sets:
+        source = collection.source(query_set)
+        if source not in has:
+            key = TRAIN if query_set == TRAIN else f"splits.{query_set}"
+            raise BackfireError(
+                f"{where}.{key}: the pairs of '{collection.corpus}' have no part '{source}', {nearest(source, has)}",
+                "a file of pairs is split into train, dev and test (held_out says in which shares); name one of these.",
+            )
+        if has is PARTS and collection.share(query_set) <= 0:
+            raise BackfireError(
+                f"{where}.held_out: {collection.held_out} leaves no share for '{source}', which '{query_set}' is.",
+                "give dev and test shares above 0 that come to less than 1, or leave the query set out.",
+            )
+    if thoroughly:
+        try:
+            from backfire.datasets.pairs import first_pairs
+        # An engine that leaves the libraries to the jobs' own environments.
+        except ImportError:
+            return
+        first_pairs(collection.corpus, collection.columns, 1)
+
+
+def _check_no_pairs(collection: Collection) -> None:
+    """Raise `BackfireError` for what only a file of pairs can have, and for a file that is not there."""
+    where = f"collections.{collection.name}"
+    if collection.corpus.startswith("hf:"):
+        raise BackfireError(
+            f"{where}.corpus: found '{collection.corpus}'; data sets of the hub are read from a folder.",
+            "save it once with datasets.load_dataset(...).save_to_disk('folder') and give that folder.",
+        )
+    if ending(collection.corpus, RECORDS):
+        raise BackfireError(
+            f"{where}.corpus: there is no file '{collection.corpus}'.",
+            "give the path of a file of pairs from the folder that you run in, or in full.",
+        )
+    if collection.columns:
+        raise BackfireError(
+            f"{where}.columns: found {', '.join(collection.columns)}, but '{collection.corpus}' is no file of pairs.",
+            "leave columns out; of folders and ids it is known which part holds what.",
+        )
 
 
 def _same_corpus(corpus: str, source: str) -> bool:
@@ -66,7 +129,7 @@ def check_different(study: Study) -> None:
     """
     for collection in study.collections.values():
         for first, second in combinations(collection.query_sets, 2):
-            if _same(collection, first, collection, second):
+            if {first, second} != {TRAIN, collection.cut} and _same(collection, first, collection, second):
                 raise BackfireError(
                     f"collections.{collection.name}: '{first}' and '{second}' are the same queries "
                     f"({_called(collection, first, second)}).",
@@ -102,9 +165,11 @@ def _called(collection: Collection, *query_sets: str) -> str:
 
 
 def _same(ours: Collection, query_set: str, theirs: Collection, other: str) -> bool:
-    if is_folder(ours.corpus) != is_folder(theirs.corpus):
+    if is_folder(ours.corpus) != is_folder(theirs.corpus) or is_pairs(ours.corpus) != is_pairs(theirs.corpus):
         return False
     source, against = ours.source(query_set), theirs.source(other)
+    if is_pairs(ours.corpus):
+        return source == against and _same_files(pairs_files(ours.corpus), pairs_files(theirs.corpus))
     if not is_folder(ours.corpus):
         return judgments_of(source) == judgments_of(against)
     # The passages last: they are many.

@@ -9,6 +9,7 @@ from backfire.report.models import paths, similarities
 from backfire.report.numbers import count, names
 from backfire.report.recipes import described, overridden, size
 from backfire.report.words import relevance_note
+from backfire.study.parts import WATCHED_SHARE
 from backfire.study.study import Study
 from backfire.study.variants import BASE, variant
 
@@ -74,14 +75,30 @@ def _data(config: dict[str, Any], manifests: Mapping[str, Mapping]) -> str:
         cut = "" if size is None else f", cut to {count(size, 'passage')} by a hash of their ids"
         trained = ""
         if study.trained and name == study.train_on:
-            source = collection["splits"][config["dynamics"]["split"]]
+            watched = config["dynamics"]["split"]
+            source = collection["splits"][watched]
+            if study.collections[name].cut == watched:
+                source = f"{WATCHED_SHARE:.0%} of them, cut off by a hash of their text, which are not trained on"
             trained = f" Training queries come from {collection['train']}, and training is watched on {source}."
-        text = manifests[name]["corpus"]["text"]
+        text, pairs = manifests[name]["corpus"]["text"], manifests[name].get("pairs")
         parts.append(
-            f"{name}: the passages of {collection['corpus']}{cut}; evaluated on {splits}.{trained} Text of a passage: "
-            f"{text['name']}. {text['meaning']}"
+            f"{name}: the passages of {collection['corpus']}{cut}; evaluated on {splits}.{trained} "
+            f"{_paired(pairs) if pairs else ''}Text of a passage: {text['name']}. {text['meaning']}"
         )
     return " ".join(parts)
+
+
+def _paired(pairs: Mapping[str, Any]) -> str:
+    """What was made of a file of pairs, from its manifest; ends with a space."""
+    columns, shares = pairs["columns"], pairs["held out"]
+    read = f"It was made of {count(pairs['read'], 'pair')}, queries from the column '{columns['query']}' and passages "
+    read += f"from '{columns['passage']}'"
+    if "negatives" in columns:
+        read += f", judged not relevant those of {names(map(repr, columns['negatives']))}"
+    if not shares:
+        return f"{read}; its splits are those that the data set has. "
+    held = names(f"{share:.0%} are {split}" for split, share in shares.items())
+    return f"{read}. Of its queries {held}, by a hash of their text, near-duplicates together; the rest is train. "
 
 
 def _negatives(config: dict[str, Any]) -> str:
@@ -89,6 +106,7 @@ def _negatives(config: dict[str, Any]) -> str:
         "random": "drawn evenly from the whole corpus",
         "bm25": "drawn from {window} that BM25 finds for the query and that are not judged relevant",
         "hard": "drawn from {window} that the base itself finds and that are not judged relevant",
+        "judged": "drawn from the passages that are judged not relevant to the query",
         "published": "those of the published triples {source}",
     }
     used = {settings.get("triples") for settings in config["variants"].values()}

@@ -3,10 +3,13 @@
 Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 TRAIN = "train"
 UNSEEN = "unseen"
+# The split that is cut off the training queries where none is named to be watched, and its share of them.
+WATCHED, WATCHED_SHARE = "watched", 0.1
 PUBLISHED = "published"
 # Sources of negatives that rank the corpus for every training query.
 SEARCHED = ("bm25", "hard")
@@ -26,6 +29,10 @@ class Collection:
     drop_empty: bool
     missing: str
     relevance: dict[str, int]
+    columns: dict[str, Any] | None = None
+    held_out: dict[str, float] = field(default_factory=dict)
+    # The split that is cut off the training queries, where there is one.
+    cut: str | None = None
 
     @property
     def query_sets(self) -> list[str]:
@@ -33,8 +40,19 @@ class Collection:
         return [*([TRAIN] if self.train else []), *self.splits]
 
     def source(self, query_set: str) -> str | None:
-        """The source of a query set: an ir_datasets id, or for a folder the name under qrels/."""
+        """The source of a query set: an ir_datasets id, for a folder the name under qrels/, of pairs a part of them."""
         return self.train if query_set == TRAIN else self.splits[query_set]
+
+    def part(self, query_set: str) -> list[float] | None:
+        """Which part of the queries of its source a query set is, as a range of shares; None for all of them."""
+        if self.cut is None or query_set not in (TRAIN, self.cut):
+            return None
+        return [WATCHED_SHARE, 1.0] if query_set == TRAIN else [0.0, WATCHED_SHARE]
+
+    def share(self, query_set: str) -> float:
+        """The share of the queries of a file of pairs that a query set holds, where the file has no splits itself."""
+        source = self.source(query_set)
+        return 1 - sum(self.held_out.values()) if source == TRAIN else self.held_out[source]
 
     def passages(self, text: str) -> str:
         """Folder of the shards of passages in that text: the collection's own, or a choice of protocol."""
@@ -42,7 +60,7 @@ class Collection:
 
     def relevant_from(self, split: str) -> int:
         """The lowest grade that measures without grades count as relevant on a split; of train, that of a positive."""
-        return self.relevance.get(split, 1)
+        return self.relevance.get(TRAIN if split == self.cut else split, 1)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from backfire.errors import BackfireError, nearest
@@ -15,6 +16,7 @@ from backfire.study.parts import (
     SEARCHED,
     TRAIN,
     UNSEEN,
+    WATCHED,
     Choice,
     Collection,
     Selection,
@@ -37,11 +39,12 @@ class Study(Lineage):
         self.seeds: list[int] = config["seeds"]
         self.shards: int = config["encoding"]["shards"]
         # Order of the configuration file, which is the order of every table and figure.
+        self.variants = {name: variant(name, self.config["variants"][name]) for name in config["variants"]}
         self.collections = {name: Collection(name=name, **block) for name, block in config["collections"].items()}
         self.triples = {name: Triples(name=name, **block) for name, block in config["triples"].items()}
-        self.variants = {name: variant(name, self.config["variants"][name]) for name in config["variants"]}
         self.selections = {name: Selection(name=name, **block) for name, block in config["selections"].items()}
         self.train_on: str = config["train_on"]
+        self._cut_what_is_watched()
         self.primary: tuple[str, str, str] = tuple(config["primary"][key] for key in ("collection", "split", "measure"))
         self._check_seeds()
         self._check_collections()
@@ -57,6 +60,21 @@ class Study(Lineage):
         self._check_comparison()
         self._check_selections()
         self._check_protocol()
+
+    def _cut_what_is_watched(self) -> None:
+        """Where something is trained and no split is named to be watched, one is cut off the training queries."""
+        collection = self.collections.get(self.train_on)
+        if not self.trained or self.config["dynamics"]["split"] is not None or not collection or not collection.train:
+            return
+        if WATCHED in collection.splits:
+            raise BackfireError(
+                f"dynamics.split: none is named, and '{self.train_on}' has a split '{WATCHED}'.",
+                f"set dynamics.split to {WATCHED}, or give that split another name.",
+            )
+        splits = collection.splits | {WATCHED: collection.train}
+        self.collections[self.train_on] = replace(collection, splits=splits, cut=WATCHED)
+        self.config["collections"][self.train_on] |= {"splits": splits, "cut": WATCHED}
+        self.config["dynamics"]["split"] = WATCHED
 
     def source_of(self, name: str) -> dict[str, Any]:
         """What a model that is taken as it is, is made of: its name, the digest of its weights, the key that names it
@@ -210,7 +228,8 @@ class Study(Lineage):
         )
         if self.trained:
             watched = self.config["dynamics"]["split"]
-            _known("dynamics.split", watched, train_on.splits, f"split of '{train_on.name}'")
+            also = " Or set it to null, which cuts a tenth off the training queries."
+            _known("dynamics.split", watched, train_on.splits, f"split of '{train_on.name}'", also)
             if self.primary[:2] == (train_on.name, watched):
                 raise BackfireError(
                     f"primary.split: '{watched}' is the split that is watched in training (dynamics.split).",
@@ -297,8 +316,8 @@ class Study(Lineage):
             _known("protocol.split", protocol["split"], collection.splits, f"split of '{collection.name}'")
 
 
-def _known(where: str, name: str, among: dict[str, Any], what: str) -> Any:
-    """The entry `name`; an error with the nearest name when there is none."""
+def _known(where: str, name: str, among: dict[str, Any], what: str, also: str = "") -> Any:
+    """The entry `name`; an error with the nearest name, and what may be done `also`, when there is none."""
     if name not in among:
-        raise BackfireError(f"{where}: '{name}' is not a {what} of this study.", nearest(name, among))
+        raise BackfireError(f"{where}: '{name}' is not a {what} of this study.", f"{nearest(name, among)}{also}")
     return among[name]
