@@ -1,5 +1,6 @@
 """The scripts, run as the engine runs them, on the parameters of their rules, small folders and the real model."""
 
+import hashlib
 import importlib
 import inspect
 import json
@@ -45,7 +46,8 @@ FAR = {
     "rice": "Rinse the rice, and cook it in twice as much water.",
     "jam": "Cook the fruit with sugar until a drop of it sets.",
 }
-FAR_QUERIES = {"test": {"f1": "how to bake a loaf", "f2": "boil vegetables"}}
+LOAF, BOILED = "how to bake a loaf", "boil vegetables"
+FAR_PAIRS = [(LOAF, "bread", 2), (LOAF, "tea", 1), (BOILED, "soup", 2), (BOILED, "rice", 0), (BOILED, "jam", 0)]
 RESULTS = "results/scripts"
 TRAINED = ("full_bm25", "full_random", "lora_hard")
 # Made of those, and of none of them.
@@ -70,10 +72,11 @@ def study(planned, run_job, tmp_path_factory):
     """The study `scripts`, run script by script: its folder, and {script: its jobs}."""
     folder = tmp_path_factory.mktemp("scripts")
     write_folder(folder / "mine", PASSAGES, QUERIES, ANSWERS, 1)
-    write_folder(folder / "far", FAR, FAR_QUERIES, {"f1": "bread", "f2": "soup"}, 2)
-    with (folder / "far/qrels/test.tsv").open("a") as stream:
-        stream.write("f1\ttea\t1\n")
-    for name, query, passage in (("test", "q2", "random"), ("unseen", "u1", "fft"), ("far", "f1", "bread")):
+    with (folder / "far.jsonl").open("w") as stream:
+        for query, passage, grade in FAR_PAIRS:
+            stream.write(json.dumps({"question": query, "answer": FAR[passage], "label": grade}) + "\n")
+    far = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in (LOAF, FAR["bread"])]
+    for name, query, passage in (("test", "q2", "random"), ("unseen", "u1", "fft"), ("far", *far)):
         (folder / f"{name}.trec").write_text(f"{query} Q0 {passage} 1 2.5 tool\n")
     jobs = {}
     for script, snakemake in planned("tests/studies/scripts.yaml", folder):

@@ -110,7 +110,7 @@ def _modules(script: str | Path, library: str | Path, memory: str | Path | None)
         path = pending.pop()
         if path not in seen:
             seen[path] = known.facts(path)
-            pending.extend(_package_files(seen[path][1], library))
+            pending.extend(file for name in seen[path][1] for file in known.files(name, library))
     known.save()
     return {"script" if path == script else path.relative_to(library).as_posix(): seen[path] for path in seen}
 
@@ -129,7 +129,7 @@ class _Memory:
             # Whatever is wrong with the file, parsing again is right.
             with suppress(OSError, ValueError):
                 self._found = json.loads(path.read_text(encoding="utf-8"))
-        self._read = cache(self._read_file)
+        self._read, self.files = cache(self._read_file), cache(_package_files)
 
     @classmethod
     @cache
@@ -199,8 +199,9 @@ def _imported_names(tree: ast.Module, path: Path) -> list[str]:
     return sorted(names)
 
 
-def _package_files(names: list[str], library: Path) -> list[Path]:
-    """Files of the modules and packages of ours among `names`."""
-    modules = [library.joinpath(*name.split(".")) for name in names if name.split(".")[0] == PACKAGE]
-    candidates = [path for module in modules for path in (module.with_suffix(".py"), module / "__init__.py")]
-    return [path for path in candidates if path.is_file()]
+def _package_files(name: str, library: Path) -> list[Path]:
+    """The file of a module or package of ours of that name; none for any other name."""
+    if name.split(".")[0] != PACKAGE:
+        return []
+    module = library.joinpath(*name.split("."))
+    return [path for path in (module.with_suffix(".py"), module / "__init__.py") if path.is_file()]
