@@ -7,7 +7,7 @@ such a prefix are compared. No hashing and no sampling, so the result does not d
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from backfire.datasets.text import normalised
 
@@ -23,8 +23,14 @@ def shingles(text: str, vocabulary: dict[str, int]) -> set[int]:
     return {(a << 48) | (b << 24) | c for a, b, c in runs}
 
 
-def near_duplicates(texts: Sequence[str], threshold: float = THRESHOLD) -> Iterator[tuple[int, int]]:
-    """Every pair (i, j), i < j, of positions whose texts have Jaccard similarity >= `threshold`; in no set order."""
+def near_duplicates(
+    texts: Sequence[str], threshold: float = THRESHOLD, done: Callable[[], object] = lambda: None
+) -> Iterator[tuple[int, int]]:
+    """Every pair (i, j), i < j, of positions whose texts have Jaccard similarity >= `threshold`; in no set order.
+
+    `done` is called for each text that was compared. Texts made by a template, whose rarest words are common, are all
+    compared with one another.
+    """
     vocabulary: dict[str, int] = {}
     sets = [shingles(text, vocabulary) for text in texts]
     frequency = Counter(shingle for each in sets for shingle in each)
@@ -44,6 +50,7 @@ def near_duplicates(texts: Sequence[str], threshold: float = THRESHOLD) -> Itera
                 yield (i, j) if i < j else (j, i)
         for shingle in rarest:
             postings.setdefault(shingle, []).append(i)
+        done()
 
 
 def groups(count: int, links: Iterator[tuple[int, int]]) -> list[int]:

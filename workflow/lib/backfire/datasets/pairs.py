@@ -98,7 +98,9 @@ def read_pairs(
         raise BackfireError(
             f"{source}: there is no pair of a query and a passage that answers it.", "look at the file."
         )
-    split_of = given or split_by_hash({query for query, _ in found}, held_out)
+    split_of = given or split_by_hash(
+        {query for query, _ in found}, held_out, f"looking for near-duplicates in {source}"
+    )
     write_rows(corpus, "corpus", _texts("doc_id", (passage for _, passage in found)))
     counts = {}
     for split, path in qrels.items():
@@ -211,13 +213,14 @@ def _doubt(where: str, part: str, found: Sequence[str], entry: Collection[str]) 
     )
 
 
-def split_by_hash(queries: Iterable[str], held_out: Mapping[str, float]) -> dict[str, str]:
+def split_by_hash(queries: Iterable[str], held_out: Mapping[str, float], label: str | None = None) -> dict[str, str]:
     """The split of each query: a group of near-duplicates (see `duplicates`) goes where its smallest hash falls.
 
     The order of the queries does not matter, and neither does that of other groups.
     """
     texts = sorted(set(queries))
-    group = groups(len(texts), near_duplicates(texts))
+    with progress(label, len(texts), "query") as bar:
+        group = groups(len(texts), near_duplicates(texts, done=bar.update))
     hashes: dict[int, int] = {}
     for text, root in zip(texts, group, strict=True):
         hashes[root] = min(key("pairs", normalised(text)), hashes.get(root, _WHOLE))

@@ -77,6 +77,10 @@ def _check_pairs(collection: Collection, thoroughly: bool) -> None:
                 f"{where}.held_out: {collection.held_out} leaves no share for '{source}', which '{query_set}' is.",
                 "give dev and test shares above 0 that come to less than 1, or leave the query set out.",
             )
+    if sum(collection.held_out.values()) > 1:
+        raise BackfireError(
+            f"{where}.held_out: {collection.held_out} comes to more than all.", "the rest of 1 is what is trained on."
+        )
     if thoroughly:
         try:
             from backfire.datasets.pairs import first_pairs
