@@ -33,7 +33,8 @@ def adapted(lora: dict[str, Any]) -> str:
     start = f" that start {_STARTS[_start(lora)]}" if _start(lora) in _STARTS else ""
     kind = _kind(lora)
     return (
-        f"{kind[0].upper()}{kind[1:]} adapters of rank {lora['rank']} ({', '.join(shape)}){start} are trained on {_where(lora)}"
+        f"{kind[0].upper()}{kind[1:]} adapters of rank {lora['rank']} ({', '.join(shape)}){start} are trained on "
+        f"{_where(lora)}"
         f"{_BIASES.get(lora.get('bias'), '')} and merged into the weights afterwards."
     )
 
