@@ -165,7 +165,7 @@ def broken(monkeypatch, inputs, folder, after, **arguments):
 def start():
     """A function that starts `train` in a process of its own, which need not import anything again."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["backfire.training.run", "test_resume"])
+    context.set_forkserver_preload(["backfire.training.run", "backfire.encoders.peft_adapters", "test_resume"])
 
     def begin(*arguments):
         process = context.Process(target=train, args=arguments)
