@@ -30,7 +30,7 @@ def test_all_that_differs_is_told():
         "Rank-stabilised DoRA adapters of rank 8 (alpha 16, dropout 0.1, rank 16 where a name ends with "
         "'layer.5.attention.self.query', the update scaled by alpha over the root of the rank) that start from the "
         "largest singular vectors of the weights (PiSSA) are trained on the modules query and value but "
-        "layer.0.attention.self.query of layers 0 and 5, with their biases and merged into the weights afterwards."
+        "layer.0.attention.self.query of layers 0 and 5, with their biases, and merged into the weights afterwards."
     )
 
 
@@ -43,7 +43,7 @@ def test_all_that_differs_is_told():
         ({"init_lora_weights": False}, "that start at random are"),
         ({"target_modules": "all-linear"}, "on all linear layers and merged"),
         ({"target_modules": ".*query"}, "on the modules named '.*query' and merged"),
-        ({"layers_to_transform": 3, "bias": "all"}, "value of layer 3, with all biases of the transformer and merged"),
+        ({"layers_to_transform": 3, "bias": "all"}, "value of layer 3, with all biases of the transformer, and merged"),
     ],
 )
 def test_each_in_words(more, said):

@@ -14,7 +14,7 @@ _STARTS = {
     "orthogonal": "from orthogonal matrices",
     "pissa": "from the largest singular vectors of the weights (PiSSA)",
 }
-_BIASES = {"lora_only": ", with their biases", "all": ", with all biases of the transformer"}
+_BIASES = {"lora_only": ", with their biases,", "all": ", with all biases of the transformer,"}
 
 
 def adapter(lora: dict[str, Any]) -> str:
