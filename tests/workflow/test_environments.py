@@ -72,9 +72,11 @@ def needed(root, role):
     found, seen, pending = {}, {}, []
     for path in (root / "workflow/rules").glob("*.smk"):
         parts = re.split(r"^rule (\w+):\n", path.read_text(), flags=re.MULTILINE)
-        rules = zip(parts[1::2], parts[2::2], strict=True)
-        scripts = [root / f"workflow/scripts/{name}.py" for name, text in rules if f"envs/{role}.yaml" in text]
-        pending += [(script, True) for script in scripts]
+        rules = [each for each in zip(parts[1::2], parts[2::2], strict=True) if f"envs/{role}.yaml" in each[1]]
+        pending += [(root / f"workflow/scripts/{name}.py", True) for name, _ in rules]
+        # What a script loads by its name.
+        named = [each for _, text in rules for each in re.findall(r'code\("(\w+)", "(\S+)"\)', text)]
+        pending += [(root / path.format(name), False) for name, path in named]
     assert pending
     while pending:
         path, read = pending.pop()

@@ -294,6 +294,7 @@ CASES = [
     code("training/objectives/multiple_negatives_ranking.py", [], "an objective that no variant of the study uses"),
     code("training/objectives/library.py", [], "an objective that no variant of the study uses"),
     code("training/mixing.py", [], "`training/mixing.py`"),
+    code("encoders/peft_adapters.py", [], "`encoders/peft_adapters.py`"),
     code("retrieval/index.py", [*SEARCH, *each("index_shard", ("base", "full_bm25"), SHARDS)]),
     code("retrieval/search.py", SEARCH, "`search.py`, `products.py` in `retrieval/`"),
     code("retrieval/products.py", SEARCH, "`search.py`, `products.py` in `retrieval/`"),

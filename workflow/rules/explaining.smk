@@ -210,6 +210,10 @@ rule measure_latency:
             "precision": STUDY.config["encoding"]["precision"],
         },
         code=code("measure_latency"),
+        # Found by its name too, where adapters are peft's.
+        adapters=lambda w: (
+            code("peft_adapters", "workflow/lib/backfire/encoders/{}.py") if STUDY.variants[w.variant].by_peft else ""
+        ),
     script:
         "../scripts/measure_latency.py"
 

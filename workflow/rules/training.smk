@@ -123,6 +123,10 @@ rule train_variant:
         objective=lambda w: code(
             STUDY.variants[w.variant].settings["loss"]["name"], "workflow/lib/backfire/training/objectives/{}.py"
         ),
+        # Found by its name too, where adapters are peft's.
+        adapters=lambda w: (
+            code("peft_adapters", "workflow/lib/backfire/encoders/{}.py") if STUDY.variants[w.variant].by_peft else ""
+        ),
         # No output: the engine removes those before each start, and a killed training goes on from what is here.
         checkpoints="results/{study}/checkpoints/{variant}/seed-{seed}",
     script:

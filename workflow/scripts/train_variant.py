@@ -17,7 +17,7 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
         development_table=snakemake.output.development,
         cost=snakemake.output.cost,
         checkpoints=snakemake.params.checkpoints,
-        code=f"{snakemake.params.code} {snakemake.params.objective}",
+        code=f"{snakemake.params.code} {snakemake.params.objective} {snakemake.params.adapters}".rstrip(),
         qrels=next(iter(snakemake.input.qrels), None),
         **snakemake.params.cfg,
     )

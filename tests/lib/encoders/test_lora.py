@@ -13,30 +13,30 @@ MASK = (IDS > 0).long()
 
 
 def adapted(base_model, settings=SETTINGS, seed=0):
-    """The real model with adapters whose B is not zero."""
+    """The real model with adapters whose B is not zero, and these."""
     model = load_bert(base_model)
-    adapters.attach(model, settings, seed)
+    attached = adapters.attach(model, settings, seed)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "lora_B" in name:
                 weight.normal_(std=0.02, generator=generator)
-    return model
+    return model, attached
 
 
-def by_peft(model, folder, base_model):
-    """The saved adapters of `model`, loaded by peft around transformers' own BERT."""
+def by_peft(attached, folder, base_model):
+    """Adapters as they are saved, loaded by peft around transformers' own BERT."""
     from peft import PeftModel
     from transformers import BertModel
 
-    adapters.save_adapter(model, SETTINGS, "all-MiniLM-L6-v2", folder)
+    attached.save("all-MiniLM-L6-v2", folder)
     base = BertModel.from_pretrained(base_model, attn_implementation="eager", add_pooling_layer=False).eval()
     return PeftModel.from_pretrained(base, folder, is_trainable=True).eval()
 
 
 def test_a_saved_adapter_is_the_same_function_with_the_same_gradients_in_peft(base_model, tmp_path):
-    model = adapted(base_model)
-    peer = by_peft(model, tmp_path, base_model)
+    model, attached = adapted(base_model)
+    peer = by_peft(attached, tmp_path, base_model)
     ours, theirs = model(IDS, MASK)[MASK == 1], peer(IDS, MASK).last_hidden_state[MASK == 1]
     torch.testing.assert_close(ours, theirs, atol=2e-6, rtol=1e-5)
     ours.square().sum().backward()
@@ -56,10 +56,10 @@ def test_a_saved_adapter_is_the_same_function_with_the_same_gradients_in_peft(ba
 
 
 def test_merged_weights_are_those_of_peft_and_the_drift_is_their_distance(base_model, tmp_path):
-    model, plain = adapted(base_model), load_bert(base_model).state_dict()
-    peer = by_peft(model, tmp_path, base_model).merge_and_unload().state_dict()
-    drift = adapters.delta_norm_squared(model)
-    adapters.merge(model)
+    (model, attached), plain = adapted(base_model), load_bert(base_model).state_dict()
+    peer = by_peft(attached, tmp_path, base_model).merge_and_unload().state_dict()
+    drift = attached.delta_norm_squared()
+    attached.merge(model)
     merged = model.state_dict()
     assert merged.keys() == plain.keys()
     for name, weight in merged.items():
@@ -70,11 +70,11 @@ def test_merged_weights_are_those_of_peft_and_the_drift_is_their_distance(base_m
 
 
 def test_an_adapter_applied_beside_the_weights_is_the_merged_model(base_model, tmp_path):
-    model = adapted(base_model)
-    adapters.save_adapter(model, SETTINGS, "all-MiniLM-L6-v2", tmp_path)
+    model, attached = adapted(base_model)
+    attached.save("all-MiniLM-L6-v2", tmp_path)
     beside = load_bert(base_model)
     adapters.apply_adapter(beside, tmp_path)
-    adapters.merge(model)
+    attached.merge(model)
     with torch.no_grad():
         torch.testing.assert_close(beside(IDS, MASK), model(IDS, MASK), atol=1e-5, rtol=1e-4)
 
@@ -94,7 +94,7 @@ def test_adapters_start_without_effect_and_depend_on_the_seed_and_the_layer_alon
 
 
 def test_dropout_is_before_the_adapter_alone(base_model):
-    model = adapted(base_model, SETTINGS | {"dropout": 0.5})
+    model, _ = adapted(base_model, SETTINGS | {"dropout": 0.5})
     layer = model.encoder.layer[0].attention.self.query.train()
     inputs = torch.randn(200, 384, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)

@@ -140,6 +140,33 @@ def test_targets_of_adapters(study_of, base_model):
         assert caught.value.hint == "its linear layers are named dense, key, query, value."
 
 
+def test_what_adapters_of_peft_name_is_looked_for_as_well(study_of, base_model, tmp_path):
+    """Patterns are of the names that layers have once loaded, whatever a file puts before them."""
+
+    def look(folder, **lora):
+        check_model(study_of({"variants": {"lora_bm25": {"lora": lora}}}), "base", ModelFiles(folder))
+
+    named = shutil.copytree(base_model, tmp_path / "named")
+    weights = load_file(named / "model.safetensors")
+    save_file({f"bert.{name}": tensor for name, tensor in weights.items()}, named / "model.safetensors")
+    for folder in (base_model, named):
+        look(folder, use_dora=True)
+        look(folder, target_modules="all-linear", exclude_modules=["pooler.dense"])
+        look(folder, target_modules=r"encoder\.layer\.[45]\..*(query|value)")
+        look(folder, layers_to_transform=[0, 5], rank_pattern={"layer.5.attention.self.query": 16})
+        for lora, said in (
+            ({"target_modules": r"layer\.[45]\..*query"}, r"'layer\S+query' is the whole name of no linear layer"),
+            ({"exclude_modules": ["classifier"]}, "exclude_modules: classifier is no linear layer"),
+            ({"layers_to_transform": [5, 6]}, "layers_to_transform: 6 is no layer"),
+            (
+                {"alpha_pattern": {"layer.6.attention.self.query": 4}},
+                "alpha_pattern: 'layer.6.* means no adapted layer",
+            ),
+        ):
+            with pytest.raises(BackfireError, match=rf"variants.lora_bm25.lora.*{said}"):
+                look(folder, **lora)
+
+
 def test_a_tokenizer_with_more_tokens_than_vectors(study_of, base_model, tmp_path):
     local = shutil.copytree(base_model, tmp_path / "model")
     study = study_of()

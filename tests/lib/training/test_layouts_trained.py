@@ -156,6 +156,22 @@ def test_a_layout_is_trained_whole_and_by_adapters(name, train, tmp_path):
     np.testing.assert_allclose(beside, vectors(folder), atol=1e-5)
 
 
+@pytest.mark.parametrize("more", [{"use_dora": True}, {"init_lora_weights": "pissa"}])
+@pytest.mark.parametrize("name", ["bert-mean", "bert-dense-tanh-fp16", "mpnet", "distilbert", "modernbert"])
+def test_a_layout_is_trained_by_adapters_of_peft(name, more, train, tmp_path):
+    start, settings = LAYOUTS[name].build(tmp_path / "start"), lora(name)
+    settings["lora"] |= more
+    folder, losses = train(start, "trained", **settings)
+    assert len(losses) == 2 and min(losses) > 0
+    is_the_library(folder)
+    assert np.abs(vectors(folder) - vectors(start)).max() > 1e-3
+    np.testing.assert_allclose(vectors(start, adapter=folder / "adapter"), vectors(folder), atol=2e-6)
+    assert json.loads((folder / "training.json").read_text())["settings"]["lora"] == settings["lora"]
+    # Twice as wide where what the start took out of the weights is put back.
+    tensors = load_file(folder / "adapter" / "adapter_model.safetensors").items()
+    assert {len(tensor) for key, tensor in tensors if "lora_A" in key} == {4 if "use_dora" in more else 8}
+
+
 def test_a_decoder_without_linear_layers_is_trained_whole(train, tmp_path):
     """GPT-2 has layers of its own kind, to which no adapter goes."""
     start = LAYOUTS["gpt2"].build(tmp_path / "start")
@@ -163,6 +179,10 @@ def test_a_decoder_without_linear_layers_is_trained_whole(train, tmp_path):
     with pytest.raises(BackfireError, match="fit no layer") as caught:
         train(start, "lora", method="lora", lora={"rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["c_attn"]})
     assert "no linear layers" in caught.value.hint
+    # peft knows them.
+    adapter = {"rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["c_attn"], "use_rslora": True}
+    folder, _ = train(start, "adapted", method="lora", lora=adapter)
+    np.testing.assert_allclose(vectors(start, adapter=folder / "adapter"), vectors(folder), atol=1e-5)
 
 
 def test_a_transformer_for_each_side_is_trained_whole(train, tmp_path):

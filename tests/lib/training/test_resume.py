@@ -43,6 +43,8 @@ METHODS = {
     "full with dropout": {},
     "lora": {"method": "lora", "lora": LORA | {"dropout": 0.0}, "dropout": 0.0},
     "lora with dropout": {"method": "lora", "lora": LORA},
+    "dora": {"method": "lora", "lora": LORA | {"use_dora": True, "bias": "lora_only"}},
+    "pissa": {"method": "lora", "lora": LORA | {"init_lora_weights": "pissa_niter_2", "use_rslora": True}},
 }
 EVERY_STEP = Pace(0.0, float("inf"))
 
@@ -163,7 +165,7 @@ def broken(monkeypatch, inputs, folder, after, **arguments):
 def start():
     """A function that starts `train` in a process of its own, which need not import anything again."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["backfire.training.run", "test_resume"])
+    context.set_forkserver_preload(["backfire.training.run", "backfire.encoders.peft_adapters", "test_resume"])
 
     def begin(*arguments):
         process = context.Process(target=train, args=arguments)
@@ -173,7 +175,7 @@ def start():
     return begin
 
 
-@pytest.mark.parametrize("method", ["full with dropout", "lora with dropout"])
+@pytest.mark.parametrize("method", ["full with dropout", "lora with dropout", "pissa"])
 def test_a_training_killed_at_random_ends_as_an_unbroken_one(start, inputs, unbroken, tmp_path, method):
     """Killed with checkpoints at every step, so that many kills fall into the writing of one."""
     chance, kills, reached = random.Random(method), 0, 0
@@ -200,7 +202,7 @@ def test_a_training_killed_at_random_ends_as_an_unbroken_one(start, inputs, unbr
     assert f"goes on after step {reached} of {STEPS}" in log(tmp_path)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", ["full", "lora", "dora", "pissa"])
 def test_every_method_goes_on_where_it_was(monkeypatch, inputs, unbroken, tmp_path, method):
     broken(monkeypatch, inputs, tmp_path, after=3, settings=METHODS[method])
     broken(monkeypatch, inputs, tmp_path, after=6, settings=METHODS[method])

@@ -1,12 +1,16 @@
 """LoRA: low-rank adapters around a transformer's linear layers (Hu et al. 2021, arXiv 2106.09685).
 
-Saved in the layout of the library peft, which loads them. That library is not used here, since importing it takes
-seconds in every job; tests hold forward pass, gradients and merged weights equal to its own.
+Saved in the layout of the library peft, which loads them. Plain LoRA is written out here, since importing that library
+takes seconds in every job; tests hold forward pass, gradients and merged weights equal to its own. Whatever else is
+asked for is peft's (see `peft_adapters`).
 """
 
+import importlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +20,59 @@ from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
 from backfire.formats.weights import read_weights
 from backfire.keyed import key
+from backfire.study.adapters import by_peft
 
-# How peft names the module that it wraps.
-_PREFIX = "base_model.model."
+PREFIX = "base_model.model."
+"""How peft names the module that it wraps."""
+
+
+class Adapters(ABC):
+    """What is trained beside the frozen weights of a module."""
+
+    @abstractmethod
+    def merge(self, module: nn.Module) -> None:
+        """Add every adapter to the weights it belongs to, in place, in the adapted module or a copy of it.
+
+        Then `module` has the layers that it had before.
+        """
+
+    @abstractmethod
+    def delta_norm_squared(self) -> float:
+        """Squared Frobenius norm of what merging would change in the weights that the module came with."""
+
+    @abstractmethod
+    def save(self, base_name: str, folder: str | Path) -> None:
+        """Write the adapters to `folder` as peft does; `base_name` says which model they belong to."""
+
+
+def attach(module: nn.Module, settings: dict, seed: int) -> Adapters:
+    """Freeze the weights of `module` and put trained adapters around the linear layers that `settings` names.
+
+    `settings`: a variant's `lora` block. What is drawn for a layer depends on `seed` and the layer's name alone.
+    Raises `BackfireError` when no layer has a target's name.
+    """
+    module.requires_grad_(False)
+    return _peft().PeftLora(module, settings, seed) if by_peft(settings) else Lora(module, settings, seed)
+
+
+def apply_adapter(module: nn.Module, folder: str | Path) -> None:
+    """Put the adapter saved in `folder` beside the weights of `module`, in place, for inference."""
+    folder = Path(folder)
+    config = read_settings(folder / ADAPTER_CONFIG)
+    if "peft_version" in config:
+        _peft().apply_adapter(module, folder)
+    else:
+        tensors = read_weights(folder / ADAPTER_WEIGHTS)
+        for name, layer in _wrap(module, config["target_modules"], config["r"], config["lora_alpha"], 0.0):
+            with torch.no_grad():
+                layer.lora_A.weight.copy_(tensors[f"{PREFIX}{name}.lora_A.weight"])
+                layer.lora_B.weight.copy_(tensors[f"{PREFIX}{name}.lora_B.weight"])
+    module.eval().requires_grad_(False)
+
+
+def _peft() -> ModuleType:
+    """Adapters by peft, loaded by name: they are part of what a variant is made with only where its rule says so."""
+    return importlib.import_module("backfire.encoders.peft_adapters")
 
 
 class LoraLinear(nn.Module):
@@ -55,67 +109,57 @@ class LoraLinear(nn.Module):
         return self.scaling**2 * ((up.T @ up) * (down @ down.T)).sum().item()
 
 
-def attach(module: nn.Module, settings: dict, seed: int) -> None:
-    """Freeze the weights of `module` and put trained adapters around the linear layers that `settings` names.
+class Lora(Adapters):
+    """Plain LoRA: rank, alpha, dropout, and a list of target modules."""
 
-    `settings`: rank, alpha, dropout, target_modules. A layer's A depends on `seed` and the layer's name alone. Raises
-    `BackfireError` when no layer has a target's name.
-    """
-    module.requires_grad_(False)
-    shape = (settings["rank"], settings["alpha"], settings["dropout"])
-    for name, layer in _wrap(module, settings["target_modules"], *shape):
-        generator = torch.Generator().manual_seed(key(seed, "adapter", name) >> 1)
-        drawn = torch.empty_like(layer.lora_A.weight, device="cpu")
-        nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=generator)
-        with torch.no_grad():
-            layer.lora_A.weight.copy_(drawn)
+    def __init__(self, module: nn.Module, settings: dict, seed: int):
+        """See `attach`."""
+        self._module, self._settings = module, settings
+        shape = (settings["rank"], settings["alpha"], settings["dropout"])
+        for name, layer in _wrap(module, settings["target_modules"], *shape):
+            generator = torch.Generator().manual_seed(key(seed, "adapter", name) >> 1)
+            drawn = torch.empty_like(layer.lora_A.weight, device="cpu")
+            nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=generator)
+            with torch.no_grad():
+                layer.lora_A.weight.copy_(drawn)
+
+    def merge(self, module: nn.Module) -> None:
+        """See `Adapters.merge`."""
+        for name, layer in list(_adapters(module)):
+            module.set_submodule(name, layer.merged())
+
+    def delta_norm_squared(self) -> float:
+        """See `Adapters.delta_norm_squared`."""
+        return sum(layer.delta_norm_squared() for _, layer in _adapters(self._module))
+
+    def save(self, base_name: str, folder: str | Path) -> None:
+        """See `Adapters.save`."""
+        tensors = {}
+        for name, layer in _adapters(self._module):
+            tensors[f"{PREFIX}{name}.lora_A.weight"] = layer.lora_A.weight
+            tensors[f"{PREFIX}{name}.lora_B.weight"] = layer.lora_B.weight
+        config = {
+            "base_model_name_or_path": base_name,
+            "bias": "none",
+            "inference_mode": True,
+            "lora_alpha": self._settings["alpha"],
+            "lora_dropout": self._settings["dropout"],
+            "peft_type": "LORA",
+            "r": self._settings["rank"],
+            "target_modules": sorted(self._settings["target_modules"]),
+            "task_type": "FEATURE_EXTRACTION",
+        }
+        write_adapter(Path(folder), tensors, config)
 
 
-def apply_adapter(module: nn.Module, folder: str | Path) -> None:
-    """Put the adapter saved in `folder` beside the weights of `module`, in place, for inference."""
-    folder = Path(folder)
-    config, tensors = read_settings(folder / ADAPTER_CONFIG), read_weights(folder / ADAPTER_WEIGHTS)
-    for name, layer in _wrap(module, config["target_modules"], config["r"], config["lora_alpha"], 0.0):
-        with torch.no_grad():
-            layer.lora_A.weight.copy_(tensors[f"{_PREFIX}{name}.lora_A.weight"])
-            layer.lora_B.weight.copy_(tensors[f"{_PREFIX}{name}.lora_B.weight"])
-    module.eval().requires_grad_(False)
-
-
-def save_adapter(module: nn.Module, settings: dict, base_name: str, folder: str | Path) -> None:
-    """Write the adapters of `module` to `folder` as peft does; `base_name` says which model they belong to."""
+def write_adapter(folder: Path, tensors: dict[str, Tensor], config: dict) -> None:
+    """Write the two files of an adapter as peft lays them out."""
     from safetensors.torch import save_file
 
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {}
-    for name, layer in _adapters(module):
-        tensors[f"{_PREFIX}{name}.lora_A.weight"] = layer.lora_A.weight.detach().cpu().contiguous()
-        tensors[f"{_PREFIX}{name}.lora_B.weight"] = layer.lora_B.weight.detach().cpu().contiguous()
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
-    config = {
-        "base_model_name_or_path": base_name,
-        "bias": "none",
-        "inference_mode": True,
-        "lora_alpha": settings["alpha"],
-        "lora_dropout": settings["dropout"],
-        "peft_type": "LORA",
-        "r": settings["rank"],
-        "target_modules": sorted(settings["target_modules"]),
-        "task_type": "FEATURE_EXTRACTION",
-    }
     write_json(folder / ADAPTER_CONFIG, config, sealed=False)
-
-
-def merge(module: nn.Module) -> None:
-    """Add every adapter to the weights it belongs to, in place; then `module` has the layers that it had before."""
-    for name, layer in list(_adapters(module)):
-        module.set_submodule(name, layer.merged())
-
-
-def delta_norm_squared(module: nn.Module) -> float:
-    """Squared Frobenius norm of what merging would add to the weights of `module`."""
-    return sum(layer.delta_norm_squared() for _, layer in _adapters(module))
 
 
 def _adapters(module: nn.Module) -> Iterator[tuple[str, LoraLinear]]:

@@ -130,7 +130,8 @@ def checkpoint_bytes(study: Study, dimensions: int, model_bytes: int) -> float:
     total = 0.0
     for name, _ in study.trained_runs:
         adapter = study.variants[name].settings.get("lora")
-        trained = min(1.0, 2 * adapter["rank"] / dimensions) if adapter else 1.0
+        rank = max([adapter["rank"], *adapter.get("rank_pattern", {}).values()]) if adapter else dimensions
+        trained = min(1.0, 2 * rank / dimensions)
         total += CHECKPOINT * CHECKPOINT_FILES * trained * model_bytes
     return total
 

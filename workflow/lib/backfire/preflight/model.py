@@ -14,6 +14,7 @@ from typing import Any
 
 from backfire.encoders.folders import WEIGHTS, before_first_position
 from backfire.errors import BackfireError
+from backfire.study.adapters import check_fit
 from backfire.study.study import Study
 from backfire.study.variants import BASE, Mixed
 
@@ -129,8 +130,9 @@ def check_model(study: Study, origin: str, model: ModelFiles, thoroughly: bool =
                     f"set {where} to at most {positions}.",
                 )
     for name in children:
-        targets = study.variants[name].settings.get("lora", {}).get("target_modules", [])
-        _check_targets(f"variants.{name}.lora.target_modules", targets, model.layers)
+        if study.variants[name].adapted and model.layers:
+            layers = [_bare(layer) for layer in model.layers]
+            check_fit(f"variants.{name}.lora", study.variants[name].settings["lora"], layers)
     if thoroughly and (rows := model.rows) and (last := model.last_token) and last[0] >= rows:
         raise BackfireError(
             f"{source['where']}: '{source['name']}' has {rows} token vectors, but its tokenizer gives "
@@ -159,7 +161,7 @@ def check_mixes(study: Study, models: dict[str, ModelFiles]) -> None:
 
 def _bare(tensor: str) -> str:
     """The name of a tensor without what a class of the library puts before it."""
-    return re.sub(r"^(bert|roberta|mpnet|distilbert|model)[.]", "", tensor)
+    return re.sub(r"^(albert|bert|deberta|distilbert|electra|model|mpnet|roberta)[.]", "", tensor)
 
 
 def _lengths(study: Study, origin: str, children: list[str]) -> list[tuple[str, int]]:
@@ -168,17 +170,6 @@ def _lengths(study: Study, origin: str, children: list[str]) -> list[tuple[str, 
     found = [("encoding.max_length", study.config["encoding"]["max_length"])]
     found += [("protocol.max_lengths", length) for length in tried]
     return found + [(f"variants.{name}.max_length", study.variants[name].settings["max_length"]) for name in children]
-
-
-def _check_targets(where: str, targets: list[str], layers: list[str]) -> None:
-    """Raise `BackfireError` for a target that no layer's name is, or ends with after a dot, as peft has it."""
-    unknown = [each for each in targets if not any(f".{layer}".endswith(f".{each}") for layer in layers)]
-    if layers and unknown:
-        kinds = sorted({layer.rsplit(".", 1)[-1] for layer in layers})
-        raise BackfireError(
-            f"{where}: {', '.join(unknown)} is no linear layer of the model that it starts from.",
-            f"its linear layers are named {', '.join(kinds)}.",
-        )
 
 
 def _json(path: Path) -> Any:

@@ -3,6 +3,7 @@
 from functools import singledispatch
 from typing import Any
 
+from backfire.report.adapters import adapted, adapter
 from backfire.report.numbers import count, names, rate
 from backfire.study.objectives import told
 from backfire.study.variants import BASE, Fused, Given, Lexical, Mixed, Taken, Trained, Variant
@@ -46,7 +47,7 @@ def _(variant: Mixed) -> str:
 @recipe.register
 def _(variant: Trained, triples: dict[str, dict]) -> str:
     settings = variant.settings
-    how = f"LoRA of rank {settings['lora']['rank']}" if variant.adapted else "full fine-tuning"
+    how = adapter(settings["lora"]) if variant.adapted else "full fine-tuning"
     source = triples[variant.triples]
     start = "" if variant.start_from == BASE else f", starting from {variant.start_from}"
     return (
@@ -60,11 +61,7 @@ def _(variant: Trained) -> str:
     settings = variant.settings
     how = "All weights are updated."
     if variant.adapted:
-        lora = settings["lora"]
-        how = (
-            f"LoRA adapters of rank {lora['rank']} (alpha {lora['alpha']:g}, dropout {lora['dropout']:g}) are "
-            f"trained on the modules {names(lora['target_modules'])} and merged into the weights afterwards."
-        )
+        how = adapted(settings["lora"])
     dropout = settings["dropout"]
     return (
         f"{how} It starts from {variant.start_from} and trains on the triples '{variant.triples}' for "

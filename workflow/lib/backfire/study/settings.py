@@ -17,6 +17,8 @@ from backfire.errors import BackfireError, nearest
 # In the schema of a block that comes in kinds, once its kind is known: the key that names it, its name, and the kinds
 # that each key of the others belongs to.
 _OTHERS = "x-other-kinds"
+# Keys that a library has for the block and Backfire does not, with the reason.
+_REFUSED = "x-refused"
 
 
 def checked(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -186,10 +188,13 @@ def _explain(error: ValidationError, schema: dict[str, Any]) -> tuple[str, str]:
         known = error.schema.get("properties", {})
         unknown = sorted(map(str, error.instance.keys() - known.keys()))
         kind, named, others = error.schema.get(_OTHERS, ("", "", {}))
+        refused = error.schema.get(_REFUSED, {})
         line = "; ".join(
             f"{where}: unknown key '{key}' where {kind} is '{named}' (it goes with {' or '.join(others[key])}), "
             f"known: {', '.join(sorted(known))}."
             if key in others
+            else f"{where}: '{key}' is not taken: {refused[key]}."
+            if key in refused
             else f"{where}: unknown key '{_shown(key)}', {nearest(key, known)}"
             for key in unknown
         )

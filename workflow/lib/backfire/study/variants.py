@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from backfire.errors import BackfireError
+from backfire.study.adapters import by_peft, check_adapter
 from backfire.study.objectives import KINDS, Kind
 
 BASE = "base"
@@ -37,6 +38,11 @@ class Variant:
     @property
     def adapted(self) -> bool:
         """Whether it is an adapter over the model that it started from."""
+        return False
+
+    @property
+    def by_peft(self) -> bool:
+        """Whether that adapter takes the library peft."""
         return False
 
     def check(self) -> None:
@@ -110,6 +116,17 @@ class Trained(Variant):
     def adapted(self) -> bool:
         """Whether adapters are trained instead of all weights."""
         return "lora" in self.settings
+
+    @property
+    def by_peft(self) -> bool:
+        """Whether its adapters are more than plain LoRA, and so those of the library peft."""
+        return self.adapted and by_peft(self.settings["lora"])
+
+    def check(self) -> None:
+        """Settings of adapters go together."""
+        super().check()
+        if self.adapted:
+            check_adapter(f"{self.where}.lora", self.settings["lora"])
 
 
 @dataclass(frozen=True)

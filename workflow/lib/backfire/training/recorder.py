@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from backfire.encoders import adapters
 from backfire.evaluation.measures import Values, mean
 from backfire.training.steps import Diverged, Step
 from backfire.training.trainable import Trainable
@@ -21,8 +20,8 @@ class Recorder:
 
     Rows hold step, loss, learning_rate, grad_norm (before clipping), active_triplets (share of the batch that is
     active, None without a margin), weight_drift, and `dev_<measure>` where measured. weight_drift is the Frobenius norm
-    of the change since training started over that of the weights it started from, for LoRA of the change that merging
-    would make.
+    of the change since training started over that of the weights it started from, for adapters of the change that
+    merging would make.
     """
 
     def __init__(self, model: Trainable, measure: Callable[[], Values], interval: int, steps: int):
@@ -32,18 +31,14 @@ class Recorder:
         """
         self._model, self._measure, self._interval, self._steps = model, measure, interval, steps
         self.development_seconds = 0.0
-        names = dict(model.network.named_parameters())
-        self._weights = [weight for name, weight in names.items() if ".lora_" not in name]
-        self._start = None
-        if not any(".lora_" in name for name in names):
-            self._start = [weight.detach().clone() for weight in self._weights]
-        with torch.no_grad():
-            self._norm = math.sqrt(sum(weight.pow(2).sum().item() for weight in self._weights))
+        self._start = []
+        if model.adapters is None:
+            self._start = [(weight, weight.detach().clone()) for weight in model.network.parameters()]
         self.rows: list[dict] = []
 
     def begin(self) -> None:
         """Row 0, which says where the model starts."""
-        self.rows = [{"step": 0, "weight_drift": 0.0, **self._development("before the first step")}]
+        self.rows = [{"step": 0, "weight_drift": self._drift(), **self._development("before the first step")}]
 
     def add(self, step: Step) -> None:
         """The row of the next step. Raises `Diverged` when it left weights or vectors that are not finite."""
@@ -92,9 +87,8 @@ class Recorder:
 
     @torch.no_grad()
     def _drift(self) -> float:
-        if self._start is None:
-            squared = adapters.delta_norm_squared(self._model.transformer)
+        if self._model.adapters is not None:
+            squared = self._model.adapters.delta_norm_squared()
         else:
-            pairs = zip(self._weights, self._start, strict=True)
-            squared = sum((weight - start).pow_(2).sum() for weight, start in pairs).item()
-        return math.sqrt(squared) / self._norm
+            squared = sum((weight - start).pow_(2).sum() for weight, start in self._start).item()
+        return math.sqrt(squared) / self._model.norm

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from backfire.encoders import adapters
 from backfire.encoders.certificate import certify
 from backfire.encoders.device import pick_device
 from backfire.encoders.folders import ORIGIN
@@ -135,12 +134,12 @@ def _save(model: Trainable, notes: dict, base_name: str, label: str, output: str
 
     An adapter names the model that it changes: the base, or the folder of the variant that this one started from.
     """
-    settings, start = notes["settings"], Path(notes["start"])
+    start = Path(notes["start"])
     belongs_to = base_name if (start / ORIGIN).is_file() else str(start)
     with replacing(output) as folder:
-        if settings["method"] == "lora":
-            adapters.save_adapter(model.transformer, settings["lora"], belongs_to, folder / "adapter")
-            adapters.merge(model.transformer)
+        if model.adapters is not None:
+            model.adapters.save(belongs_to, folder / "adapter")
+            model.adapters.merge(model.transformer)
         model.save(folder)
         write_json(folder / NOTES, notes)
         certify(folder, label)

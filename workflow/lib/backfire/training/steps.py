@@ -89,7 +89,8 @@ class Stepper:
     """Trains a model by AdamW (Loshchilov and Hutter 2019) on batches of examples.
 
     The learning rate rises linearly from 0 over the warm-up and falls linearly to 0 at the last step. Weight decay
-    leaves out biases and the weights of normalisations. `settings` is a variant's block of the configuration.
+    leaves out biases, the weights of normalisations, and the lengths that DoRA trains. `settings` is a variant's block
+    of the configuration.
 
     A satisfied triplet has no gradient. While few are violated, a batch is embedded without gradients first,
     and the texts that have one a second time: the same sum with fewer terms that are zero.

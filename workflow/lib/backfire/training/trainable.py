@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import math
 import shutil
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from backfire.encoders import adapters
+from backfire.encoders.adapters import Adapters, attach
 from backfire.encoders.bert import load_bert, narrow, pack, plain_pooling, pool
 from backfire.encoders.certificate import certificate_of
 from backfire.encoders.device import native_bf16
@@ -31,6 +32,10 @@ class Trainable(ABC):
 
     network: nn.Module
     transformer: nn.Module
+    # What is trained in place of the network's own weights.
+    adapters: Adapters | None = None
+    # Euclidean norm of the weights that training starts from.
+    norm: float
     # Whether a text gets the same vector when it is embedded again in the same step.
     repeatable = False
     # Whether queries and passages go through the network apart.
@@ -83,7 +88,8 @@ class PlainBert(Trainable):
     def encoder(self) -> Encoder:
         """A copy of the model, as it would be loaded after training now."""
         network = copy.deepcopy(self.network).eval()
-        adapters.merge(network)
+        if self.adapters is not None:
+            self.adapters.merge(network)
         if self.bf16:
             narrow(network, torch.bfloat16)
         if self.device.type == "cpu":
@@ -178,10 +184,12 @@ def load_start(start: str, settings: dict, base_name: str, seed: int, device: to
         for module in model.network.modules():
             if isinstance(module, nn.Dropout):
                 module.p = settings["dropout"]
+    with torch.no_grad():
+        model.norm = math.sqrt(sum(weight.pow(2).sum().item() for weight in model.network.parameters()))
     if settings["method"] == "lora":
         # Also what comes behind the transformer, since an adapter is saved for that alone.
         model.network.requires_grad_(False)
-        adapters.attach(model.transformer, settings["lora"], seed)
+        model.adapters = attach(model.transformer, settings["lora"], seed)
     return model
 
 
