@@ -132,7 +132,8 @@ def test_what_a_plan_depends_on(study_of):
     study = study_of()
     used = planned(study.config)
     assert sorted(Study(used).runs) == sorted(study.runs)
-    for change in ({"comparison": {"alpha": 0.01}}, {"variants": {"full_hard": {"learning_rate": 0.1}}}):
+    free = ({"learning_rate": 0.1}, {"schedule": "cosine"}, {"max_grad_norm": None})
+    for change in ({"comparison": {"alpha": 0.01}}, *({"variants": {"full_hard": each}} for each in free)):
         assert planned(study_of(change).config) == used
     for change in ({"variants": {"full_hard": {"batch_size": 7}}}, {"encoding": {"shards": 5}}, {"seeds": [0, 1]}):
         assert planned(study_of(change).config) != used

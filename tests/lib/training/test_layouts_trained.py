@@ -25,6 +25,7 @@ SETTINGS = {
     "learning_rate": 1.0e-2,
     "epochs": 1,
     "batch_size": 4,
+    "schedule": "linear",
     "warmup_ratio": 0.0,
     "weight_decay": 0.0,
     "max_grad_norm": 1.0,

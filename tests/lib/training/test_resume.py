@@ -29,6 +29,7 @@ SETTINGS = {
     "learning_rate": 1.0e-3,
     "epochs": 2,
     "batch_size": 2,
+    "schedule": "linear",
     "warmup_ratio": 0.2,
     "weight_decay": 0.1,
     "max_grad_norm": 1.0,

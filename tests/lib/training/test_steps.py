@@ -17,6 +17,7 @@ SETTINGS = {
     "learning_rate": 2.0e-5,
     "epochs": 1,
     "batch_size": 6,
+    "schedule": "linear",
     "warmup_ratio": 0.3,
     "weight_decay": 0.1,
     "max_grad_norm": 1.0,

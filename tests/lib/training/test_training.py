@@ -26,6 +26,7 @@ SETTINGS = {
     "learning_rate": 2.0e-5,
     "epochs": 1,
     "batch_size": 4,
+    "schedule": "linear",
     "warmup_ratio": 0.1,
     "weight_decay": 0.0,
     "max_grad_norm": 1.0,

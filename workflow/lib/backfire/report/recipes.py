@@ -65,13 +65,13 @@ def _(variant: Trained) -> str:
             f"LoRA adapters of rank {lora['rank']} (alpha {lora['alpha']:g}, dropout {lora['dropout']:g}) are "
             f"trained on the modules {names(lora['target_modules'])} and merged into the weights afterwards."
         )
-    dropout = settings["dropout"]
+    dropout, norm = settings["dropout"], settings["max_grad_norm"]
+    clipped = "not clipped" if norm is None else f"clipped to norm {norm:g}"
     return (
         f"{how} It starts from {variant.start_from} and trains on the triples '{variant.triples}' for "
         f"{_epochs(settings)} in batches of {settings['batch_size']}, with the {told(settings['loss'])} "
-        f"and AdamW at a peak learning rate of {rate(settings['learning_rate'])} (warm-up "
-        f"over {settings['warmup_ratio']:.0%} of the steps, weight decay {settings['weight_decay']:g}, gradients "
-        f"clipped to norm {settings['max_grad_norm']:g}). Texts are cut at {settings['max_length']} tokens; dropout is "
+        f"and AdamW at a peak learning rate of {rate(settings['learning_rate'])} ({_schedule(settings)}, "
+        f"weight decay {settings['weight_decay']:g}, gradients {clipped}). Texts are cut at {settings['max_length']} tokens; dropout is "
         f"{'that of the model' if dropout is None else f'{dropout:g}'}; precision is {settings['precision']}."
     )
 
@@ -128,6 +128,19 @@ def _shares(variant: Mixed) -> str:
     shares = names(f"{share:g} of {name}" for name, share in variant.weights.items())
     many = "all seeds of these" if len(variant.weights) > 1 else "all its seeds"
     return f"{shares}, {many}" if variant.over_seeds else shares
+
+
+def _schedule(settings: dict[str, Any]) -> str:
+    """How the learning rate goes."""
+    after = {
+        "linear": "then falling linearly to 0",
+        "cosine": "then falling to 0 as a cosine",
+        "inverse_sqrt": "then falling with the square root of the steps",
+        "constant_with_warmup": "then constant",
+    }
+    if settings["schedule"] == "constant":
+        return "constant, without warm-up"
+    return f"warm-up over {settings['warmup_ratio']:.0%} of the steps, {after[settings['schedule']]}"
 
 
 def _epochs(settings: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from backfire.keyed import key
 from backfire.training.checkpoints import BUFFERS, State
 from backfire.training.data import Examples
 from backfire.training.objectives.batch import Batch, Objective
+from backfire.training.schedules import SCHEDULES
 from backfire.training.trainable import Trainable
 
 # Tokens that go through the network together: on a CPU what its caches hold.
@@ -88,8 +89,8 @@ def objective(loss: dict) -> Objective:
 class Stepper:
     """Trains a model by AdamW (Loshchilov and Hutter 2019) on batches of examples.
 
-    The learning rate rises linearly from 0 over the warm-up and falls linearly to 0 at the last step. Weight decay
-    leaves out biases and the weights of normalisations. `settings` is a variant's block of the configuration.
+    The learning rate follows the schedule that is named (see `schedules`). Weight decay leaves out biases and the
+    weights of normalisations. `settings` is a variant's block of the configuration.
 
     A satisfied triplet has no gradient. While few are violated, a batch is embedded without gradients first,
     and the texts that have one a second time: the same sum with fewer terms that are zero.
@@ -97,8 +98,10 @@ class Stepper:
 
     def __init__(self, model: Trainable, settings: dict, steps: int, seed: int):
         self.model, self.steps, self.seed = model, steps, seed
-        self.objective, self.max_norm = objective(settings["loss"]), settings["max_grad_norm"]
+        self.objective = objective(settings["loss"])
+        self.max_norm = math.inf if settings["max_grad_norm"] is None else settings["max_grad_norm"]
         self.peak, self.warm_up = settings["learning_rate"], round(settings["warmup_ratio"] * steps)
+        self.schedule = SCHEDULES[settings["schedule"]]
         self.weights = [weight for weight in model.network.parameters() if weight.requires_grad]
         self.taken = 0
         self._active = 0.0
@@ -133,9 +136,7 @@ class Stepper:
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
-        if step < self.warm_up:
-            return self.peak * step / self.warm_up
-        return self.peak * (self.steps - step) / max(1, self.steps - self.warm_up)
+        return self.schedule(self.peak, step, self.warm_up, self.steps)
 
     def state(self) -> State:
         """All that the next step depends on, beside the model's start, the settings and the seed; no copies.
