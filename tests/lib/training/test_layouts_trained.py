@@ -32,6 +32,8 @@ SETTINGS = {
     "max_length": 40,
     "dropout": None,
     "precision": "fp32",
+    "keep": "last",
+    "held_out": None,
 }
 DYNAMICS = {"split": "dev", "measures": ["RR@10"], "interval": 2, "queries": 2, "pool": 4}
 TEXTS = ["which passages answer a query about France?", "sort the ROWS of a table", "one more text, " * 30]

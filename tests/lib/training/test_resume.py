@@ -36,14 +36,24 @@ SETTINGS = {
     "max_length": 16,
     "dropout": 0.1,
     "precision": "auto",
+    "keep": "last",
+    "held_out": None,
 }
 STEPS = 8
 LORA = {"rank": 2, "alpha": 4, "dropout": 0.1, "target_modules": ["query"]}
+BEST = {
+    "keep": "best",
+    "held_out": {"share": 0.25, "by": "query", "interval": 1, "measure": "loss"},
+    "epochs": STEPS / 3,
+}
 METHODS = {
     "full": {"dropout": 0.0},
     "full with dropout": {},
     "lora": {"method": "lora", "lora": LORA | {"dropout": 0.0}, "dropout": 0.0},
     "lora with dropout": {"method": "lora", "lora": LORA},
+    # Six examples are left, three steps an epoch: as many steps as the others take.
+    "full, best kept": {"dropout": 0.0} | BEST,
+    "lora with dropout, best kept": {"method": "lora", "lora": LORA} | BEST,
 }
 EVERY_STEP = Pace(0.0, float("inf"))
 
@@ -174,7 +184,7 @@ def start():
     return begin
 
 
-@pytest.mark.parametrize("method", ["full with dropout", "lora with dropout"])
+@pytest.mark.parametrize("method", ["full with dropout", "lora with dropout", "lora with dropout, best kept"])
 def test_a_training_killed_at_random_ends_as_an_unbroken_one(start, inputs, unbroken, tmp_path, method):
     """Killed with checkpoints at every step, so that many kills fall into the writing of one."""
     chance, kills, reached = random.Random(method), 0, 0
@@ -201,7 +211,7 @@ def test_a_training_killed_at_random_ends_as_an_unbroken_one(start, inputs, unbr
     assert f"goes on after step {reached} of {STEPS}" in log(tmp_path)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", ["full", "lora", "full, best kept"])
 def test_every_method_goes_on_where_it_was(monkeypatch, inputs, unbroken, tmp_path, method):
     broken(monkeypatch, inputs, tmp_path, after=3, settings=METHODS[method])
     broken(monkeypatch, inputs, tmp_path, after=6, settings=METHODS[method])
@@ -221,7 +231,7 @@ def test_what_is_restored_is_what_was_kept(base_model):
     tokens = one.model.tokenizer.tokenize(["a river", "a sea", "a market"], "query", 16)
     one.step(Examples.of(tokens, np.array([[0, 1, 2]])), np.array([0]))
     kept = one.state()
-    assert kept.notes == {"taken": 1, "active": 1.0}
+    assert kept.notes == {"taken": 1, "active": 1.0, "scaler": {}}
     assert {name.split("/")[-1] for name in kept.tensors if "optimiser" in name} == {"step", "exp_avg", "exp_avg_sq"}
     other.restore(State({name: tensor.clone() for name, tensor in kept.tensors.items()}, kept.notes))
     assert other.state().notes == kept.notes

@@ -1,6 +1,7 @@
 """How the learning rate goes over a training, under the names that transformers' `get_scheduler` has for them.
 
-Each is a function of (peak rate, step from 0, steps of the warm-up, steps in all), so that any step can be started from.
+Each is a function of the peak rate, the step from 0, the steps of the warm-up and those in all, so that any step can be
+started from.
 """
 
 import math
