@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -140,7 +141,7 @@ def test_a_look_says_what_the_library_says(twice, train, files, base_model):
         peer = SentenceTransformer(str(model), device="cpu")
         peer.max_seq_length = 32
         found = TripletEvaluator(*columns, main_similarity_function="cosine")(peer)
-        assert rows[step]["held_out_accuracy"] == pytest.approx(found["cosine_accuracy"], abs=1e-12)
+        assert rows[step]["held_out_accuracy"] == pytest.approx(found["cosine_accuracy"], rel=1e-6)
 
 
 def test_of_looks_that_are_equal_the_earliest_is_kept(twice, train):
@@ -149,6 +150,19 @@ def test_of_looks_that_are_equal_the_earliest_is_kept(twice, train):
     folder, rows, _ = train("still", **settings)
     assert len({row["held_out_accuracy"] for row in rows}) == 1 and len(rows) == 4
     assert notes(folder)["kept"] == {"step": 1, "steps": 3}
+
+
+def test_another_layout_is_looked_at_by_sentence_transformers(twice, train, base_model, tmp_path):
+    """The same weights behind a pooling that plain BERT does not have: the same looks, and the same step is kept."""
+    other = tmp_path / "other-layout"
+    shutil.copytree(base_model, other)
+    config = json.loads((other / "1_Pooling" / "config.json").read_text())
+    (other / "1_Pooling" / "config.json").write_text(json.dumps(config | {"include_prompt": False}))
+    settings = {"held_out": QUARTER, "keep": "best", "precision": "fp32"} | RISING | {"epochs": 2}
+    (ours, ourselves, _), (theirs, themselves, _) = train("plain", **settings), train("other", start=other, **settings)
+    assert notes(theirs)["kept"] == notes(ours)["kept"]
+    for one, two in zip(ourselves, themselves, strict=True):
+        assert one["held_out_loss"] == pytest.approx(two["held_out_loss"], abs=2e-3)
 
 
 def test_which_are_held_out_depends_on_seed_and_ids_alone(twice, table):
