@@ -42,9 +42,10 @@ def check_kept(found) -> Iterator[str]:
             measure = trained.settings["held_out"]["measure"]
             looks = curve[curve["step"] > 0].set_index("step")[f"held_out_{measure}"].dropna()
             best = int(looks.idxmin() if measure == "loss" else looks.idxmax())
-        step = read_json(notes)["kept"]["step"] if notes.is_file() else "no one knows which"
+        step = read_json(notes)["kept"]["step"] if notes.is_file() else None
         if step != best:
-            yield f"{variant} seed {seed}: kept are the weights of step {step}, and not of step {best}"
+            of = "an unknown step" if step is None else f"step {step}"
+            yield f"{variant} seed {seed}: kept are the weights of {of}, and not of step {best}"
 
 
 def _nothing_to_learn(curve) -> bool:
