@@ -218,6 +218,9 @@ def test_every_method_goes_on_where_it_was(monkeypatch, inputs, unbroken, tmp_pa
     assert [path.stem for path in states(tmp_path)] == ["step-000000004", "step-000000005"]
     train(inputs, tmp_path, METHODS[method])
     assert re.findall("goes on after step (.) of 8", log(tmp_path)) == ["2", "5"]
+    if "best" in method:
+        # What is kept was not seen by the last attempt, which had it from its checkpoint.
+        assert json.loads((tmp_path / "model/training.json").read_text())["kept"]["step"] < 5
     assert outcome(tmp_path) == unbroken(method)
 
 
