@@ -38,6 +38,7 @@ SETTINGS = {
     "learning_rate": 2e-5,
     "epochs": 1,
     "batch_size": BATCH,
+    "schedule": "linear",
     "warmup_ratio": 0.1,
     "weight_decay": 0.0,
     "max_grad_norm": 1.0,

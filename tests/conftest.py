@@ -15,8 +15,8 @@ from backfire.encoders.folders import find_base
 from backfire.formats.tables import write_rows
 from backfire.jobs.logs import THREAD_VARIABLES
 
-# One thread for each process that tests, as jobs have on two cores: where threads wait for one another, two take as long
-# as one and twice the processor time.
+# One thread for each process that tests, as jobs have on two cores: where threads wait for one another, two take as
+# long as one and twice the processor time.
 for variable in THREAD_VARIABLES:
     os.environ.setdefault(variable, "1")
 

@@ -299,13 +299,16 @@ class Example:
         return self.path("protocol.parquet")
 
     def folders(self, **changes: dict) -> dict[tuple[str, int], str]:
-        """A folder with a certificate alone for each model; `changes` by variant."""
+        """A folder with a certificate for each model, and what a training notes; `changes` of the first by variant."""
         found = {}
         for run in [("base", 0), *self.runs]:
             notes = {"tokens": "fast", "forward": "bert", "why": "", "similarity": "cosine", "limit": 512}
             notes |= {"texts": 130, "difference": 2e-7, "files": "0", "versions": {}} | changes.get(run[0], {})
             found[run] = self.path("models/{}/seed-{}".format(*run))
             write_json(Path(found[run]) / "certificate.json", notes)
+            if run in self.runs:
+                kept = {"kept": {"step": 120, "steps": 120}, "held_out": None}
+                write_json(Path(found[run]) / "training.json", kept)
         return found
 
     def manifests(self) -> dict[str, str]:

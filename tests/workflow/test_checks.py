@@ -151,6 +151,16 @@ def test_a_training_that_moved_nothing_is_told(study):
         check_results(**study)
 
 
+def test_weights_of_another_step_than_the_best_are_told(study, tmp_path):
+    folder = shutil.copytree(study["models"]["lora_hard", 0], tmp_path / "lora_hard")
+    notes = read_json(folder / "training.json")
+    other = 3 - notes["kept"]["step"]
+    write_json(folder / "training.json", notes | {"kept": {"step": other, "steps": 2}})
+    study["models"]["lora_hard", 0] = folder
+    with pytest.raises(BackfireError, match=f"lora_hard seed 0: kept are the weights of step {other}, and not of step"):
+        check_results(**study)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [

@@ -136,7 +136,17 @@ def test_dynamics_have_a_panel_for_each_quantity(tmp_path):
     said = texts(svg)
     for title in ("Training loss", "Share of active triplets", "RR@10 on development queries", "Gradient norm"):
         assert title in said
-    assert "Weight drift" in said and "Learning rate" in said
+    assert "Weight drift" in said and "Learning rate" in said and "held-out" not in said
+
+
+def test_looks_at_held_out_examples_have_panels_where_any_were_taken(tmp_path):
+    study = Example(tmp_path)
+    svg, png, tables = tmp_path / "a.svg", tmp_path / "a.png", study.dynamics()
+    rows = read_rows(tables[1], "dynamics").to_pylist()
+    looks = [{"held_out_loss": 0.2 - row["step"] / 1000, "held_out_accuracy": 0.9} for row in rows]
+    write_rows(tables[1], "dynamics", [row | look for row, look in zip(rows, looks, strict=True)])
+    plot_dynamics(tables, study.runs, study.variants, svg, png)
+    assert "Loss on held-out examples" in texts(svg) and "Accuracy on held-out examples" in texts(svg)
 
 
 def test_without_a_margin_there_is_no_panel_of_active_triplets(tmp_path):

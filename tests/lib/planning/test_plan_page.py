@@ -77,6 +77,17 @@ def test_durations_by_hand(study_of):
     assert seconds["mine hard negatives"] == pytest.approx(1000 * (100_000 * 1e-9 + 4 * 1e-4))
     assert seconds["rank"] == pytest.approx(5 * 500 * (100_000 * 1e-9 + 4 * 1e-4))
     assert "other protocols" not in seconds
+    # A fifth of the triples is encoded at the start and after the one epoch, and 80 steps are taken instead of 100.
+    apart = study_of(
+        {
+            "triples": triples,
+            "variants": {name: None for name in ("paper_hard", "full_bm25", "lora_bm25", "lora_hard")},
+        },
+        {"variants": {"full_hard": {"keep": "best", "held_out": {"share": 0.2}}}},
+    )
+    seconds = {each.stage: each.seconds for each in durations(apart, facts, RATES, [])}
+    looks = 2 * 640 * (18 + 2 * 96) / 10_000
+    assert seconds["train"] == pytest.approx(80 * 2.0 + 12 * (300 * 96 + 100 * 18) / 10_000 + looks)
 
 
 def test_the_page_of_the_papers_study(msmarco):
@@ -132,7 +143,8 @@ def test_what_a_plan_depends_on(study_of):
     study = study_of()
     used = planned(study.config)
     assert sorted(Study(used).runs) == sorted(study.runs)
-    for change in ({"comparison": {"alpha": 0.01}}, {"variants": {"full_hard": {"learning_rate": 0.1}}}):
+    free = ({"learning_rate": 0.1}, {"schedule": "cosine"}, {"max_grad_norm": None})
+    for change in ({"comparison": {"alpha": 0.01}}, *({"variants": {"full_hard": each}} for each in free)):
         assert planned(study_of(change).config) == used
     for change in ({"variants": {"full_hard": {"batch_size": 7}}}, {"encoding": {"shards": 5}}, {"seeds": [0, 1]}):
         assert planned(study_of(change).config) != used

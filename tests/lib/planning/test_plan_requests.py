@@ -97,6 +97,9 @@ def test_requests_grow_with_what_the_job_holds(study_of, tmp_path):
     larger = {"triples": {"bm25": {"size": 4_000_000}}}
     variant = {"variant": "full_bm25"}
     assert memory("train_variant", variant, **larger) > memory("train_variant", variant) + 3000
+    # Kept weights are a copy more.
+    best = {"variants": {"full_bm25": {"keep": "best", "held_out": {"share": 0.2}}}}
+    assert memory("train_variant", variant, **best) > memory("train_variant", variant) + 80
     # Of a base that is not here, as many as BERT-base.
     assert memory("train_variant", variant, base_model="some/model") > memory("train_variant", variant) + 1500
 

@@ -19,6 +19,7 @@ from backfire.planning.sizes import (
     TRIPLE_ROW,
     checkpoint_bytes,
     corpus_bytes,
+    course,
     index_bytes,
     run_bytes,
     stages,
@@ -111,6 +112,26 @@ def test_stages_add_up_over_models_and_collections(study):
     assert sizes["negatives"].passing == pytest.approx(study.parts * sizes["negatives"].bytes, rel=0.01)
     assert sizes["protocol"].peak == 0
     assert training_steps(study, {"pydocs": FACTS}, "full_bm25") == 19
+
+
+def test_what_is_held_out_is_not_trained_on_and_looked_at_as_often_as_it_is(study_of):
+    """600 examples, of which 480 are left: 15 steps an epoch, 38 in all; the start, ten by ten, two epochs, the end."""
+    held_out = {"share": 0.2, "interval": 10}
+    settings = {"batch_size": 32, "epochs": 2.5, "keep": "best", "held_out": held_out}
+    triples = {name: {"size": 600} for name in ("bm25", "hard")}
+    study = study_of({"triples": triples, "variants": {"full_bm25": settings, "lora_hard": settings}})
+    facts = {"pydocs": FACTS}
+    found = course(study, facts, "full_bm25")
+    assert (found.held_out, found.steps) == (120, 38)
+    assert found.looks == len({0, 10, 15, 20, 30, 38})
+    only_last = {"variants": {"full_bm25": settings | {"held_out": None, "keep": "last"}}}
+    assert course(study_of({"triples": triples}, only_last), facts, "full_bm25").looks == 0
+    # Kept weights are once more in each checkpoint.
+    kept, plain = (
+        checkpoint_bytes(only(study_of({"variants": {"full_bm25": more}}), "full_bm25"), 384, 90_000_000)
+        for more in ({"keep": "best", "held_out": held_out}, {})
+    )
+    assert kept / plain == pytest.approx(4 / 3)
 
 
 def test_a_training_keeps_the_checkpoints_that_are_planned(study, base_model, tmp_path):

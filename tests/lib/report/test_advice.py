@@ -209,7 +209,16 @@ def trained(found: Findings, cosine=0.99, kept=0.85, change=0.02, active=0.4, se
     ]
     watched = {"RR@10": Watched(0.62, 0.62 + change, 0.63, 8)}
     curves = [
-        Curve(name, seed, 15, Ends(0.02, 0.01, 0.01, 0.01, 5), Ends(0.5, 0.1, active, 0.1, 5), 0.0005, watched)
+        Curve(
+            name,
+            seed,
+            15,
+            Ends(0.02, 0.01, 0.01, 0.01, 5),
+            Ends(0.5, 0.1, active, 0.1, 5),
+            0.0005,
+            watched,
+            "the last step",
+        )
         for name in found.claims
         for seed in range(seeds)
     ]
@@ -310,7 +319,7 @@ def test_a_window_is_no_single_step_where_there_are_more(steps, expected):
 
 def test_ends_are_means_with_their_spread(findings, tmp_path):
     study = Example(tmp_path)
-    curves = read_curves(study.dynamics(), study.runs)
+    curves = read_curves(study.dynamics(), study.runs, study.folders())
     assert [(curve.variant, curve.seed, curve.steps) for curve in curves] == [(*run, 120) for run in study.runs]
     losses = read_rows(tmp_path / "dynamics-0.parquet", "dynamics")["loss"].to_numpy()[1:]
     loss = curves[0].loss

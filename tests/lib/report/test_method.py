@@ -3,6 +3,7 @@
 from example_study import VERDICTS, Example, example_config
 
 from backfire.formats.atomic import read_json
+from backfire.report.curves import kept
 from backfire.report.method import method_paragraphs
 from backfire.report.models import read_certificates
 from backfire.report.recipes import recipe
@@ -61,6 +62,41 @@ def test_the_rule_is_told_with_its_numbers(tmp_path, root):
 def test_the_text_of_every_collection_is_told(tmp_path, root):
     told = paragraphs(tmp_path, example_config(root, {}))["Data"]
     assert told.count("Text of a passage: default. The text of ") == 2
+
+
+def test_which_weights_are_kept_and_how_they_are_chosen_is_told(tmp_path, root):
+    config = example_config(root, {"full_hard": "HARMS", "lora_hard": "HELPS"})
+    told = paragraphs(tmp_path, config)
+    assert told["full_hard"].endswith("The weights of the last step are kept.")
+    assert told["Choices"].endswith("is reported, with the weights of its last step.")
+    held_out = {"share": 0.125, "by": "query", "interval": None, "measure": "loss"}
+    config["variants"]["full_hard"] |= {"keep": "best", "held_out": held_out}
+    config["variants"]["lora_hard"] |= {"schedule": "constant", "max_grad_norm": None} | {
+        "held_out": held_out | {"by": "example", "interval": 1000}
+    }
+    told = paragraphs(tmp_path, config)
+    assert "12.5 % of the queries with all their examples, chosen by a hash" in told["full_hard"]
+    assert "of the look with the lowest loss, of equal ones the earliest, are kept." in told["full_hard"]
+    assert "warm-up over 10% of the steps, then falling linearly to 0" in told["full_hard"]
+    assert "12.5 % of the examples, chosen" in told["lora_hard"]
+    assert "every 1,000 steps and after each epoch" in told["lora_hard"]
+    assert told["lora_hard"].endswith("The weights of the last step are kept.")
+    assert "(constant, without warm-up, weight decay 0, gradients not clipped)" in told["lora_hard"]
+    assert told["Choices"].endswith("and full_hard with those that did best on held-out training examples.")
+    line = recipe(variant("full_hard", config["variants"]["full_hard"]), config["triples"])
+    assert line.endswith(", best weights on held-out examples kept")
+
+
+def test_which_step_was_kept_is_told():
+    looks = [[10 * look, 0.5 - 0.01 * look, 0.9] for look in range(16)]
+    notes = {"kept": {"step": 120, "steps": 150}, "held_out": {"examples": 48, "queries": 40, "looks": looks}}
+    held_out = {"share": 0.1, "by": "query", "interval": 10, "measure": "loss"}
+    best = notes | {"settings": {"keep": "best", "held_out": held_out}}
+    assert kept(best) == "step 120 of 150, best of 15 looks at 48 held-out examples (loss 0.3800)"
+    last = notes | {"kept": {"step": 150, "steps": 150}}
+    last |= {"settings": {"keep": "last", "held_out": held_out | {"measure": "accuracy"}}}
+    assert kept(last) == "the last step (accuracy 0.9000 on 48 held-out examples)"
+    assert kept(last | {"held_out": None}) == "the last step"
 
 
 def test_published_triples_and_triples_for_every_query(tmp_path, root):

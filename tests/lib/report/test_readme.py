@@ -22,7 +22,7 @@ def results(tmp_path):
         triple = {"query_id": "q", "positive_id": "p", "negative_id": "n", "source": "hard", "rank": 1}
         write_rows(tmp_path / f"triples/{name}/seed-0.parquet", "triples", [triple | {"base_score": 0.5}] * 480)
         (tmp_path / f"models/{name}/seed-0").mkdir()
-        write_json(tmp_path / f"models/{name}/seed-0/training.json", {"bf16": True})
+        write_json(tmp_path / f"models/{name}/seed-0/training.json", {"arithmetic": "bf16"})
     (tmp_path / "README.md").write_text(f"Before.\n{BEGIN}{END}After.\n", encoding="utf-8")
     return tmp_path
 

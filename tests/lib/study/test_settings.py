@@ -1,6 +1,7 @@
 """The configuration: every mistake a person makes is one line that says what to do."""
 
 import copy
+import re
 
 import pytest
 import yaml
@@ -142,6 +143,21 @@ def test_null_removes_an_entry_of_an_overlay(config, schema):
         ("dynamics.split", "valid", "'valid' is not a split of 'pydocs'", "known:"),
         ("primary.split", "dev", "is the split that is watched in training", "another split"),
         ("triples.hard.negatives", "easy", "expected one of random, bm25, hard", ""),
+        (
+            "variants.full_hard.schedule",
+            "cosin",
+            "'cosin', expected one of linear, cosine, inverse_sqrt, constant_with_warmup, constant",
+            "get_scheduler",
+        ),
+        ("variants.full_hard.precision", "fp8", "'fp8', expected one of auto, fp32, bf16, fp16", "GPU"),
+        ("variants.full_hard.max_grad_norm", 0, "max_grad_norm: found 0, expected more than 0", "null"),
+        ("variants.full_hard.keep", "first", "'first', expected one of last, best", "held out"),
+        ("variants.full_hard.keep", "best", "keep: best, but nothing is held out", "held_out: {share: 0.1}"),
+        ("variants.full_hard.held_out", {"share": 1}, "share: found 1, expected less than 1", ""),
+        ("variants.full_hard.held_out", {"by": "passage"}, "expected one of query, example", ""),
+        ("variants.full_hard.held_out", {"of": "queries"}, "'of', known: by, interval, measure, share", "spelling"),
+        ("variants.full_hard.held_out", {"share": 0.001}, "0.001 of the 480 examples of 'hard' holds out none", "more"),
+        ("variants.full_hard.held_out", {"share": 0.999}, "0.999 of the 480 examples of 'hard' holds out 480", "more"),
         ("base_model_sha256", "abc", "base_model_sha256", ""),
         ("encoding.shards", 2.5, "encoding.shards: found 2.5, expected integer", ""),
         ("encoding.shards", "2e0", "found the text '2e0', expected a number", "write 2.0e+0"),
@@ -211,6 +227,18 @@ def test_every_mistake_is_listed_at_once(config, schema):
         checked(config, schema)
     assert "ranking.depth" in str(caught.value)
     assert "unknown key 'measure'" in str(caught.value)
+
+
+def test_the_recipes_that_the_documentation_spells_out_can_be_written(config, schema, root):
+    blocks = re.findall(r"```yaml\n(.*?)```", (root / "docs/recipes.md").read_text(), re.DOTALL)
+    kept, paper = map(yaml.safe_load, blocks)
+    config["variants"]["full_hard"] |= kept
+    config["variants"] |= paper
+    variants = Study(checked(config, schema)).variants
+    assert variants["full_hard"].keeps_best and variants["paper_bm25"].keeps_best
+    # A fifth of a million, looked at after each of five epochs, three times between, and at the start.
+    found = variants["paper_bm25"].course(1_000_000)
+    assert (found.held_out, found.steps, found.looks) == (200_000, 3910, 9)
 
 
 def test_every_key_of_the_schema_is_described(schema):

@@ -25,12 +25,15 @@ SETTINGS = {
     "learning_rate": 1.0e-2,
     "epochs": 1,
     "batch_size": 4,
+    "schedule": "linear",
     "warmup_ratio": 0.0,
     "weight_decay": 0.0,
     "max_grad_norm": 1.0,
     "max_length": 40,
     "dropout": None,
     "precision": "fp32",
+    "keep": "last",
+    "held_out": None,
 }
 DYNAMICS = {"split": "dev", "measures": ["RR@10"], "interval": 2, "queries": 2, "pool": 4}
 TEXTS = ["which passages answer a query about France?", "sort the ROWS of a table", "one more text, " * 30]

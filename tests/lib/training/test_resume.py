@@ -29,15 +29,23 @@ SETTINGS = {
     "learning_rate": 1.0e-3,
     "epochs": 2,
     "batch_size": 2,
+    "schedule": "linear",
     "warmup_ratio": 0.2,
     "weight_decay": 0.1,
     "max_grad_norm": 1.0,
     "max_length": 16,
     "dropout": 0.1,
     "precision": "auto",
+    "keep": "last",
+    "held_out": None,
 }
 STEPS = 8
 LORA = {"rank": 2, "alpha": 4, "dropout": 0.1, "target_modules": ["query"]}
+BEST = {
+    "keep": "best",
+    "held_out": {"share": 0.25, "by": "query", "interval": 1, "measure": "loss"},
+    "epochs": STEPS / 3,
+}
 METHODS = {
     "full": {"dropout": 0.0},
     "full with dropout": {},
@@ -45,6 +53,9 @@ METHODS = {
     "lora with dropout": {"method": "lora", "lora": LORA},
     "dora": {"method": "lora", "lora": LORA | {"use_dora": True, "bias": "lora_only"}},
     "pissa": {"method": "lora", "lora": LORA | {"init_lora_weights": "pissa_niter_2", "use_rslora": True}},
+    # Six examples are left, three steps an epoch: as many steps as the others take.
+    "full, best kept": {"dropout": 0.0} | BEST,
+    "lora with dropout, best kept": {"method": "lora", "lora": LORA} | BEST,
 }
 EVERY_STEP = Pace(0.0, float("inf"))
 
@@ -175,7 +186,7 @@ def start():
     return begin
 
 
-@pytest.mark.parametrize("method", ["full with dropout", "lora with dropout", "pissa"])
+@pytest.mark.parametrize("method", ["full with dropout", "lora with dropout", "pissa", "lora with dropout, best kept"])
 def test_a_training_killed_at_random_ends_as_an_unbroken_one(start, inputs, unbroken, tmp_path, method):
     """Killed with checkpoints at every step, so that many kills fall into the writing of one."""
     chance, kills, reached = random.Random(method), 0, 0
@@ -202,13 +213,16 @@ def test_a_training_killed_at_random_ends_as_an_unbroken_one(start, inputs, unbr
     assert f"goes on after step {reached} of {STEPS}" in log(tmp_path)
 
 
-@pytest.mark.parametrize("method", ["full", "lora", "dora", "pissa"])
+@pytest.mark.parametrize("method", ["full", "lora", "dora", "pissa", "full, best kept"])
 def test_every_method_goes_on_where_it_was(monkeypatch, inputs, unbroken, tmp_path, method):
     broken(monkeypatch, inputs, tmp_path, after=3, settings=METHODS[method])
     broken(monkeypatch, inputs, tmp_path, after=6, settings=METHODS[method])
     assert [path.stem for path in states(tmp_path)] == ["step-000000004", "step-000000005"]
     train(inputs, tmp_path, METHODS[method])
     assert re.findall("goes on after step (.) of 8", log(tmp_path)) == ["2", "5"]
+    if "best" in method:
+        # What is kept was not seen by the last attempt, which had it from its checkpoint.
+        assert json.loads((tmp_path / "model/training.json").read_text())["kept"]["step"] < 5
     assert outcome(tmp_path) == unbroken(method)
 
 
@@ -222,7 +236,7 @@ def test_what_is_restored_is_what_was_kept(base_model):
     tokens = one.model.tokenizer.tokenize(["a river", "a sea", "a market"], "query", 16)
     one.step(Examples.of(tokens, np.array([[0, 1, 2]])), np.array([0]))
     kept = one.state()
-    assert kept.notes == {"taken": 1, "active": 1.0}
+    assert kept.notes == {"taken": 1, "active": 1.0, "scaler": {}}
     assert {name.split("/")[-1] for name in kept.tensors if "optimiser" in name} == {"step", "exp_avg", "exp_avg_sq"}
     other.restore(State({name: tensor.clone() for name, tensor in kept.tensors.items()}, kept.notes))
     assert other.state().notes == kept.notes

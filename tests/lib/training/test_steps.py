@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from small_models import LAYOUTS
 
+from backfire.encoders.certificate import certify
+from backfire.errors import BackfireError
 from backfire.training import steps as training_steps
+from backfire.training import trainable
 from backfire.training.data import Examples
 from backfire.training.objectives.triplet import violations
-from backfire.training.steps import Stepper
+from backfire.training.steps import Diverged, Stepper
 from backfire.training.trainable import load_start
 
 CPU = torch.device("cpu")
@@ -17,6 +21,7 @@ SETTINGS = {
     "learning_rate": 2.0e-5,
     "epochs": 1,
     "batch_size": 6,
+    "schedule": "linear",
     "warmup_ratio": 0.3,
     "weight_decay": 0.1,
     "max_grad_norm": 1.0,
@@ -241,3 +246,72 @@ def test_the_gradients_in_bf16_point_where_those_in_fp32_do(base_model, columns)
     ]
     assert norms[1][0].loss == pytest.approx(norms[0][0].loss, rel=5e-3)
     assert norms[1][0].grad_norm == pytest.approx(norms[0][0].grad_norm, rel=2e-2)
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A small BERT: a processor takes minutes for what a GPU does in fp16."""
+    folder = LAYOUTS["bert-mean"].build(tmp_path / "small")
+    certify(folder, "small")
+    return folder
+
+
+@pytest.fixture
+def fp16_anywhere(monkeypatch):
+    """fp16 on this processor too, where it is slow and refused, but rounds and overflows as it does on a GPU."""
+    monkeypatch.setattr(trainable, "arithmetic_of", lambda precision, device: precision)
+
+
+def test_the_gradients_in_fp16_are_those_in_fp32_whatever_the_scale(small, columns, fp16_anywhere):
+    settings = SETTINGS | {"loss": SETTINGS["loss"] | {"margin": 2.0}, "warmup_ratio": 0.0}
+    single, half = (our_steps(small, columns, settings | {"precision": p})[0] for p in ("fp32", "fp16"))
+    for one, other in zip(single, half, strict=True):
+        assert other.loss == pytest.approx(one.loss, rel=5e-3) and other.loss != one.loss
+        assert other.grad_norm == pytest.approx(one.grad_norm, rel=2e-2)
+
+
+def test_a_step_in_fp16_that_overflows_changes_no_weight_and_halves_the_scale(small, columns, fp16_anywhere):
+    settings = SETTINGS | {"loss": SETTINGS["loss"] | {"margin": 2.0}, "precision": "fp16", "warmup_ratio": 0.0}
+    model = load_start(str(small), settings, "base", 0, CPU)
+    tokens = model.tokenizer.tokenize([text for column in columns for text in column], "document", 32)
+    examples, chosen = Examples.of(tokens, np.arange(72).reshape(3, -1).T), np.arange(6)
+    stepper = Stepper(model, settings, 90, 0)
+    stepper._scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
+    before = [weight.detach().clone() for weight in stepper.weights]
+    assert stepper.step(examples, chosen).grad_norm == float("inf")
+    assert stepper.taken == 1 and stepper.state().notes["scaler"]["scale"] == 2.0**39
+    assert all(torch.equal(weight, old) for weight, old in zip(stepper.weights, before, strict=True))
+    assert any(np.isfinite(stepper.step(examples, chosen).grad_norm) for _ in range(40))
+    assert any(not torch.equal(weight, old) for weight, old in zip(stepper.weights, before, strict=True))
+    # Another one goes on with the scale that was found.
+    kept = stepper.state()
+    other = Stepper(load_start(str(small), settings, "base", 0, CPU), settings, 90, 0)
+    other.restore(kept)
+    assert other.state().notes == kept.notes
+    # What no scale helps is an end.
+    stepper.weights[-1].register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(Diverged, match="gradient norm nan"):
+        for _ in range(48):
+            stepper.step(examples, chosen)
+
+
+def test_fp16_is_refused_where_there_is_no_gpu(base_model):
+    with pytest.raises(BackfireError, match="precision: fp16, but this job has no GPU") as caught:
+        load_start(str(base_model), SETTINGS | {"precision": "fp16"}, "base", 0, CPU)
+    assert "auto, bf16 or fp32" in caught.value.hint
+
+
+def test_gradients_are_left_as_they_are_where_nothing_clips_them(base_model, columns):
+    """Plain gradient descent tells lengths apart, which AdamW would divide away."""
+    moved = []
+    for norm in (1e-3, None):
+        settings = SETTINGS | {"max_grad_norm": norm, "schedule": "constant", "learning_rate": 1.0}
+        model = load_start(str(base_model), settings, "base", 0, CPU)
+        tokens = model.tokenizer.tokenize([text for column in columns for text in column], "document", 32)
+        stepper = Stepper(model, settings, 4, 0)
+        stepper.optimiser = torch.optim.SGD(stepper.weights, lr=1.0)
+        before = [weight.detach().clone() for weight in stepper.weights]
+        step = stepper.step(Examples.of(tokens, np.arange(72).reshape(3, -1).T), np.arange(6))
+        change = sum((weight - old).pow(2).sum() for weight, old in zip(stepper.weights, before, strict=True)) ** 0.5
+        moved.append(float(change.detach()) / (step.learning_rate * (norm or step.grad_norm)))
+    assert moved == pytest.approx([1.0, 1.0], rel=1e-3)

@@ -15,10 +15,13 @@ DEV = "dev_"
 TITLES = {
     "loss": "Training loss",
     "active_triplets": "Share of active triplets",
+    "held_out_loss": "Loss on held-out examples",
+    "held_out_accuracy": "Accuracy on held-out examples",
     "grad_norm": "Gradient norm",
     "weight_drift": "Weight drift from the start",
     "learning_rate": "Learning rate",
 }
+HELD_OUT = ("held_out_loss", "held_out_accuracy")
 COLUMNS = 3
 # From this ratio of one variant's median loss to another's, losses share an axis only in their orders of magnitude.
 APART = 20
@@ -44,7 +47,11 @@ def plot_dynamics(
             note(figure, "No variant of this study was trained, so there are no training curves.")
         return
     curves = [read_rows(table, "dynamics") for table in tables]
-    watched = sorted({name for curve in curves for name in curve.column_names if name.startswith(DEV)})
+    columns = {name for curve in curves for name in curve.column_names}
+    watched = [
+        *(name for name in HELD_OUT if name in columns),
+        *sorted(each for each in columns if each.startswith(DEV)),
+    ]
     panels = ["loss", "active_triplets", *watched, "grad_norm", "weight_drift", "learning_rate"]
     if not any(len(_values(curve, "active_triplets")[0]) for curve in curves):
         # No objective of these has a margin.
@@ -56,7 +63,7 @@ def plot_dynamics(
         for axes, panel in zip(grid.flat, panels, strict=False):
             for curve, (variant, _) in zip(curves, runs, strict=True):
                 if panel in curve.column_names:
-                    _line(axes, *_values(curve, panel), panel.startswith(DEV), styles[variant])
+                    _line(axes, *_values(curve, panel), panel in watched, styles[variant])
             _finish(axes, panel, panel == "loss" and _apart(curves))
         for axes in list(grid.flat)[len(panels) :]:
             axes.set_axis_off()

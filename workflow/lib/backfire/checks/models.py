@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from backfire.explaining.geometry import AGAINST_BASE, UNITS
+from backfire.formats.atomic import read_json
 from backfire.report.words import COST
 from backfire.study.variants import BASE
 
@@ -30,6 +31,21 @@ def check_curves(found) -> Iterator[str]:
             yield f"{name}: the watched measures are missing at its start or end"
         if not curve["weight_drift"].iloc[-1] > 0 and not _nothing_to_learn(curve):
             yield f"{name}: its weights never moved"
+
+
+def check_kept(found) -> Iterator[str]:
+    """The weights that were kept are those of the last step, or of the best look at held-out examples."""
+    for (variant, seed), curve in found.dynamics.items():
+        trained, notes = found.study.variants[variant], found.models[variant, seed] / "training.json"
+        best = int(curve["step"].iloc[-1])
+        if trained.keeps_best:
+            measure = trained.settings["held_out"]["measure"]
+            looks = curve[curve["step"] > 0].set_index("step")[f"held_out_{measure}"].dropna()
+            best = int(looks.idxmin() if measure == "loss" else looks.idxmax())
+        step = read_json(notes)["kept"]["step"] if notes.is_file() else None
+        if step != best:
+            of = "an unknown step" if step is None else f"step {step}"
+            yield f"{variant} seed {seed}: kept are the weights of {of}, and not of step {best}"
 
 
 def _nothing_to_learn(curve) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backfire.checks.choices import check_protocols, check_selections
-from backfire.checks.models import check_cost, check_curves, check_geometry, check_maps, check_weights
+from backfire.checks.models import check_cost, check_curves, check_geometry, check_kept, check_maps, check_weights
 from backfire.checks.page import check_page
 from backfire.checks.verdicts import check_comparison, check_main_table, check_queries, check_strata, check_ties
 from backfire.errors import BackfireError
@@ -31,6 +31,7 @@ CHECKS = (
     check_selections,
     check_protocols,
     check_curves,
+    check_kept,
     check_weights,
     check_geometry,
     check_cost,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from backfire.planning.facts import Facts
 from backfire.planning.probe import QUERY_TOKENS, Rates, padded_tokens
-from backfire.planning.sizes import Stage, ranked_queries, training_queries, training_steps
+from backfire.planning.sizes import Stage, course, ranked_queries, training_queries
 from backfire.study.study import Study
 
 
@@ -36,14 +36,18 @@ def corpus_seconds(facts: Facts, max_length: int, rates: Rates) -> float:
 
 
 def variant_seconds(study: Study, facts: dict[str, Facts], rates: Rates, variant: str) -> float:
-    """Seconds to train one seed of a variant: its steps, and the development set encoded at every interval."""
-    steps = training_steps(study, facts, variant)
+    """Seconds to train one seed of a variant: its steps, the development set encoded at every interval, and held-out
+    examples at every look."""
+    going = course(study, facts, variant)
+    steps = going.steps
     dynamics = study.config["dynamics"]
     here = facts[study.train_on]
     pool = min(dynamics["pool"], here.passages or 0)
     limit = study.variants[variant].settings["max_length"]
-    tokens = pool * padded_tokens(here.passage_tokens, limit) + dynamics["queries"] * padded_tokens(QUERY_TOKENS, limit)
-    return steps * rates.step[variant] + (2 + steps // dynamics["interval"]) * tokens / rates.tokens_per_second
+    passage, query = padded_tokens(here.passage_tokens, limit), padded_tokens(QUERY_TOKENS, limit)
+    encoded = (2 + steps // dynamics["interval"]) * (pool * passage + dynamics["queries"] * query)
+    encoded += going.looks * going.held_out * (query + 2 * passage)
+    return steps * rates.step[variant] + encoded / rates.tokens_per_second
 
 
 def search_seconds(passages: int, shards: int, queries: int, rates: Rates) -> float:

@@ -44,7 +44,7 @@ def count_jobs(target: Any, producers: Callable[[str], Iterable[Any]]) -> dict[s
 
 # Settings that change neither sizes nor durations: a plan stays valid when they change.
 _SECTIONS = {"comparison", "geometry", "projection", "latency", "base_model_sha256"}
-_SETTINGS = {"learning_rate", "warmup_ratio", "weight_decay", "max_grad_norm", "loss"}
+_SETTINGS = {"learning_rate", "schedule", "warmup_ratio", "weight_decay", "max_grad_norm", "loss"}
 
 
 def planned(config: dict[str, Any]) -> dict[str, Any]:

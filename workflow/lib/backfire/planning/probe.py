@@ -168,7 +168,7 @@ def _step(model: str, settings: dict[str, Any]) -> float:
     rows, length = settings["batch_size"], settings["max_length"]
     # A margin that nothing satisfies, so that every triplet has a gradient; the other values cost nothing.
     loss = {"name": "triplet", "distance": "cosine", "margin": 2.0, "normalize": True}
-    free = {"loss": loss, "learning_rate": 1e-5, "warmup_ratio": 0.0, "weight_decay": 0.0}
+    free = {"loss": loss, "learning_rate": 1e-5, "schedule": "constant", "warmup_ratio": 0.0, "weight_decay": 0.0}
     stepper = Stepper(network, settings | free | {"max_grad_norm": 1.0}, 1000, 0)
     texts = [
         words(count, column * rows + row)

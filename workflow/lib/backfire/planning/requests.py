@@ -268,12 +268,16 @@ class Requests:
         triples = self.study.triples[variant.triples].size or self._training_size[0]
         step = 3 * settings["batch_size"] * settings["max_length"]
         copies = TRAINED_COPIES[settings["method"]] if not self.gpu else TRAINED_COPIES_GPU
+        # Of an adapter what is kept is as small as it is.
+        copies += variant.keeps_best and not variant.adapted
         mib = TORCH + copies * shape.mib + TRIPLE_TEXTS * triples / MIB
         kept = min(step, KEPT_TOKENS)
         mib += CUDA_HOST if self.gpu else ACTIVATION * kept * shape.layers * shape.dimensions / MIB
         # Vectors of a batch, their gradient and similarities, where only those are kept of it.
         mib += 16 * 3 * settings["batch_size"] * (shape.dimensions + settings["batch_size"]) / MIB
-        tokens = settings["epochs"] * math.ceil(triples / settings["batch_size"]) * step
+        going = variant.course(triples)
+        # Three texts each, and forward only, which takes a third.
+        tokens = going.steps * step + going.looks * going.held_out * settings["max_length"]
         return mib, tokens * self._slower(w.variant) / (TRAINED_GPU if self.gpu else TRAINED * self.threads)
 
     def _measured(self, runs: int) -> tuple[float, float]:

@@ -4,12 +4,12 @@ Lengths of rows were measured on files that Backfire wrote (Parquet with Snappy,
 against the files of a whole run.
 """
 
-import math
 from dataclasses import dataclass
 
 from backfire.planning.facts import Facts
 from backfire.study.parts import SEARCHED, TRAIN
 from backfire.study.study import Study
+from backfire.study.variants import Course
 
 # Bytes on disk for each byte of text in a Parquet table.
 TABLE_BY_TEXT = 0.55
@@ -20,7 +20,8 @@ DYNAMICS_ROW = 60
 # A line of a TREC run without query id, doc id and tag: Q0, rank, score and blanks.
 RUN_LINE = 21
 FLOAT_BYTES = 4
-# A checkpoint: weights that are trained and AdamW's two moments of each. Files of a training at once: two are kept, a
+# A checkpoint: weights that are trained and AdamW's two moments of each, and once more the weights where the best are
+# kept. Files of a training at once: two are kept, a
 # third is written (training/checkpoints.py; a test compares them).
 CHECKPOINT, CHECKPOINT_FILES = 3, 3
 # A token id, of a vocabulary that fits a dictionary.
@@ -132,7 +133,7 @@ def checkpoint_bytes(study: Study, dimensions: int, model_bytes: int) -> float:
         adapter = study.variants[name].settings.get("lora")
         rank = max([adapter["rank"], *adapter.get("rank_pattern", {}).values()]) if adapter else dimensions
         trained = min(1.0, 2 * rank / dimensions)
-        total += CHECKPOINT * CHECKPOINT_FILES * trained * model_bytes
+        total += (CHECKPOINT + study.variants[name].keeps_best) * CHECKPOINT_FILES * trained * model_bytes
     return total
 
 
@@ -254,9 +255,13 @@ def _closing(study: Study, facts: dict[str, Facts]) -> int:
 
 def training_steps(study: Study, facts: dict[str, Facts], variant: str) -> int:
     """Optimiser steps of one seed of a variant."""
-    settings = study.variants[variant].settings
-    triples = triple_count(study, facts, study.variants[variant].triples)
-    return math.ceil(math.ceil(triples / settings["batch_size"]) * settings["epochs"])
+    return course(study, facts, variant).steps
+
+
+def course(study: Study, facts: dict[str, Facts], variant: str) -> Course:
+    """How long one seed of a variant trains."""
+    trained = study.variants[variant]
+    return trained.course(triple_count(study, facts, trained.triples))
 
 
 def _closing_paths(results: str) -> tuple[str, ...]:

@@ -3,13 +3,15 @@
 A batch's loss says as much about the batch as about the model, so no single step stands for anything here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from backfire.formats.atomic import read_json
 from backfire.formats.tables import read_rows
 from backfire.report.numbers import ARROW, MISSING, SPACE, count, plain
 
@@ -50,16 +52,40 @@ class Curve:
     loss: Ends | None
     active: Ends | None
     drift: float | None
-    """Size of the change of the weights at the end, in relation to the weights."""
+    """Size of the change of the weights that are kept, in relation to the weights."""
     watched: dict[str, Watched]
     """By measure."""
+    kept: str
+    """Which weights were saved, in words."""
 
 
-def read_curves(tables: Iterable[str | Path], runs: Iterable[tuple[str, int]]) -> list[Curve]:
-    """The curves in the tables `dynamics` of `runs`, a (variant, seed) for each table, in their order."""
+def read_curves(
+    tables: Iterable[str | Path], runs: Iterable[tuple[str, int]], models: Mapping[tuple[str, int], str | Path]
+) -> list[Curve]:
+    """The curves in the tables `dynamics` of `runs`, a (variant, seed) for each table, in their order.
+
+    `models` has the folder of each run, where `training.json` says which weights were kept.
+    """
     return [
-        _curve(read_rows(table, "dynamics"), variant, seed) for table, (variant, seed) in zip(tables, runs, strict=True)
+        _curve(read_rows(table, "dynamics"), *run, read_json(Path(models[tuple(run)]) / "training.json"))
+        for table, run in zip(tables, runs, strict=True)
     ]
+
+
+def kept(notes: Mapping[str, Any]) -> str:
+    """Which weights a training saved, in words; `notes` are its `training.json`."""
+    apart = notes["held_out"]
+    if not apart:
+        return "the last step"
+    step, steps = notes["kept"]["step"], notes["kept"]["steps"]
+    judged = notes["settings"]["held_out"]["measure"]
+    looks = {at: {"loss": loss, "accuracy": accuracy} for at, loss, accuracy in apart["looks"]}
+    examples, value = count(apart["examples"], "held-out example"), f"{judged} {plain(looks[step][judged])}"
+    if notes["settings"]["keep"] == "last":
+        return f"the last step ({value} on {examples})"
+    # The start is looked at, and not chosen.
+    among = count(len(looks) - 1, "look")
+    return f"step {count(step)} of {count(steps)}, best of {among} at {examples} ({value})"
 
 
 def window(steps: int) -> int:
@@ -86,6 +112,7 @@ def training_table(curves: Iterable[Curve]) -> tuple[list[str], list[dict]]:
             "seed": curve.seed,
             "cells": [
                 count(curve.steps),
+                curve.kept,
                 _told(curve.loss, 4),
                 _told(curve.active, 2),
                 MISSING if curve.drift is None else f"{100 * curve.drift:.2f} %",
@@ -97,8 +124,9 @@ def training_table(curves: Iterable[Curve]) -> tuple[list[str], list[dict]]:
     return watched, rows
 
 
-def _curve(table: pa.Table, variant: str, seed: int) -> Curve:
-    _, drift = _present(table, "weight_drift")
+def _curve(table: pa.Table, variant: str, seed: int, notes: Mapping[str, Any]) -> Curve:
+    steps, drift = _present(table, "weight_drift")
+    drift = drift[steps <= notes["kept"]["step"]]
     return Curve(
         variant=variant,
         seed=seed,
@@ -111,6 +139,7 @@ def _curve(table: pa.Table, variant: str, seed: int) -> Curve:
             for name in table.column_names
             if name.startswith(DEV) and len((found := _present(table, name))[0])
         },
+        kept=kept(notes),
     )
 
 

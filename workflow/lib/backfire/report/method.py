@@ -169,10 +169,12 @@ def _margins(margins: dict[str, float]) -> str:
 
 def choices(config: dict[str, Any], selected: list[Mapping[str, Any]]) -> str:
     """Which data chose what; `selected` are the rows of the table `selection`."""
+    best = [name for name, block in config["variants"].items() if block.get("keep") == "best"]
     if not config["selections"]:
+        but = f", and {names(best)} with those that did best on held-out training examples" if best else ""
         return (
             "No result chose a variant, a checkpoint or a setting of this study: every variant named in the "
-            "configuration is reported, with the weights of its last step."
+            f"configuration is reported, with the weights of its last step{but}."
         )
     parts = []
     for name in config["selections"]:

@@ -68,7 +68,7 @@ def write_report(
     `captions` are those of the figures, which Snakemake's own report shows too. The page loads nothing from anywhere
     and holds no date, so that the same inputs give the same bytes.
     """
-    found = read_curves(dynamics, runs)
+    found = read_curves(dynamics, runs, models)
     findings = read_findings(comparison, geometry, found, config, variants)
     primary, alpha, rows = findings.primary, findings.alpha, findings.rows
     watched, curves = training_table(found)

@@ -58,10 +58,10 @@ def figures(results: str | Path) -> str:
     trained = [name for name in test if name != BASE]
     curves = [read_rows(path, "dynamics", ["step"]) for path in sorted(results.glob("dynamics/*/seed-*[0-9].parquet"))]
     triples = {read_rows(path, "triples").num_rows for path in results.glob("triples/*/*.parquet")}
-    half = {read_json(results / f"models/{name}/seed-0/training.json")["bf16"] for name in trained}
+    arithmetic = {read_json(results / f"models/{name}/seed-0/training.json")["arithmetic"] for name in trained}
     lines = [
         f"{_one(triples)} triples and {_one({max(curve['step'].to_pylist()) for curve in curves})} steps gave, in "
-        f"{'bf16' if _one(half) else 'fp32'},\n\n",
+        f"{_one(arithmetic)},\n\n",
         "| variant | RR@10, test | difference from base | 95 % interval | verdict | RR@10, held-out packages "
         "| difference | what is known |\n",
         "|---|---|---|---|---|---|---|---|\n",

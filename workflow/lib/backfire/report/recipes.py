@@ -53,6 +53,7 @@ def _(variant: Trained, triples: dict[str, dict]) -> str:
     return (
         f"{how} on {size(source)} with {source['negatives']} negatives, {told(settings['loss'])}, "
         f"learning rate {rate(settings['learning_rate'])}, {_epochs(settings)}{start}"
+        + (", best weights on held-out examples kept" if variant.keeps_best else "")
     )
 
 
@@ -62,14 +63,15 @@ def _(variant: Trained) -> str:
     how = "All weights are updated."
     if variant.adapted:
         how = adapted(settings["lora"])
-    dropout = settings["dropout"]
+    dropout, norm = settings["dropout"], settings["max_grad_norm"]
+    clipped = "not clipped" if norm is None else f"clipped to norm {norm:g}"
     return (
         f"{how} It starts from {variant.start_from} and trains on the triples '{variant.triples}' for "
         f"{_epochs(settings)} in batches of {settings['batch_size']}, with the {told(settings['loss'])} "
-        f"and AdamW at a peak learning rate of {rate(settings['learning_rate'])} (warm-up "
-        f"over {settings['warmup_ratio']:.0%} of the steps, weight decay {settings['weight_decay']:g}, gradients "
-        f"clipped to norm {settings['max_grad_norm']:g}). Texts are cut at {settings['max_length']} tokens; dropout is "
-        f"{'that of the model' if dropout is None else f'{dropout:g}'}; precision is {settings['precision']}."
+        f"and AdamW at a peak learning rate of {rate(settings['learning_rate'])} ({_schedule(settings)}, weight decay "
+        f"{settings['weight_decay']:g}, gradients {clipped}). Texts are cut at {settings['max_length']} tokens; "
+        f"dropout is {'that of the model' if dropout is None else f'{dropout:g}'}; "
+        f"precision is {settings['precision']}. {_kept(variant)}"
     )
 
 
@@ -125,6 +127,35 @@ def _shares(variant: Mixed) -> str:
     shares = names(f"{share:g} of {name}" for name, share in variant.weights.items())
     many = "all seeds of these" if len(variant.weights) > 1 else "all its seeds"
     return f"{shares}, {many}" if variant.over_seeds else shares
+
+
+def _kept(variant: Trained) -> str:
+    """What is held out, and which weights are kept."""
+    apart = variant.settings["held_out"]
+    if not apart:
+        return "The weights of the last step are kept."
+    what = "queries with all their examples" if apart["by"] == "query" else "examples"
+    often = f"every {count(apart['interval'], 'step')} and " if apart["interval"] else ""
+    best = "the lowest loss" if apart["measure"] == "loss" else "the highest accuracy"
+    weights = f"of the look with {best}, of equal ones the earliest," if variant.keeps_best else "of the last step"
+    return (
+        f"{100 * apart['share']:.4g} % of the {what}, chosen by a hash of seed and id, are held out; {often}after each "
+        "epoch the loss of these examples is taken, and their accuracy: the share of negatives that are further from "
+        f"the query than the positive. The weights {weights} are kept."
+    )
+
+
+def _schedule(settings: dict[str, Any]) -> str:
+    """How the learning rate goes."""
+    after = {
+        "linear": "then falling linearly to 0",
+        "cosine": "then falling to 0 as a cosine",
+        "inverse_sqrt": "then falling with the square root of the steps",
+        "constant_with_warmup": "then constant",
+    }
+    if settings["schedule"] == "constant":
+        return "constant, without warm-up"
+    return f"warm-up over {settings['warmup_ratio']:.0%} of the steps, {after[settings['schedule']]}"
 
 
 def _epochs(settings: dict[str, Any]) -> str:

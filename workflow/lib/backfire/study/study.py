@@ -262,7 +262,14 @@ class Study(Lineage):
             raise BackfireError(
                 f"{each.where}: it is trained but names no triple set.", f"add triples: {', '.join(self.triples)}."
             )
-        _known(f"{each.where}.triples", each.triples, self.triples, "triple set")
+        size = _known(f"{each.where}.triples", each.triples, self.triples, "triple set").size
+        apart = each.settings["held_out"]
+        if size and apart and not 0 < each.course(size).held_out < size:
+            raise BackfireError(
+                f"{each.where}.held_out.share: {apart['share']:g} of the {size} examples of '{each.triples}' holds out "
+                f"{each.course(size).held_out or 'none'}.",
+                "set a share that leaves some on either side, or take more triples.",
+            )
 
     def _check_ancestry(self) -> None:
         """Every chain of parents ends at a model that is taken as it is."""

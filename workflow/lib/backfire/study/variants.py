@@ -87,6 +87,15 @@ class Taken(Variant):
 
 
 @dataclass(frozen=True)
+class Course:
+    """How long a training goes: examples that it holds out, looks at them, and optimiser steps on the others."""
+
+    held_out: int
+    looks: int
+    steps: int
+
+
+@dataclass(frozen=True)
 class Trained(Variant):
     """`full`, `lora`: trained on triples, from base or from another variant."""
 
@@ -122,11 +131,32 @@ class Trained(Variant):
         """Whether its adapters are more than plain LoRA, and so those of the library peft."""
         return self.adapted and by_peft(self.settings["lora"])
 
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the weights that did best on held-out examples are saved, instead of the last ones."""
+        return self.settings["keep"] == "best"
+
+    def course(self, examples: int) -> Course:
+        """How long it trains on a set of so many examples, as many to a query as to any other."""
+        apart = self.settings["held_out"]
+        held_out = round(apart["share"] * examples) if apart else 0
+        epoch = math.ceil((examples - held_out) / self.settings["batch_size"])
+        steps = math.ceil(epoch * self.settings["epochs"])
+        if not held_out:
+            return Course(0, 0, steps)
+        looks = {steps, *range(0, steps, epoch or 1), *range(0, steps, apart["interval"] or epoch or 1)}
+        return Course(held_out, len(looks), steps)
+
     def check(self) -> None:
-        """Settings of adapters go together."""
+        """Settings of adapters go together, and what chooses weights has something to choose them by."""
         super().check()
         if self.adapted:
             check_adapter(f"{self.where}.lora", self.settings["lora"])
+        if self.keeps_best and not self.settings["held_out"]:
+            raise BackfireError(
+                f"{self.where}.keep: best, but nothing is held out that weights could be judged by.",
+                "add held_out: {share: 0.1}, or keep: last.",
+            )
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 KEPT = 2
 BUFFERS = "buffers/"
-"""What the names of tensors begin with that a network keeps beside its weights."""
+"""What stands in the names of tensors that a network keeps beside its weights."""
 _NOTES = "notes"
 
 
@@ -176,7 +176,7 @@ def _read(path: Path) -> State:
     if _digest(tensors) != expected:
         raise ValueError("its content has another digest than was written")
     # Buffers may hold infinities by intent, as masks do.
-    if not all(tensor.isfinite().all() for name, tensor in tensors.items() if not name.startswith(BUFFERS)):
+    if not all(tensor.isfinite().all() for name, tensor in tensors.items() if BUFFERS not in name):
         raise ValueError("it holds weights or moments that are not finite")
     return State(tensors, json.loads(tensors.pop(_NOTES).numpy().tobytes()))
 

@@ -1,7 +1,7 @@
 """Training examples as token ids, and the order in which they are taken."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +39,10 @@ class Examples:
         known = np.unique(np.concatenate([rows[:, :2], *([] if pairs is None else [pairs])]), axis=0)
         starts = np.searchsorted(known[:, 0], np.arange(len(tokens) + 1))
         return cls(tokens, rows, starts, known[:, 1].astype(np.int32))
+
+    def only(self, chosen: np.ndarray) -> "Examples":
+        """Those of the examples that `chosen` (examples,) is true for; what is relevant is known from all."""
+        return replace(self, rows=self.rows[chosen])
 
     def known_among(self, queries: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """(queries, texts), true where a text is relevant to a query; both as rows of `tokens`."""

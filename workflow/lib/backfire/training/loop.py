@@ -10,6 +10,7 @@ from backfire.jobs.logs import progress
 from backfire.jobs.resources import peak_memory
 from backfire.training.checkpoints import Checkpoints, State, noting_signals
 from backfire.training.data import Examples, batches
+from backfire.training.held_out import HeldOut
 from backfire.training.recorder import Recorder
 from backfire.training.steps import Stepper
 
@@ -20,10 +21,10 @@ logger = logging.getLogger(__name__)
 class Spent:
     """What a training took, over all attempts.
 
-    `seconds` are those of the steps that led to the model and of recording them. Loading, development measures and
-    writing checkpoints are left out, and so is what a killed attempt did after its last checkpoint: it is what an
-    unbroken run would have taken. `peak_memory` is in MiB, the largest of the attempts as far as a checkpoint or the
-    end saw it.
+    `seconds` are those of the steps that led to the model, of recording them, and of looks at examples that the
+    variant's own recipe holds out. Loading, development measures and writing checkpoints are left out, and so is what a
+    killed attempt did after its last checkpoint: it is what an unbroken run would have taken. `peak_memory` is in MiB,
+    the largest of the attempts as far as a checkpoint or the end saw it.
     """
 
     seconds: float = 0.0
@@ -31,13 +32,19 @@ class Spent:
 
 
 def take_steps(
-    stepper: Stepper, recorder: Recorder, data: Examples, batch_size: int, states: Checkpoints, label: str
+    stepper: Stepper,
+    recorder: Recorder,
+    held_out: HeldOut,
+    data: Examples,
+    batch_size: int,
+    states: Checkpoints,
+    label: str,
 ) -> Spent:
     """Train to the last step, from the newest of `states` where there is one.
 
     SIGTERM and SIGINT end the process after the step that it is at, with a checkpoint.
     """
-    spent = _resume(stepper, recorder, states)
+    spent = _resume(stepper, recorder, held_out, states)
     steps, earlier, measured = stepper.steps, spent.seconds, recorder.development_seconds
     begun = time.perf_counter()
     with progress(label, steps, "step") as bar, noting_signals() as signalled:
@@ -52,7 +59,7 @@ def take_steps(
             number = signalled()
             if number or states.due():
                 spent.peak_memory = max(spent.peak_memory, peak_memory())
-                states.write(stepper.taken, _state(stepper, recorder, spent))
+                states.write(stepper.taken, _state(stepper, recorder, held_out, spent))
             if number:
                 logger.warning("signal %d: ends after step %d of %d", number, stepper.taken, steps)
                 raise SystemExit(128 + number)
@@ -60,17 +67,19 @@ def take_steps(
     return spent
 
 
-def _state(stepper: Stepper, recorder: Recorder, spent: Spent) -> State:
-    tensors, notes = stepper.state()
-    return State(tensors, notes | {"rows": recorder.rows, "spent": vars(spent), "hardware": _hardware(stepper)})
+def _state(stepper: Stepper, recorder: Recorder, held_out: HeldOut, spent: Spent) -> State:
+    (tensors, notes), (kept, more) = stepper.state(), held_out.state()
+    more |= {"rows": recorder.rows, "spent": vars(spent), "hardware": _hardware(stepper)}
+    return State(tensors | kept, notes | more)
 
 
-def _resume(stepper: Stepper, recorder: Recorder, states: Checkpoints) -> Spent:
+def _resume(stepper: Stepper, recorder: Recorder, held_out: HeldOut, states: Checkpoints) -> Spent:
     state = states.load()
     if state is None:
         recorder.begin()
         return Spent()
     stepper.restore(state)
+    held_out.restore(state)
     recorder.rows = state.notes["rows"]
     logger.warning("goes on after step %d of %d, from a checkpoint", stepper.taken, stepper.steps)
     here, there = _hardware(stepper), state.notes["hardware"]

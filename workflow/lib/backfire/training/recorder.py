@@ -19,17 +19,26 @@ class Recorder:
     """Collects one row per optimiser step, and development measures every `interval` steps, first and last included.
 
     Rows hold step, loss, learning_rate, grad_norm (before clipping), active_triplets (share of the batch that is
-    active, None without a margin), weight_drift, and `dev_<measure>` where measured. weight_drift is the Frobenius norm
+    active, None without a margin), weight_drift, `dev_<measure>` where measured, and held_out_loss and
+    held_out_accuracy where examples that are held out were looked at. weight_drift is the Frobenius norm
     of the change since training started over that of the weights it started from, for adapters of the change that
     merging would make.
     """
 
-    def __init__(self, model: Trainable, measure: Callable[[], Values], interval: int, steps: int):
-        """`measure` gives development measures of the model as it is now, which is where it starts, by query.
+    def __init__(
+        self,
+        model: Trainable,
+        measure: Callable[[], Values],
+        interval: int,
+        steps: int,
+        look: Callable[[int], dict[str, float]],
+    ):
+        """`measure` gives development measures of the model as it is now, which is where it starts, by query; `look`
+        columns of held-out examples after a step, none where it is not looked.
 
         Then `begin` comes, or `rows` are those of an earlier attempt.
         """
-        self._model, self._measure, self._interval, self._steps = model, measure, interval, steps
+        self._model, self._measure, self._interval, self._steps, self._look = model, measure, interval, steps, look
         self.development_seconds = 0.0
         self._start = []
         if model.adapters is None:
@@ -38,7 +47,8 @@ class Recorder:
 
     def begin(self) -> None:
         """Row 0, which says where the model starts."""
-        self.rows = [{"step": 0, "weight_drift": self._drift(), **self._development("before the first step")}]
+        when = "before the first step"
+        self.rows = [{"step": 0, "weight_drift": self._drift(), **self._development(when), **self._held_out(0, when)}]
 
     def add(self, step: Step) -> None:
         """The row of the next step. Raises `Diverged` when it left weights or vectors that are not finite."""
@@ -56,6 +66,7 @@ class Recorder:
             "grad_norm": step.grad_norm,
             "active_triplets": step.active,
             "weight_drift": drift,
+            **self._held_out(number, after),
         }
         if number % self._interval == 0 or number == self._steps:
             row |= self._development(after)
@@ -84,6 +95,12 @@ class Recorder:
             raise Diverged(f"{error} {when}") from error
         self.development_seconds += time.perf_counter() - begun
         return {f"dev_{name}": mean(found.values()) for name, found in values.items()} | {LOOK: values}
+
+    def _held_out(self, step: int, when: str) -> dict[str, float]:
+        try:
+            return self._look(step)
+        except Diverged as error:
+            raise Diverged(f"{error} {when}") from error
 
     @torch.no_grad()
     def _drift(self) -> float:

@@ -3,7 +3,9 @@
 import logging
 import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from backfire.encoders.certificate import certify
@@ -14,8 +16,9 @@ from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.formats.tables import write_rows
 from backfire.provenance.fingerprints import installed_versions
 from backfire.training.checkpoints import PACE, Checkpoints, Pace, alone, discard, training_digest
-from backfire.training.data import load_examples
+from backfire.training.data import Examples, load_examples
 from backfire.training.development import development_set
+from backfire.training.held_out import ACCURACY, LOSS, HeldOut, held_out
 from backfire.training.loop import take_steps
 from backfire.training.recorder import Recorder
 from backfire.training.steps import Diverged, Stepper
@@ -74,15 +77,19 @@ def train_variant(
                 "seed": seed,
                 "base_name": base_name,
                 "code": code,
-                "arithmetic": [installed_versions(PACKAGES), model.device.type, model.bf16],
+                "arithmetic": [installed_versions(PACKAGES), model.device.type, model.arithmetic],
             },
             [start, triples, queries, *corpus, development_queries, development_qrels, *([qrels] if qrels else [])],
         )
         if _finished(digest, output, dynamics_table, development_table, cost):
             logger.warning("another process has written this very model; nothing is left to do")
             return
-        length = settings["max_length"]
-        data = load_examples(triples, queries, corpus, model.tokenizer, length, qrels)
+        length, apart = settings["max_length"], settings["held_out"]
+        # Before texts are read, which takes long: it may be refused.
+        seen = None if apart is None else ~held_out(triples, apart["share"], apart["by"], seed)
+        data, unseen = load_examples(triples, queries, corpus, model.tokenizer, length, qrels), None
+        if seen is not None:
+            data, unseen = data.only(seen), data.only(~seen)
         development = development_set(
             development_queries,
             development_qrels,
@@ -93,31 +100,39 @@ def train_variant(
             length,
             relevant_from,
         )
-        steps = math.ceil(math.ceil(len(data) / settings["batch_size"]) * settings["epochs"])
+        epoch = math.ceil(len(data) / settings["batch_size"])
+        steps = math.ceil(epoch * settings["epochs"])
         stepper = Stepper(model, settings, steps, seed)
+        judged = HeldOut(stepper, unseen, settings, epoch)
         recorder = Recorder(
-            model, lambda: development.measure(model.encoder(), dynamics["measures"]), dynamics["interval"], steps
+            model,
+            lambda: development.measure(model.encoder(), dynamics["measures"]),
+            dynamics["interval"],
+            steps,
+            judged.look,
         )
         states = Checkpoints(Path(checkpoints) / digest[:16], pace)
         try:
-            spent = take_steps(stepper, recorder, data, settings["batch_size"], states, label)
+            spent = take_steps(stepper, recorder, judged, data, settings["batch_size"], states, label)
         except Diverged as error:
             raise BackfireError(
-                f"{output}: no model is written, since training diverged ({error}; precision "
-                f"{'bf16' if model.bf16 else 'fp32'}).",
+                f"{output}: no model is written, since training diverged ({error}; precision {model.arithmetic}).",
                 "lower this variant's learning_rate, raise its warmup_ratio, or set its precision to fp32; where the "
                 "first step or a vector before it is not finite, look at the model that it starts from.",
             ) from error
 
-        notes = {"settings": settings, "seed": seed, "start": start, "bf16": model.bf16, "digest": digest}
+        kept = {"step": judged.settle(), "steps": steps}
+        notes = {"settings": settings, "seed": seed, "start": start, "arithmetic": model.arithmetic, "digest": digest}
+        notes |= {"kept": kept, "held_out": unseen and _looked(unseen, recorder.rows)}
         parameters = sum(weight.numel() for weight in stepper.weights)
         for weight in stepper.weights:
             weight.grad = None
-        # The moments are twice the weights, and the model is about to be loaded once more.
-        del stepper
+        curves, looks = recorder.curves, recorder.looks
+        # Moments, the start and what was kept are several times the weights, and the model is about to be loaded again.
+        del stepper, recorder, judged
         _save(model, notes, base_name, label, output)
-        write_rows(dynamics_table, "dynamics", recorder.curves)
-        write_rows(development_table, "development", recorder.looks)
+        write_rows(dynamics_table, "dynamics", curves)
+        write_rows(development_table, "development", looks)
         write_json(
             cost,
             {
@@ -127,6 +142,12 @@ def train_variant(
             },
         )
         discard(checkpoints)
+
+
+def _looked(unseen: Examples, rows: list[dict]) -> dict[str, Any]:
+    """What was held out, and each look at it: step, loss and accuracy."""
+    looks = [[row["step"], row[LOSS], row[ACCURACY]] for row in rows if LOSS in row]
+    return {"examples": len(unseen), "queries": len(np.unique(unseen.rows[:, 0])), "looks": looks}
 
 
 def _save(model: Trainable, notes: dict, base_name: str, label: str, output: str) -> None:

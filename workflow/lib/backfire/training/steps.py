@@ -13,8 +13,9 @@ from backfire.encoders.encoding import token_batches
 from backfire.encoders.tokens import Tokens, padded
 from backfire.keyed import key
 from backfire.training.checkpoints import BUFFERS, State
-from backfire.training.data import Examples
+from backfire.training.data import Examples, batches
 from backfire.training.objectives.batch import Batch, Objective
+from backfire.training.schedules import SCHEDULES
 from backfire.training.trainable import Trainable
 
 # Tokens that go through the network together: on a CPU what its caches hold.
@@ -28,8 +29,9 @@ _OPTIMISER = "optimiser/"
 
 @dataclass(frozen=True)
 class Step:
-    """What a step was: mean loss of the batch, learning rate, norm of the gradient before it was clipped, and the
-    share of the batch's examples that are active, None where the objective knows no such thing."""
+    """What a step was: mean loss of the batch, learning rate, norm of the gradient before it was clipped (infinite
+    where fp16 overflowed, so that no weight was changed), and the share of the batch's examples that are active, None
+    where the objective knows no such thing."""
 
     loss: float
     learning_rate: float
@@ -88,9 +90,11 @@ def objective(loss: dict) -> Objective:
 class Stepper:
     """Trains a model by AdamW (Loshchilov and Hutter 2019) on batches of examples.
 
-    The learning rate rises linearly from 0 over the warm-up and falls linearly to 0 at the last step. Weight decay
-    leaves out biases, the weights of normalisations, and the lengths that DoRA trains. `settings` is a variant's block
-    of the configuration.
+    The learning rate follows the schedule that is named (see `schedules`). Weight decay leaves out biases, the weights
+    of normalisations, and the lengths that DoRA trains. `settings` is a variant's block of the configuration.
+
+    In fp16 gradients are scaled up on their way through the network, so that small ones do not vanish (Micikevicius et
+    al. 2018); where one overflows the step counts but changes no weight, and the scale is halved.
 
     A satisfied triplet has no gradient. While few are violated, a batch is embedded without gradients first,
     and the texts that have one a second time: the same sum with fewer terms that are zero.
@@ -98,8 +102,10 @@ class Stepper:
 
     def __init__(self, model: Trainable, settings: dict, steps: int, seed: int):
         self.model, self.steps, self.seed = model, steps, seed
-        self.objective, self.max_norm = objective(settings["loss"]), settings["max_grad_norm"]
+        self.objective = objective(settings["loss"])
+        self.max_norm = math.inf if settings["max_grad_norm"] is None else settings["max_grad_norm"]
         self.peak, self.warm_up = settings["learning_rate"], round(settings["warmup_ratio"] * steps)
+        self.schedule = SCHEDULES[settings["schedule"]]
         self.weights = [weight for weight in model.network.parameters() if weight.requires_grad]
         self.taken = 0
         self._active = 0.0
@@ -109,6 +115,7 @@ class Stepper:
             {"params": [weight for weight in self.weights if weight.ndim <= 1], "weight_decay": 0.0},
         ]
         self.optimiser = torch.optim.AdamW([group for group in groups if group["params"]], lr=self.peak, fused=True)
+        self._scaler = torch.amp.GradScaler(model.device.type, enabled=model.half is torch.float16)
         for weight in self.weights:
             weight.grad = torch.zeros_like(weight)
 
@@ -119,39 +126,64 @@ class Stepper:
         """
         self.model.network.train()
         loss, active = self._gradients(examples, chosen)
+        self._scaler.unscale_(self.optimiser)
         norm = torch.nn.utils.clip_grad_norm_(self.weights, self.max_norm).item()
         rate = self.learning_rate(self.taken)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
+        # Where the scale is large, an overflow is its fault.
+        scaled = self._scaler.get_scale() > 1
+        if scaled and not math.isfinite(norm):
+            norm = math.inf
+        if not math.isfinite(loss) or not (scaled or math.isfinite(norm)):
             raise Diverged(
                 f"step {self.taken + 1}: loss {loss:.4g}, gradient norm {norm:.4g}, learning rate {rate:.4g}"
             )
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.optimiser.step()
+        self._scaler.step(self.optimiser)
+        self._scaler.update()
         self.optimiser.zero_grad(set_to_none=False)
         self.taken += 1
         return Step(loss, rate, norm, active)
 
+    @torch.no_grad()
+    def judge(self, examples: Examples, batch_size: int) -> tuple[float, float]:
+        """Mean loss of examples that are not trained on, in batches that are always the same, and their accuracy: the
+        share of negatives that are less similar to the query than the positive, by what the model is searched with.
+
+        The model is as it is now, without dropout.
+        """
+        self.model.network.eval()
+        loss = right = 0.0
+        for chosen in batches(len(examples), batch_size, range(-(-len(examples) // batch_size)), self.seed):
+            texts = _Texts.of(examples, chosen)
+            with self._one_cast():
+                vectors = self._vectors(examples.tokens, texts, self._parts(examples.tokens, texts))[0]
+            batch = texts.of_vectors(vectors, self.model.device)
+            loss += len(chosen) * self.objective(batch).loss.item()
+            if self.model.unit:
+                vectors = torch.nn.functional.normalize(vectors, dim=1)
+            scores = (vectors[batch.queries, None] * vectors[batch.passages]).sum(dim=2)
+            right += (scores[:, :1] > scores[:, 1:]).float().mean(dim=1).sum().item()
+        return loss / len(examples), right / len(examples)
+
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
-        if step < self.warm_up:
-            return self.peak * step / self.warm_up
-        return self.peak * (self.steps - step) / max(1, self.steps - self.warm_up)
+        return self.schedule(self.peak, step, self.warm_up, self.steps)
 
     def state(self) -> State:
         """All that the next step depends on, beside the model's start, the settings and the seed; no copies.
 
         The learning rate and random numbers follow from the number of steps taken, and nothing is drawn between steps.
         """
-        tensors = dict(self._tensors())
+        tensors = dict(self.tensors())
         for index, values in self.optimiser.state_dict()["state"].items():
             tensors |= {f"{_OPTIMISER}{index}/{name}": value for name, value in values.items()}
-        return State(tensors, {"taken": self.taken, "active": self._active})
+        return State(tensors, {"taken": self.taken, "active": self._active, "scaler": self._scaler.state_dict()})
 
     @torch.no_grad()
     def restore(self, state: State) -> None:
         """Go on from what `state` gave for the same model, settings and seed."""
-        for name, tensor in self._tensors():
+        for name, tensor in self.tensors():
             tensor.copy_(state.tensors[name])
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in state.tensors.items():
@@ -161,8 +193,9 @@ class Stepper:
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
         self.taken, self._active = state.notes["taken"], state.notes["active"]
+        self._scaler.load_state_dict(state.notes["scaler"])
 
-    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """What steps change in the network, by name."""
         for name, weight in self.model.network.named_parameters():
             if weight.requires_grad:
@@ -181,18 +214,18 @@ class Stepper:
         looked = not self._fits(examples.tokens, batch) or (self.model.repeatable and self._active < LOOK_FIRST)
         with self._one_cast():
             with torch.set_grad_enabled(not looked):
-                held = [self._embed(examples.tokens, batch, part) for part in parts]
-            leaf = torch.cat([vectors.detach() for vectors in held])
-            leaf = leaf[np.argsort(np.concatenate([part.places for part in parts]))].requires_grad_()
+                vectors, held = self._vectors(examples.tokens, batch, parts)
+            leaf = vectors.requires_grad_()
             outcome = self.objective(batch.of_vectors(leaf, self.model.device))
             outcome.loss.backward()
             touched = (leaf.grad != 0).any(dim=1).cpu().numpy()
+            gradient = self._scaler.scale(leaf.grad)
             if not looked:
                 # Part by part, so that they are added up in fp32 and not in the arithmetic of the transformer.
                 for part, vectors in zip(parts, held, strict=True):
-                    vectors.backward(leaf.grad[part.places])
+                    vectors.backward(gradient[part.places])
         if looked:
-            self._again(examples.tokens, batch, parts, touched, leaf.grad)
+            self._again(examples.tokens, batch, parts, touched, gradient)
         self._active = float(touched.mean())
         share = None if outcome.active is None else outcome.active.float().mean().item()
         return outcome.loss.item(), share
@@ -211,6 +244,13 @@ class Stepper:
         """Whether all that the gradient of a batch needs may be in memory at once."""
         lengths = padded(tokens.starts[batch.rows + 1] - tokens.starts[batch.rows])
         return int(lengths.sum()) <= HELD_TOKENS[self.model.device.type]
+
+    def _vectors(self, tokens: Tokens, batch: "_Texts", parts: list["_Part"]) -> tuple[Tensor, list[Tensor]]:
+        """Vectors (texts, dimensions) of all texts of a batch in their order, cut off from the network; and of each
+        part, as the network gives them."""
+        held = [self._embed(tokens, batch, part) for part in parts]
+        joined = torch.cat([vectors.detach() for vectors in held])
+        return joined[np.argsort(np.concatenate([part.places for part in parts]))], held
 
     def _embed(self, tokens: Tokens, batch: "_Texts", part: "_Part") -> Tensor:
         """Vectors of the texts of a part, (texts, dimensions)."""

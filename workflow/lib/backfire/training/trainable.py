@@ -26,8 +26,8 @@ class Trainable(ABC):
     """What all models in training have in common: `network` holds the weights, `transformer` is where adapters go.
 
     A network starts from the folder `start` on `device`, with weights in fp32 whatever they are stored in: an update
-    of a few millionths would be rounded away. With `bf16` the transformer runs under autocast; its weights stay fp32,
-    and so do pooling and all behind it, since bf16 keeps three digits of a cosine.
+    of a few millionths would be rounded away. In the `arithmetic` bf16 or fp16 the transformer runs under autocast; its
+    weights stay fp32, and so do pooling and all behind it, since bf16 keeps three digits of a cosine.
     """
 
     network: nn.Module
@@ -41,10 +41,15 @@ class Trainable(ABC):
     # Whether queries and passages go through the network apart.
     sides_differ = False
 
-    def __init__(self, start: Path, device: torch.device, bf16: bool):
-        self.start, self.device, self.bf16 = start, device, bf16
+    def __init__(self, start: Path, device: torch.device, arithmetic: str):
+        self.start, self.device, self.arithmetic = start, device, arithmetic
         self.certificate: Certificate = certificate_of(start)
         self.unit = self.certificate.similarity == "cosine"
+
+    @property
+    def half(self) -> torch.dtype | None:
+        """The half precision that its transformer runs in, None for fp32."""
+        return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.arithmetic)
 
     @abstractmethod
     def embed(self, input_ids: Tensor, attention_mask: Tensor, kind: str) -> Tensor:
@@ -66,8 +71,8 @@ class Trainable(ABC):
 class PlainBert(Trainable):
     """A BERT with mean or first-token pooling, by torch alone."""
 
-    def __init__(self, start: Path, device: torch.device, bf16: bool, pooling: str):
-        super().__init__(start, device, bf16)
+    def __init__(self, start: Path, device: torch.device, arithmetic: str, pooling: str):
+        super().__init__(start, device, arithmetic)
         self.tokenizer = load_tokenizer(start)
         self.network = self.transformer = load_bert(start).to(device)
         # The gradient of a part of a batch then touches the rows of its words, not the whole vocabulary.
@@ -81,7 +86,7 @@ class PlainBert(Trainable):
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor, kind: str) -> Tensor:
         """See `Trainable.embed`."""
-        with torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext():
+        with torch.autocast(self.device.type, self.half) if self.half else contextlib.nullcontext():
             hidden = self.network(input_ids, attention_mask)
         return pool(hidden, attention_mask, self.pooling)
 
@@ -90,8 +95,8 @@ class PlainBert(Trainable):
         network = copy.deepcopy(self.network).eval()
         if self.adapters is not None:
             self.adapters.merge(network)
-        if self.bf16:
-            narrow(network, torch.bfloat16)
+        if self.half:
+            narrow(network, self.half)
         if self.device.type == "cpu":
             pack(network)
         forward = lambda ids, mask, kind: pool(network(ids, mask), mask, self.pooling)  # noqa: E731
@@ -124,16 +129,16 @@ class PlainBert(Trainable):
 class AnyLayout(Trainable):
     """Any other model that sentence-transformers loads, with all of its own preprocessing."""
 
-    def __init__(self, start: Path, device: torch.device, bf16: bool):
-        super().__init__(start, device, bf16)
+    def __init__(self, start: Path, device: torch.device, arithmetic: str):
+        super().__init__(start, device, arithmetic)
         # The same mathematics; on a CPU the backward pass of eager attention is the faster one.
         self.network = load_library_model(start, device, "eager" if device.type == "cpu" else "sdpa")
         self.tokenizer = load_tokenizer(start, self.network)
         self.sides_differ = sides_differ(self.network)
         transformers = transformers_of(self.network)
-        if bf16:
+        if self.half:
             for transformer in transformers:
-                autocast(transformer, torch.bfloat16)
+                autocast(transformer, self.half)
         self.transformers = [transformer.model for transformer in transformers]
         self._embed = library_forward(self.network)
         self._raw = library_forward(self.network, unit=False)
@@ -175,11 +180,11 @@ def load_start(start: str, settings: dict, base_name: str, seed: int, device: to
             f"{start}: '{base_name}' is a model of static embeddings, which Backfire evaluates but does not train.",
             "choose a transformer as base_model, or keep no variant but base.",
         )
-    bf16 = wants_bf16(settings["precision"], device)
+    arithmetic = arithmetic_of(settings["precision"], device)
     if forward == "bert":
-        model: Trainable = PlainBert(folder, device, bf16, plain_pooling(folder))
+        model: Trainable = PlainBert(folder, device, arithmetic, plain_pooling(folder))
     else:
-        model = AnyLayout(folder, device, bf16)
+        model = AnyLayout(folder, device, arithmetic)
     if settings["dropout"] is not None:
         for module in model.network.modules():
             if isinstance(module, nn.Dropout):
@@ -193,9 +198,19 @@ def load_start(start: str, settings: dict, base_name: str, seed: int, device: to
     return model
 
 
-def wants_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to train under bf16 autocast; the weights and the optimiser's state stay fp32."""
-    supported = torch.cuda.is_bf16_supported() if device.type == "cuda" else native_bf16()
-    if precision == "bf16" and not supported:
+def arithmetic_of(precision: str, device: torch.device) -> str:
+    """What a transformer multiplies in when it trains, fp32, bf16 or fp16; weights and the optimiser's state stay fp32.
+
+    `auto` is bf16 where the device has it. Raises `BackfireError` for what it has not.
+    """
+    native = torch.cuda.is_bf16_supported() if device.type == "cuda" else native_bf16()
+    if precision == "auto":
+        return "bf16" if native else "fp32"
+    if precision == "bf16" and not native:
         raise BackfireError("precision: bf16, which this machine does not multiply.", "set precision: auto or fp32.")
-    return supported and precision != "fp32"
+    if precision == "fp16" and device.type != "cuda":
+        raise BackfireError(
+            "precision: fp16, but this job has no GPU, and a CPU gains nothing by it.",
+            "train where there is a GPU, or set precision to auto, bf16 or fp32.",
+        )
+    return precision
