@@ -6,6 +6,8 @@ from bench.calibration import DIFFICULTY, Truth, draw, expected, gain_for, recip
 
 pytestmark = pytest.mark.slow
 WORKERS = 2
+# Enough to find a rule that is wrong twice as often as it says; `python -m bench.calibration` simulates more.
+STUDIES = 300
 
 
 def test_expected_values_are_those_of_the_draws():
@@ -28,7 +30,7 @@ def test_simulated_differences_have_the_true_mean_and_look_like_those_of_a_study
 
 
 def test_under_no_effect_at_most_one_family_in_twenty_makes_a_claim_and_intervals_cover():
-    found = simulate(Truth(200), 2000, WORKERS)
+    found = simulate(Truth(200), 1000, WORKERS)
     # One in twenty, and two standard errors of so many studies.
     assert found.family <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / found.studies)
     assert abs(found.coverage - 0.95) <= 0.015
@@ -37,22 +39,22 @@ def test_under_no_effect_at_most_one_family_in_twenty_makes_a_claim_and_interval
 
 
 def test_where_few_queries_move_a_family_makes_no_more_claims():
-    found = simulate(Truth(300, moved=0.1), 600, WORKERS)
-    assert found.family <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 600)
+    found = simulate(Truth(300, moved=0.1), STUDIES, WORKERS)
+    assert found.family <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / STUDIES)
 
 
 def test_seeds_that_differ_make_no_more_claims():
-    found = simulate(Truth(200, seeds=3, between_seeds=0.1), 600, WORKERS)
-    assert found.family <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 600)
+    found = simulate(Truth(200, seeds=3, between_seeds=0.1), STUDIES, WORKERS)
+    assert found.family <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / STUDIES)
     assert found.coverage >= 0.935
 
 
 @pytest.mark.parametrize("effect", [0.04, 0.08])
 def test_variants_that_help_alike_are_seldom_told_apart(effect):
     """Those that are compared with one another were picked by the same data, since they help."""
-    found = simulate(Truth(300, effect=effect), 600, WORKERS)
+    found = simulate(Truth(300, effect=effect), STUDIES, WORKERS)
     assert found.helps > 0.25
-    assert found.between <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 600)
+    assert found.between <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / STUDIES)
 
 
 @pytest.mark.parametrize("queries", [50, 100, 597])
