@@ -182,7 +182,7 @@ class Requests:
         return tokens * self._slower(variant) / (ENCODED_GPU if self.gpu else ENCODED * self.threads)
 
     def _pairs(self, w: Any) -> tuple[float, float]:
-        # Texts, word triples and judgments take some ten times the file (docs/pairs.md), which may be packed to a third.
+        # Texts, word triples and judgments take some ten times the file (docs/pairs.md), packed to a third or not.
         mib = sum(Path(file).stat().st_size for file in pairs_files(self.study.collections[w.collection].corpus)) / MIB
         return 500 + 30 * mib, 60 + 10 * mib
 
