@@ -79,7 +79,7 @@ def study(script, source, model, tmp_path):
         own = {"size": settings["size"], "text": settings["text"]}
         step("export_corpus", [], {"shards": shards, "manifest": f("corpus.json")}, cfg | own)
         outputs = {kind: f(f"{kind}.parquet") for kind in ("queries", "qrels")} | {"manifest": f("queries.json")}
-        step("export_queries", {"shards": shards}, outputs, cfg | {"split": "train", "missing": "refuse"})
+        step("export_queries", {"shards": shards}, outputs, cfg | {"split": "train", "missing": "refuse", "part": None})
         length = {"max_length": settings["max_length"]}
         encoding = {"precision": settings["precision"], "batch_tokens": None, "label": name}
         for number in numbers:

@@ -70,8 +70,7 @@ def write_model(path, static):
         for weight in model.parameters():
             torch.nn.init.normal_(weight)
         save_file(model.state_dict(), folder / "model.safetensors")
-        adapters.attach(model, ADAPTER, 0)
-        adapters.save_adapter(model, ADAPTER, "base", folder / "adapter")
+        adapters.attach(model, ADAPTER, 0).save("base", folder / "adapter")
 
 
 def vectors(folder):

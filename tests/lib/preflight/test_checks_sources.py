@@ -147,7 +147,7 @@ def test_sets_of_pydocs_are_those_that_it_has():
             "hf:org/set",
             {"dev": "dev", "test": "test"},
             "train",
-            "'hf:org/set' is neither an id of ir_datasets nor a folder",
+            "found 'hf:org/set'; data sets of the hub are read from a folder",
         ),
         ("./nowhere", {"dev": "dev", "test": "test"}, "train", "'./nowhere': there is no such folder"),
         ("vaswan", {"dev": "vaswani", "test": "vaswani"}, None, "did you mean vaswani"),

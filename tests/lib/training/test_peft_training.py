@@ -20,12 +20,15 @@ SETTINGS = {
     "learning_rate": 1.0e-3,
     "epochs": 1,
     "batch_size": BATCH,
+    "schedule": "linear",
     "warmup_ratio": 0.25,
     "weight_decay": 0.1,
     "max_grad_norm": 0.5,
     "max_length": 32,
     "dropout": 0.0,
     "precision": "fp32",
+    "keep": "last",
+    "held_out": None,
 }
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["query", "value"]}
 KINDS = {
