@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("batches")]
+pytestmark = pytest.mark.workflow
 RESULTS = "results/tiny"
 TARGET = f"{RESULTS}/runs/base/seed-0/tiny/test.trec"
 BATCHED = ("tokenize_corpus", "encode_corpus", "index_shard")

@@ -17,7 +17,7 @@ from miniature.downloads import environment
 from miniature.published import counts, publish
 from miniature.server import Files, serving
 
-pytestmark = [pytest.mark.workflow, pytest.mark.long, pytest.mark.xdist_group("miniature")]
+pytestmark = [pytest.mark.workflow, pytest.mark.long]
 RESULTS = "results/miniature"
 NOBODY = "http://127.0.0.1:9"
 # Two jobs that load a model at a time; most of what they take is loading it.

@@ -10,7 +10,7 @@ from backfire.datasets.pydocs import collection_file
 from backfire.formats.atomic import read_json
 from backfire.formats.tables import read_rows
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("pairs")]
+pytestmark = pytest.mark.workflow
 RESULTS = "results/pairs"
 PAIRS = 240
 

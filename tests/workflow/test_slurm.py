@@ -16,7 +16,7 @@ from backfire.formats.tables import read_rows
 from backfire.jobs.logs import usable_threads
 from conftest import copy_of_the_workflow
 
-pytestmark = [pytest.mark.workflow, pytest.mark.long, pytest.mark.xdist_group("slurm")]
+pytestmark = [pytest.mark.workflow, pytest.mark.long]
 RESULTS = "results/tiny"
 # What depends on neither clock nor machine, nor on what other variants there are.
 COMPARED = ["measures", "ties", "moved", "geometry"]

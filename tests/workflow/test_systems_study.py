@@ -22,7 +22,7 @@ from backfire.study.settings import checked
 from backfire.study.study import Study
 from modules import write_modules
 
-pytestmark = [pytest.mark.workflow, pytest.mark.long, pytest.mark.xdist_group("systems")]
+pytestmark = [pytest.mark.workflow, pytest.mark.long]
 TRAINED = ["full_hard", "lora_hard", "full_random", "strong", "easy", "still"]
 EMBEDDED = ["base", *TRAINED, "half", "asked"]
 SPLITS = ("test", "own", "unseen")
