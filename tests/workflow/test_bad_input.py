@@ -113,7 +113,10 @@ def test_numbers_with_a_decimal_point_and_merge_keys_are_taken(folder_study, tmp
         ({"collections": {"pydocs": {"splits": {"test": "pydocs/train"}}}}, "'train' and 'test' are the same queries"),
         ({"collections": {"pydocs": {"splits": {"dev": "pydocs/train"}}}}, "'train' and 'dev' are the same queries"),
         ({"collections": {"pydocs": {"splits": {"test": "pydocs/tset"}}}}, "'pydocs/tset' is neither an id"),
-        ({"collections": {"b": {"corpus": "hf:b", "splits": {"test": "b"}}}}, "'hf:b' is neither an id"),
+        (
+            {"collections": {"b": {"corpus": "hf:b", "splits": {"test": "b"}}}},
+            "found 'hf:b'; data sets of the hub are read from a folder",
+        ),
         ({"collections": {"b": {"corpus": "./b", "splits": {"test": "b"}}}}, "'./b': there is no such folder"),
         ({"collections": {"b": {"corpus": "vaswani", "splits": {"a": "vaswani", "b": "vaswani"}}}}, "the same queries"),
         ({"base_model": "./no-such-model"}, "base_model: the folder './no-such-model' does not exist"),
