@@ -35,10 +35,8 @@ def test_forgetting_is_measured_on_a_folder_and_base_matches_its_reference(clone
     judged = {(row["variant"], row["measure"]): row for row in rows if row["collection"] == "vaswani"}
     assert judged["full_bm25", "RR@10"]["queries"] == queries
     assert judged["full_bm25", "RR@10"]["retention"] is not None
-    page = (results / "report.html").read_text()
     for measure, value in reference(data, base_model).items():
         assert judged["base", measure]["mean"] == pytest.approx(value, abs=5e-4)
-        assert f"{judged['base', measure]['mean']:.5f}" in page
 
 
 def reference(data: Path, base_model: Path) -> dict[str, float]:
