@@ -96,7 +96,8 @@ def read_pairs(
                 seen = columns
     if not any(grade > 0 for grade in found.values()):
         raise BackfireError(
-            f"{source}: there is no pair of a query and a passage that answers it.", "look at the file."
+            f"{source}: there is no pair of a query and a passage that answers it.",
+            "a row needs a passage that answers it; a grade of 0 says it does not.",
         )
     split_of = given or split_by_hash(
         {query for query, _ in found}, held_out, f"looking for near-duplicates in {source}"
