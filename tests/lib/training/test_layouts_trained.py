@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from small_models import LAYOUTS, change, restored, router
 from small_tokenizers import TRAINING_TEXTS
+from small_training import SETTINGS as SMALL
 
 from backfire.encoders.certificate import certificate_of, certify
 from backfire.encoders.encoder import load_encoder
@@ -19,21 +20,13 @@ from backfire.training.run import train_variant
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SETTINGS = {
-    "method": "full",
+SETTINGS = SMALL | {
     "loss": {"name": "triplet", "distance": "cosine", "margin": 1.0, "normalize": True},
     "learning_rate": 1.0e-2,
-    "epochs": 1,
-    "batch_size": 4,
-    "schedule": "linear",
     "warmup_ratio": 0.0,
-    "weight_decay": 0.0,
-    "max_grad_norm": 1.0,
     "max_length": 40,
     "dropout": None,
     "precision": "fp32",
-    "keep": "last",
-    "held_out": None,
 }
 DYNAMICS = {"split": "dev", "measures": ["RR@10"], "interval": 2, "queries": 2, "pool": 4}
 TEXTS = ["which passages answer a query about France?", "sort the ROWS of a table", "one more text, " * 30]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from small_training import SETTINGS as SMALL
 
 from backfire.encoders.bert import pool
 from backfire.encoders.encoder import load_encoder
@@ -14,21 +15,15 @@ from backfire.training.trainable import load_start
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 STEPS, BATCH = 4, 6
-SETTINGS = {
+SETTINGS = SMALL | {
     "method": "lora",
     "loss": {"name": "triplet", "distance": "cosine", "margin": 1.0, "normalize": True},
     "learning_rate": 1.0e-3,
-    "epochs": 1,
     "batch_size": BATCH,
-    "schedule": "linear",
     "warmup_ratio": 0.25,
     "weight_decay": 0.1,
     "max_grad_norm": 0.5,
-    "max_length": 32,
-    "dropout": 0.0,
     "precision": "fp32",
-    "keep": "last",
-    "held_out": None,
 }
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["query", "value"]}
 KINDS = {

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_training import SETTINGS as SMALL
 
 from backfire.formats.tables import read_rows, write_rows
 from backfire.training import loop, run
@@ -23,21 +24,14 @@ from backfire.training.data import Examples
 from backfire.training.recorder import Recorder
 from backfire.training.trainable import load_start
 
-SETTINGS = {
-    "method": "full",
-    "loss": {"name": "triplet", "distance": "cosine", "margin": 0.5, "normalize": True},
+SETTINGS = SMALL | {
     "learning_rate": 1.0e-3,
     "epochs": 2,
     "batch_size": 2,
-    "schedule": "linear",
     "warmup_ratio": 0.2,
     "weight_decay": 0.1,
-    "max_grad_norm": 1.0,
     "max_length": 16,
     "dropout": 0.1,
-    "precision": "auto",
-    "keep": "last",
-    "held_out": None,
 }
 STEPS = 8
 LORA = {"rank": 2, "alpha": 4, "dropout": 0.1, "target_modules": ["query"]}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from small_models import LAYOUTS
+from small_training import SETTINGS as SMALL
 
 from backfire.encoders.certificate import certify
 from backfire.errors import BackfireError
@@ -15,18 +16,10 @@ from backfire.training.steps import Diverged, Stepper
 from backfire.training.trainable import load_start
 
 CPU = torch.device("cpu")
-SETTINGS = {
-    "method": "full",
-    "loss": {"name": "triplet", "distance": "cosine", "margin": 0.5, "normalize": True},
-    "learning_rate": 2.0e-5,
-    "epochs": 1,
+SETTINGS = SMALL | {
     "batch_size": 6,
-    "schedule": "linear",
     "warmup_ratio": 0.3,
     "weight_decay": 0.1,
-    "max_grad_norm": 1.0,
-    "max_length": 32,
-    "dropout": 0.0,
     "precision": "fp32",
 }
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["query", "value"]}

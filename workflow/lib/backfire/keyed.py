@@ -15,6 +15,11 @@ def key(*parts: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
+def keyed_share(*parts: object) -> float:
+    """A uniform number, 0 or more and less than 1, that depends on `parts` alone."""
+    return (key(*parts) >> 11) / 2**53
+
+
 def keyed_sample(ids: Iterable[str], size: int, *salt: object) -> list[str]:
     """The `size` ids with the smallest keys (all, when there are fewer), in the order of their keys.
 

@@ -23,7 +23,7 @@ from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
 from backfire.formats.tables import write_batches
 from backfire.jobs.logs import progress
-from backfire.keyed import key
+from backfire.keyed import key, keyed_share
 from backfire.provenance.fingerprints import value_digest
 
 BATCH = 16384
@@ -126,7 +126,8 @@ def export_queries(
     dataset = load_split(corpus, source)
     texts = _checked_queries(dataset, source, drop_empty)
     grades, judged = read_qrels(dataset, source)
-    asked, apart = len(texts), {} if part is None else {each for each, text in texts.items() if not _within(text, part)}
+    apart = {each for each, text in texts.items() if part is not None and not _within(text, part)}
+    asked = len(texts)
     grades = {each: of_query for each, of_query in grades.items() if each not in apart}
     texts = {each: text for each, text in texts.items() if each not in apart}
     orphans = {query_id: grades.pop(query_id) for query_id in [each for each in grades if each not in texts]}
@@ -295,7 +296,7 @@ def _checked_queries(dataset: Any, source: str, drop_empty: bool) -> dict[str, s
 def _within(text: str, part: Sequence[float]) -> bool:
     """Whether the hash of a query's text falls into a part; texts that differ in case and spacing go together."""
     low, high = part
-    return low <= key("part", normalised(text)) / 2**64 < high
+    return low <= keyed_share("part", normalised(text)) < high
 
 
 def _check_id(identifier: str, what: str, source: str) -> None:

@@ -23,7 +23,7 @@ from backfire.errors import BackfireError, nearest
 from backfire.formats.atomic import write_json
 from backfire.formats.tables import write_rows
 from backfire.jobs.logs import progress
-from backfire.keyed import key
+from backfire.keyed import keyed_share
 from backfire.provenance.fingerprints import file_sha256
 
 # Names that files of sentence-transformers and of training sets on the hub give to each part, in lower case.
@@ -38,7 +38,6 @@ NEGATIVE = re.compile(r"(negative|neg)(_?\d+)?|negatives|negative_passages")
 # Hexadecimal digits of an id.
 ID_DIGITS = 16
 
-_WHOLE = 2**64
 _logger = logging.getLogger(__name__)
 
 
@@ -222,10 +221,10 @@ def split_by_hash(queries: Iterable[str], held_out: Mapping[str, float], label: 
     texts = sorted(set(queries))
     with progress(label, len(texts), "query") as bar:
         group = groups(len(texts), near_duplicates(texts, done=bar.update))
-    hashes: dict[int, int] = {}
+    places: dict[int, float] = {}
     for text, root in zip(texts, group, strict=True):
-        hashes[root] = min(key("pairs", normalised(text)), hashes.get(root, _WHOLE))
-    return {text: _split_at(hashes[root] / _WHOLE, held_out) for text, root in zip(texts, group, strict=True)}
+        places[root] = min(keyed_share("pairs", normalised(text)), places.get(root, 1.0))
+    return {text: _split_at(places[root], held_out) for text, root in zip(texts, group, strict=True)}
 
 
 def _split_at(place: float, held_out: Mapping[str, float]) -> str:

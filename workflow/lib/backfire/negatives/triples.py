@@ -126,15 +126,20 @@ def _hint(given: int, source: str, ranks: list[int] | None) -> str:
     return f"{size}; or {deeper}." if listed else f"{size}."
 
 
+def _graded(qrels: str) -> Iterator[tuple[str, str, int]]:
+    """Query, passage and grade of each judgment."""
+    for batch in iterate_rows(qrels, "qrels"):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
 def _judgments(qrels: str, relevant_from: int) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
     """Positives of every query that has one, and all its passages of a grade above 0, which are no negatives."""
     relevant, spared = defaultdict(list), defaultdict(set)
-    for batch in iterate_rows(qrels, "qrels"):
-        for query_id, doc_id, relevance in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            if relevance > 0:
-                spared[query_id].add(doc_id)
-            if relevance >= relevant_from:
-                relevant[query_id].append(doc_id)
+    for query_id, doc_id, relevance in _graded(qrels):
+        if relevance > 0:
+            spared[query_id].add(doc_id)
+        if relevance >= relevant_from:
+            relevant[query_id].append(doc_id)
     if len(relevant) < len(spared):
         logger.warning(
             "%d of %d training queries have no passage of grade %d or more; they give no triple",
@@ -159,10 +164,9 @@ def _judged(
 ) -> Iterator[tuple[str, list[Draw]]]:
     """The first `count` draws of each query from the passages that are judged not relevant to it."""
     found = defaultdict(list)
-    for batch in iterate_rows(qrels, "qrels"):
-        for query_id, doc_id, relevance in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            if relevance <= 0 and not barred(query_id, doc_id):
-                found[query_id].append((key(seed, query_id, doc_id), (doc_id, None)))
+    for query_id, doc_id, relevance in _graded(qrels):
+        if relevance <= 0 and not barred(query_id, doc_id):
+            found[query_id].append((key(seed, query_id, doc_id), (doc_id, None)))
     for query_id in query_ids:
         yield query_id, [draw for _, draw in heapq.nsmallest(count, found[query_id])]
 
