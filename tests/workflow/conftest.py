@@ -12,8 +12,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
-ROOT = Path(__file__).resolve().parents[2]
-
+from checkout import copy_of_the_workflow
 
 # Seconds that a long study may take on a slow machine.
 LONG = 18 * 60
@@ -86,22 +85,6 @@ class Engine:
                 ]
                 jobs[-1] = " ".join([rule, *kept])
         return sorted(jobs)
-
-
-def copy_of_the_workflow(target: Path) -> Path:
-    """What a clone holds, copied so that a test may edit it."""
-    names = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.split("\0")
-    for name in filter(None, names):
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            (target / name).write_bytes((ROOT / name).read_bytes())
-    return target
 
 
 @pytest.fixture

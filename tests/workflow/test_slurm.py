@@ -14,7 +14,7 @@ import pytest
 import realslurm
 from backfire.formats.tables import read_rows
 from backfire.jobs.logs import usable_threads
-from conftest import copy_of_the_workflow
+from checkout import copy_of_the_workflow
 
 pytestmark = [pytest.mark.workflow, pytest.mark.long]
 RESULTS = "results/tiny"
