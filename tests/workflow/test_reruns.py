@@ -179,6 +179,18 @@ CASES = [
         [*each("fuse_runs", ["both"], SPLITS), "measure_run both", *MEASURED, *DRAWN],
         variants={"both": {"method": "fuse", "of": ["base", "full_bm25"]}},
     ),
+    setting(
+        "a reranking more",
+        [
+            "prepare_cross_encoder again",
+            *each("rerank_run", ["again"], SPLITS),
+            *each("collect_cost"),
+            "measure_run again",
+            *MEASURED,
+            *DRAWN,
+        ],
+        variants={"again": {"method": "rerank", "of": "base", "model": "cross-encoder/ms-marco-MiniLM-L6-v2"}},
+    ),
     setting("a variant less", GATHERING, variants={"lora_hard": None}),
     setting(
         "a seed more",

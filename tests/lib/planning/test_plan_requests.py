@@ -157,11 +157,12 @@ def test_a_gpu_takes_memory_of_the_host_and_less_time(study_of, tmp_path):
 
 
 def test_constants_are_those_of_the_code_that_the_dag_does_not_load():
-    from backfire.retrieval import products
+    from backfire.retrieval import products, reranking
     from backfire.training import steps
 
     assert steps.HELD_TOKENS["cpu"] == requests.KEPT_TOKENS
     assert requests.HELD == candidates.HELD
+    assert requests.RERANKED_QUERIES == reranking.HELD
     assert (requests.QUERY_BLOCK, requests.PASSAGE_BLOCK) == (products.QUERY_BLOCK, products.PASSAGE_BLOCK)
 
 
@@ -242,6 +243,7 @@ def test_the_table_of_the_documentation_is_what_is_computed(study_of, root, tmp_
         "count_words",
         "rank_bm25",
         "fuse_runs",
+        "rerank_run",
         "take_run",
     )
     for rule in both[0].rules:

@@ -151,12 +151,24 @@ def test_models_that_were_not_trained_here_say_where_they_are_from(tmp_path, roo
         "soup": {"method": "mix", "of": ["full_hard"], "over_seeds": True},
         "words": {"method": "bm25", "k1": 0.9, "b": 0.4},
         "both": {"method": "fuse", "of": ["words", "base"], "k": 60},
+        "again": {
+            "method": "rerank",
+            "of": "both",
+            "model": "some/cross-encoder",
+            "depth": 50,
+            "model_sha256": None,
+            "max_length": None,
+        },
         "given": {"method": "run", "runs": {"pydocs/test": "a.trec", "pydocs/unseen": "b.trec", "vaswani/test": "c"}},
     }
     told = paragraphs(tmp_path, config)
     assert told["e5"] == "It is intfloat/e5-small-v2, not trained here, with the query prompt 'query: '."
     assert told["asked"] == (
         "It is the base, not trained, with the query prompt 'ask: ', the passage prompt 'p: ' and the dot product."
+    )
+    assert told["again"] == (
+        "It is the first 50 passages of both, reranked by some/cross-encoder, a cross-encoder, which reads query and "
+        "passage together, cut at the model's own limit. What the run has beyond them keeps its order."
     )
     assert told["half"].startswith(
         "Its weights are averaged: 0.5 of base and 0.5 of full_hard, tensor by tensor. Each seed"

@@ -252,7 +252,7 @@ def test_what_has_no_vectors_is_no_start_and_no_part_of_a_mix(config):
     study = Study(config)
     assert study.seeds_of("words") == [0] and study.seeds_of("both") == [3, 4]
     assert "both" in study.taught and not {"base", "words"} & set(study.taught)
-    assert study.fused("both", 4) == [("full_hard", 4), ("words", 0)]
+    assert study.runs_of("both", 4) == [("full_hard", 4), ("words", 0)]
     assert not {"words", "both"} & {name for name, _ in study.embedded_runs} and ("both", 3) in study.runs
     for block in ({"method": "mix", "of": ["base", "words"], "over_seeds": False}, config["variants"]["full_hard"]):
         broken = config | {"variants": config["variants"] | {"broken": block | {"start_from": "words"}}}

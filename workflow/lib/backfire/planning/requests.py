@@ -58,6 +58,9 @@ MINED, RANKED, TABLES = 14.1e-9, 25e-9, 25.0
 # Tokens a second of MiniLM's 22 M parameters: encoding and training, one core (default study), one GPU (A1, A2).
 ENCODED, TRAINED, ENCODED_GPU, TRAINED_GPU = 3000, 2000, 250_000, 98_000
 MINILM_MIB = 87
+# Bytes of a passage's text while it is reranked, and of a hit with its id (assumed); queries that are held, as in
+# retrieval/reranking.py (a test compares them); tokens of a pair where no length is set.
+RERANKED_TEXT, RERANKED_HIT, RERANKED_QUERIES, ASSUMED_PAIR = 1000, 150, 1000, 256
 # Minutes that any job may take to start and to read its files.
 LEAST = 30
 
@@ -108,6 +111,7 @@ class Requests:
             "count_words": lambda w: self._terms(w.collection),
             "rank_bm25": self._ranked_words,
             "fuse_runs": lambda w: self._measured(len(study.variants[w.variant].parents)),
+            "rerank_run": self._reranked,
             # 1 GB for seven million lines of six columns: assumed.
             "take_run": lambda w: (600 + 400 * self.counts.queries(w.collection, w.split) * self.depth / MIB, 300),
             "mine_bm25": self._mined_words,
@@ -241,6 +245,17 @@ class Requests:
         """MiB of a search by words, and seconds for each passage: 99 s for 10,000 queries and a million passages."""
         held = min(HELD, queries * depth) * CANDIDATE + 500 * self.counts.shard(collection)
         return LIGHT + self._vocabulary(collection) + held / MIB, 10e-9 * queries
+
+    def _reranked(self, w: Any) -> tuple[float, float]:
+        settings, queries = self.study.variants[w.variant].settings, self.counts.queries(w.collection, w.split)
+        pairs = queries * min(settings["depth"], self.depth)
+        each = min(settings["depth"], self.depth) * RERANKED_TEXT + self.depth * RERANKED_HIT
+        held = min(queries, RERANKED_QUERIES) * each / MIB
+        # Of a size that is not known here; a pair takes its whole length.
+        tokens = pairs * (settings["max_length"] or ASSUMED_PAIR)
+        rate = ENCODED_GPU if self.gpu else ENCODED * self.threads
+        mib = TORCH + 2 * ASSUMED_MODEL.mib + (CUDA_HOST if self.gpu else 0) + held
+        return mib, tokens * ASSUMED_MODEL.mib / MINILM_MIB / rate
 
     def _terms(self, collection: str) -> tuple[float, float]:
         return LIGHT + self._vocabulary(collection), 82 * self.counts.passages(collection) / 1e6

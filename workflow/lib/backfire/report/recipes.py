@@ -6,7 +6,7 @@ from typing import Any
 from backfire.report.adapters import adapted, adapter
 from backfire.report.numbers import count, names, rate
 from backfire.study.objectives import told
-from backfire.study.variants import BASE, Fused, Given, Lexical, Mixed, Taken, Trained, Variant
+from backfire.study.variants import BASE, Fused, Given, Lexical, Mixed, Reranked, Taken, Trained, Variant
 
 
 @singledispatch
@@ -96,6 +96,21 @@ def _(variant: Fused, triples: dict[str, dict]) -> str:
 @described.register
 def _(variant: Fused) -> str:
     return f"It is the {recipe(variant, {})}: a passage's score is the sum of 1 / (k + its rank) over their rankings."
+
+
+@recipe.register
+def _(variant: Reranked, triples: dict[str, dict]) -> str:
+    return f"the first {variant.settings['depth']} passages of {variant.parents[0]}, reranked by {variant.model}"
+
+
+@described.register
+def _(variant: Reranked) -> str:
+    length = variant.settings["max_length"]
+    limit = "the model's own limit" if length is None else f"{length} tokens"
+    return (
+        f"It is {recipe(variant, {})}, a cross-encoder, which reads query and passage together, cut at {limit}. What "
+        "the run has beyond them keeps its order."
+    )
 
 
 @recipe.register
