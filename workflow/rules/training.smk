@@ -87,6 +87,15 @@ rule train_variant:
         qrels=lambda w: (
             [f"data/{STUDY.train_on}/qrels/train.parquet"] if STUDY.variants[w.variant].objective.in_batch else []
         ),
+        # What the base makes of the texts, where the objective compares with it.
+        base=lambda w: (
+            [
+                f"results/{{study}}/embeddings/base/seed-0/{STUDY.train_on}/queries/train.parquet",
+                *per_shard("results/{study}/embeddings/base/seed-0/{collection}/corpus/{shard}-of-{shards}.parquet"),
+            ]
+            if STUDY.variants[w.variant].objective.base
+            else []
+        ),
         development_queries=f"data/{STUDY.train_on}/queries/{STUDY.config['dynamics']['split']}.parquet",
         development_qrels=f"data/{STUDY.train_on}/qrels/{STUDY.config['dynamics']['split']}.parquet",
     output:
@@ -120,8 +129,9 @@ rule train_variant:
         ),
         code=code("train_variant"),
         # The script finds it by its name, so one more or another one's edit trains nothing again.
-        objective=lambda w: code(
-            STUDY.variants[w.variant].settings["loss"]["name"], "workflow/lib/backfire/training/objectives/{}.py"
+        objective=lambda w: " ".join(
+            code(name, "workflow/lib/backfire/training/objectives/{}.py")
+            for name in STUDY.variants[w.variant].objectives
         ),
         # Found by its name too, where adapters are peft's.
         adapters=lambda w: (

@@ -19,5 +19,6 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
         checkpoints=snakemake.params.checkpoints,
         code=f"{snakemake.params.code} {snakemake.params.objective} {snakemake.params.adapters}".rstrip(),
         qrels=next(iter(snakemake.input.qrels), None),
+        base=list(snakemake.input.base),
         **snakemake.params.cfg,
     )

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from backfire.charts.style import BASE_COLOUR, drawing, note, variant_styles
 from backfire.formats.tables import read_rows
 
-DEV = "dev_"
+DEV, TERM = "dev_", "loss_"
 TITLES = {
     "loss": "Training loss",
     "active_triplets": "Share of active triplets",
@@ -52,7 +52,8 @@ def plot_dynamics(
         *(name for name in HELD_OUT if name in columns),
         *sorted(each for each in columns if each.startswith(DEV)),
     ]
-    panels = ["loss", "active_triplets", *watched, "grad_norm", "weight_drift", "learning_rate"]
+    terms = sorted(each for each in columns if each.startswith(TERM))
+    panels = ["loss", *terms, "active_triplets", *watched, "grad_norm", "weight_drift", "learning_rate"]
     if not any(len(_values(curve, "active_triplets")[0]) for curve in curves):
         # No objective of these has a margin.
         panels.remove("active_triplets")
@@ -105,14 +106,14 @@ def _apart(curves: list) -> bool:
 
 
 def _finish(axes: Axes, panel: str, orders: bool) -> None:
-    measure = panel.removeprefix(DEV)
-    axes.set_title(TITLES.get(panel) or f"{measure} on development queries")
+    term = f"Term of the loss: {panel.removeprefix(TERM)}" if panel.startswith(TERM) else None
+    axes.set_title(TITLES.get(panel) or term or f"{panel.removeprefix(DEV)} on development queries")
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.02)
     if orders:
         axes.set_yscale("log")
-    elif panel in ("loss", "active_triplets", "weight_drift", "learning_rate", "grad_norm"):
+    elif term or panel in ("loss", "active_triplets", "weight_drift", "learning_rate", "grad_norm"):
         axes.set_ylim(bottom=0)
     if panel in ("active_triplets", "weight_drift"):
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))

@@ -199,8 +199,9 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # What the means of development measures in `dynamics` are of.
     "development": pa.schema([("step", _whole), ("measure", _text), ("query_id", _text), ("value", _real)]),
-    # Followed by one float column for each measure taken on the development queries, named `dev_<measure>`, and by
-    # `held_out_loss` and `held_out_accuracy` where examples were held out.
+    # Followed by one float column for each measure taken on the development queries, named `dev_<measure>`, by
+    # `held_out_loss` and `held_out_accuracy` where examples were held out, and by one for each term of a loss that is a
+    # weighted sum, named `loss_<term>`, before its weight.
     "dynamics": pa.schema(
         [
             ("step", _whole),

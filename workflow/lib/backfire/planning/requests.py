@@ -290,6 +290,9 @@ class Requests:
         mib += CUDA_HOST if self.gpu else ACTIVATION * kept * shape.layers * shape.dimensions / MIB
         # Vectors of a batch, their gradient and similarities, where only those are kept of it.
         mib += 16 * 3 * settings["batch_size"] * (shape.dimensions + settings["batch_size"]) / MIB
+        if variant.objective.base:
+            # The base's vectors of all texts of the triples.
+            mib += self._vectors(min(3 * triples, sum(self._training_size)), BASE)
         going = variant.course(triples)
         # Three texts each, and forward only, which takes a third.
         tokens = going.steps * step + going.looks * going.held_out * settings["max_length"]

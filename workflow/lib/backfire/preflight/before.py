@@ -11,6 +11,7 @@ from backfire.encoders.folders import find_base, verify
 from backfire.encoders.overrides import lacking_prompts
 from backfire.errors import BackfireError
 from backfire.preflight.model import ModelFiles, check_mixes, check_model
+from backfire.preflight.objectives import check_objectives
 from backfire.preflight.sizes import check_factory, check_sizes
 from backfire.preflight.sources import check_different, check_sources
 from backfire.study.study import Study
@@ -32,7 +33,7 @@ def check_study(study: Study, thoroughly: bool = False, rules: Collection[str] =
     check_sources(study, thoroughly)
     check_different(study)
     _check_given(study)
-    lines = check_sizes(study, rules)
+    lines = check_sizes(study, rules) + check_objectives(study)
     return lines + _check_models(study, thoroughly)
 
 

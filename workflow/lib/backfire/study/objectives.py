@@ -3,7 +3,7 @@
 The objectives themselves are in `training/objectives`, a module each, by the same names.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from backfire.errors import BackfireError
@@ -16,15 +16,42 @@ MARGINS = {"cosine": 0.2, "euclidean": 5.0, "manhattan": 5.0}
 @dataclass(frozen=True)
 class Kind:
     """`margin`: an example may be satisfied, and then has no gradient. `in_batch`: other examples' passages are its
-    negatives, so it must be known which are relevant."""
+    negatives, so it must be known which are relevant. `base`: it takes the base's vectors of the batch's texts.
+    `holds`: it compares a text's vector with the base's own, so both must be of one space; it teaches nothing."""
 
     margin: bool = False
     in_batch: bool = False
+    base: bool = False
+    holds: bool = False
 
 
-KINDS = {"triplet": Kind(margin=True), "multiple_negatives_ranking": Kind(in_batch=True), "library": Kind()}
+KINDS = {
+    "triplet": Kind(margin=True),
+    "multiple_negatives_ranking": Kind(in_batch=True),
+    "gist": Kind(in_batch=True, base=True),
+    "anchor": Kind(base=True, holds=True),
+    "library": Kind(),
+}
+# A sum of the others, each with its weight.
+WEIGHTED = "weighted"
 # Losses of sentence-transformers that take query, positive and negatives; the others that are known take pairs.
 COLUMNS = ("MultipleNegativesRankingLoss", "TripletLoss")
+
+
+def terms(loss: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an objective is made of: the terms of a weighted sum, else itself alone."""
+    return loss["terms"] if loss["name"] == WEIGHTED else [loss]
+
+
+def needs(loss: dict[str, Any]) -> Kind:
+    """What an objective needs: whatever one of its terms does."""
+    kinds = [KINDS[term["name"]] for term in terms(loss)]
+    return Kind(**{each.name: any(getattr(kind, each.name) for kind in kinds) for each in fields(Kind)})
+
+
+def modules(loss: dict[str, Any]) -> list[str]:
+    """Names of the modules of `training/objectives` that compute it, the one that is asked for first."""
+    return list(dict.fromkeys([loss["name"], *sorted(term["name"] for term in terms(loss))]))
 
 
 def completed(where: str, loss: dict[str, Any]) -> dict[str, Any]:
@@ -32,6 +59,20 @@ def completed(where: str, loss: dict[str, Any]) -> dict[str, Any]:
 
     Raises `BackfireError`, naming the block `where`, for settings that do not go together.
     """
+    if all(KINDS[term["name"]].holds for term in terms(loss)):
+        raise BackfireError(
+            f"{where}: {loss['terms'][0]['name'] if 'terms' in loss else loss['name']} alone holds on to the base and "
+            "teaches nothing.",
+            "make it a term beside one that teaches, as {name: weighted, terms: [{name: multiple_negatives_ranking}, "
+            "{name: anchor, weight: 0.1}]}.",
+        )
+    if loss["name"] == WEIGHTED:
+        found = [_completed(f"{where}.terms.{place}", term) for place, term in enumerate(loss["terms"])]
+        return loss | {"terms": found}
+    return _completed(where, loss)
+
+
+def _completed(where: str, loss: dict[str, Any]) -> dict[str, Any]:
     if loss["name"] == "triplet":
         margin = _margin(loss)
         if loss["distance"] == "cosine" and margin > LARGEST_COSINE_MARGIN:
@@ -40,7 +81,7 @@ def completed(where: str, loss: dict[str, Any]) -> dict[str, Any]:
                 "a margin around 0.2 is usual; 5 goes with distance: euclidean.",
             )
         return loss | {"margin": margin}
-    if loss["name"] == "library":
+    if loss["name"] != "multiple_negatives_ranking":
         return loss
     sided = sorted({"query_to_query", "doc_to_doc"} & set(loss["directions"]))
     if loss["partition_mode"] == "per_direction" and sided:
@@ -53,17 +94,56 @@ def completed(where: str, loss: dict[str, Any]) -> dict[str, Any]:
 
 def told(loss: dict[str, Any]) -> str:
     """The objective in words, for a sentence that begins `with the`."""
-    if loss["name"] == "triplet":
-        where = "cosine similarity"
-        if loss["distance"] != "cosine":
-            where = f"{loss['distance'].capitalize()} distance between {'unit' if loss['normalize'] else 'raw'} vectors"
-        return f"triplet loss on {where} at margin {_margin(loss):g}"
-    if loss["name"] == "library":
-        said = ", ".join(f"{key} {value}" for key, value in loss["arguments"].items()) or "with its defaults"
-        lengths = "unit" if loss["normalize"] else "raw"
-        return f"{loss['class']} of sentence-transformers ({said}) on {lengths} vectors"
+    if loss["name"] == WEIGHTED:
+        return "sum of " + " and ".join(
+            f"{term['weight']:g} times the {_TOLD[term['name']](term)}" for term in terms(loss)
+        )
+    return _TOLD[loss["name"]](loss)
+
+
+def _triplet(loss: dict[str, Any]) -> str:
+    where = "cosine similarity"
+    if loss["distance"] != "cosine":
+        where = f"{loss['distance'].capitalize()} distance between {'unit' if loss['normalize'] else 'raw'} vectors"
+    return f"triplet loss on {where} at margin {_margin(loss):g}"
+
+
+def _library(loss: dict[str, Any]) -> str:
+    said = ", ".join(f"{key} {value}" for key, value in loss["arguments"].items()) or "with its defaults"
+    lengths = "unit" if loss["normalize"] else "raw"
+    return f"{loss['class']} of sentence-transformers ({said}) on {lengths} vectors"
+
+
+def _contrastive(loss: dict[str, Any]) -> str:
     directions = " and ".join(each.replace("_", " ") for each in loss["directions"])
     return f"contrastive loss over the batch (multiple negatives ranking, scale {loss['scale']:g}, {directions})"
+
+
+def _guided(loss: dict[str, Any]) -> str:
+    limit = "its similarity to the positive"
+    if loss["margin"]:
+        share = loss["margin_strategy"] == "relative"
+        limit += f" less {100 * loss['margin']:g} %" if share else f" less {loss['margin']:g}"
+    others = [name for name in ("anchors", "positives") if loss[f"contrast_{name}"]]
+    also = f", {' and '.join(others)} against each other as well".replace("anchors", "queries") if others else ""
+    return (
+        f"guided contrastive loss over the batch (GISTEmbed, temperature {loss['temperature']:g}{also}; what the base "
+        f"finds more similar to the query than {limit} is no negative)"
+    )
+
+
+def _anchor(loss: dict[str, Any]) -> str:
+    texts = {"both": "all texts", "queries": "queries", "passages": "passages"}[loss["on"]]
+    return f"distance from the base's vectors (anchor, one minus the cosine, of {texts})"
+
+
+_TOLD = {
+    "triplet": _triplet,
+    "multiple_negatives_ranking": _contrastive,
+    "gist": _guided,
+    "anchor": _anchor,
+    "library": _library,
+}
 
 
 def _margin(loss: dict[str, Any]) -> float:

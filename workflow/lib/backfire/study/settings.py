@@ -118,6 +118,8 @@ def _resolved(part: dict[str, Any], schema: dict[str, Any], value: Any) -> dict[
 def _concrete(part: dict[str, Any], value: Any, schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of one value: like `part`, with the kind that each block within it names."""
     part = _resolved(part, schema, value)
+    if isinstance(value, list) and "items" in part:
+        return part | {"prefixItems": [_concrete(part["items"], each, schema) for each in value]}
     if not isinstance(value, dict):
         return part
     known, extra = part.get("properties", {}), part.get("additionalProperties")
@@ -129,6 +131,9 @@ def _concrete(part: dict[str, Any], value: Any, schema: dict[str, Any]) -> dict[
 
 def _fill(value: Any, part: dict[str, Any], schema: dict[str, Any]) -> None:
     """Insert the defaults of `part` into `value`, in place, at every depth."""
+    if isinstance(value, list) and "items" in part:
+        for each in value:
+            _fill(each, _resolved(part["items"], schema, each), schema)
     if not isinstance(value, dict):
         return
     known, extra = part.get("properties", {}), part.get("additionalProperties")

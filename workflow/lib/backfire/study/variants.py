@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from backfire.errors import BackfireError
 from backfire.study.adapters import by_peft, check_adapter
-from backfire.study.objectives import KINDS, Kind
+from backfire.study.objectives import Kind, modules, needs
 
 BASE = "base"
 
@@ -114,7 +114,12 @@ class Trained(Variant):
     @property
     def objective(self) -> Kind:
         """What its training objective needs."""
-        return KINDS[self.settings["loss"]["name"]]
+        return needs(self.settings["loss"])
+
+    @property
+    def objectives(self) -> list[str]:
+        """Names of the modules that compute it, one for each objective that it is made of."""
+        return modules(self.settings["loss"])
 
     @property
     def start_from(self) -> str:

@@ -11,6 +11,7 @@ from backfire.encoders.tokens import ModelTokenizer, Tokens, joined
 from backfire.formats.tables import read_rows
 from backfire.keyed import key
 from backfire.negatives.itself import Itself
+from backfire.training.base_vectors import BaseVectors
 
 _PROMPT = {"queries": "query", "corpus": "document"}
 
@@ -23,12 +24,14 @@ class Examples:
     `relevant` holds, text by text from `starts`, the passages that are relevant to a query, as rows of `tokens`; of a
     passage there are none. Memory: 4 bytes a token, 16 a text and 12 a triple. A million triples of MS MARCO (half a
     million queries of 10 tokens, two million passages of 80) are 0.7 GB, and twice that while they are put together.
+    `base` (texts, dimensions) float32 are the base's vectors of the texts, for an objective that needs them.
     """
 
     tokens: Tokens
     rows: np.ndarray
     starts: np.ndarray
     relevant: np.ndarray
+    base: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -56,13 +59,20 @@ class Examples:
 
 
 def load_examples(
-    triples: str, queries: str, corpus: list[str], tokenizer: ModelTokenizer, max_length: int, qrels: str | None = None
+    triples: str,
+    queries: str,
+    corpus: list[str],
+    tokenizer: ModelTokenizer,
+    max_length: int,
+    qrels: str | None = None,
+    base: BaseVectors | None = None,
 ) -> Examples:
     """The triples of a table, their texts tokenised as they are read and cut at `max_length`.
 
     Texts carry the model's own prompts, as they do when they are encoded. `qrels` are the judgments of the training
     queries, which say what else is relevant; a passage that is the query itself counts as such. Only passages of the
-    examples count. Raises `BackfireError` when a text is missing.
+    examples count. With `base` the examples have its vectors. Raises `BackfireError` when a text or a vector is
+    missing.
     """
     table = read_rows(triples, "triples", columns=["query_id", "positive_id", "negative_id"])
     query_ids, query_tokens = _tokenised([queries], "queries", table["query_id"], tokenizer, max_length)
@@ -72,8 +82,9 @@ def load_examples(
     passage_rows = _rows(passage_ids, passages) + len(query_tokens)
     rows = np.stack([query_rows, *passage_rows.reshape(2, -1)], axis=1).astype(np.int32)
     tokens = joined([query_tokens, passage_tokens])
+    vectors = base and base.of(list(query_ids), list(passage_ids))
     if qrels is None:
-        return Examples.of(tokens, rows)
+        return replace(Examples.of(tokens, rows), base=vectors)
     itself = Itself(queries, corpus)
     known = [(query_id, doc_id) for query_id in query_ids for doc_id in itself.passages(query_id)]
     known += [(row["query_id"], row["doc_id"]) for row in read_rows(qrels, "qrels").to_pylist() if row["relevance"] > 0]
@@ -82,7 +93,7 @@ def load_examples(
         for query_id, doc_id in known
         if query_id in query_ids and doc_id in passage_ids
     ]
-    return Examples.of(tokens, rows, np.array(pairs, np.int32).reshape(-1, 2))
+    return replace(Examples.of(tokens, rows, np.array(pairs, np.int32).reshape(-1, 2)), base=vectors)
 
 
 def batches(count: int, batch_size: int, steps: range, seed: int) -> Iterator[np.ndarray]:

@@ -13,16 +13,18 @@ from backfire.training.trainable import Trainable
 
 # Where a row keeps the values of all queries, so that they pass through checkpoints with it.
 LOOK = "development"
+# What the column of a term of the loss begins with.
+TERM = "loss_"
 
 
 class Recorder:
     """Collects one row per optimiser step, and development measures every `interval` steps, first and last included.
 
     Rows hold step, loss, learning_rate, grad_norm (before clipping), active_triplets (share of the batch that is
-    active, None without a margin), weight_drift, `dev_<measure>` where measured, and held_out_loss and
-    held_out_accuracy where examples that are held out were looked at. weight_drift is the Frobenius norm
-    of the change since training started over that of the weights it started from, for adapters of the change that
-    merging would make.
+    active, None without a margin), weight_drift, `loss_<term>` where the loss is a weighted sum, `dev_<measure>` where
+    measured, and held_out_loss and held_out_accuracy where examples that are held out were looked at. weight_drift is
+    the Frobenius norm of the change since training started over that of the weights it started from, for adapters of
+    the change that merging would make.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Recorder:
             "grad_norm": step.grad_norm,
             "active_triplets": step.active,
             "weight_drift": drift,
+            **{f"{TERM}{name}": value for name, value in step.terms.items()},
             **self._held_out(number, after),
         }
         if number % self._interval == 0 or number == self._steps:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.formats.tables import write_rows
 from backfire.provenance.fingerprints import installed_versions
+from backfire.training.base_vectors import BaseVectors
 from backfire.training.checkpoints import PACE, Checkpoints, Pace, alone, discard, training_digest
 from backfire.training.data import Examples, load_examples
 from backfire.training.development import development_set
@@ -52,12 +54,14 @@ def train_variant(
     pace: Pace = PACE,
     relevant_from: int = 1,
     qrels: str | None = None,
+    base: Sequence[str] = (),
 ) -> None:
     """Train from the model folder `start` and write the model folder, what was measured meanwhile, and its cost.
 
     `settings` is the variant's block of the configuration, `dynamics` the block of that name, `relevant_from` the
     lowest relevant grade of the watched split, `qrels` the judgments of the training queries, for an objective that
-    takes negatives from the batch. The model folder loads with `SentenceTransformer(output)`; for LoRA it holds the
+    takes negatives from the batch, `base` the base's vectors of them and of the shards of the corpus, for one that
+    compares with the base. The model folder loads with `SentenceTransformer(output)`; for LoRA it holds the
     merged weights, and the adapter in `adapter/`. The cost is that of all attempts (see `Spent`).
 
     A killed training goes on from its last state under the folder `checkpoints`, which belongs to this model alone. A
@@ -69,6 +73,7 @@ def train_variant(
     torch.set_flush_denormal(True)
     with alone(checkpoints):
         model = load_start(start, settings, base_name, seed, pick_device())
+        vectors = BaseVectors.at(base)
         digest = training_digest(
             {
                 "settings": settings,
@@ -78,6 +83,7 @@ def train_variant(
                 "base_name": base_name,
                 "code": code,
                 "arithmetic": [installed_versions(PACKAGES), model.device.type, model.arithmetic],
+                "base": vectors and vectors.digests(),
             },
             [start, triples, queries, *corpus, development_queries, development_qrels, *([qrels] if qrels else [])],
         )
@@ -87,7 +93,7 @@ def train_variant(
         length, apart = settings["max_length"], settings["held_out"]
         # Before texts are read, which takes long: it may be refused.
         seen = None if apart is None else ~held_out(triples, apart["share"], apart["by"], seed)
-        data, unseen = load_examples(triples, queries, corpus, model.tokenizer, length, qrels), None
+        data, unseen = load_examples(triples, queries, corpus, model.tokenizer, length, qrels, vectors), None
         if seen is not None:
             data, unseen = data.only(seen), data.only(~seen)
         development = development_set(

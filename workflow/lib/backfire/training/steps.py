@@ -1,9 +1,8 @@
 """One optimiser step after another: gradients of a batch of examples, clipping, AdamW, the schedule."""
 
-import importlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from backfire.encoders.tokens import Tokens, padded
 from backfire.keyed import key
 from backfire.training.checkpoints import BUFFERS, State
 from backfire.training.data import Examples, batches
-from backfire.training.objectives.batch import Batch, Objective
+from backfire.training.objectives.batch import Batch, Outcome, objective
 from backfire.training.schedules import SCHEDULES
 from backfire.training.trainable import Trainable
 
@@ -30,13 +29,14 @@ _OPTIMISER = "optimiser/"
 @dataclass(frozen=True)
 class Step:
     """What a step was: mean loss of the batch, learning rate, norm of the gradient before it was clipped (infinite
-    where fp16 overflowed, so that no weight was changed), and the share of the batch's examples that are active, None
-    where the objective knows no such thing."""
+    where fp16 overflowed, so that no weight was changed), the share of the batch's examples that are active, None where
+    the objective knows no such thing, and the terms of a loss that is a sum, by name."""
 
     loss: float
     learning_rate: float
     grad_norm: float
     active: float | None
+    terms: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,14 @@ class _Part:
 @dataclass(frozen=True)
 class _Texts:
     """A batch by its distinct texts: their `rows` in the tokens, which of them are queries (`asked`), and the places of
-    queries and passages among them; `known` (examples, texts) as in `Batch`."""
+    queries and passages among them; `known` (examples, texts) and `base` (texts, dimensions) as in `Batch`."""
 
     rows: np.ndarray
     asked: np.ndarray
     queries: np.ndarray
     passages: np.ndarray
     known: np.ndarray
+    base: np.ndarray | None
 
     @classmethod
     def of(cls, examples: Examples, chosen: np.ndarray) -> "_Texts":
@@ -70,21 +71,17 @@ class _Texts:
         texts, places = distinct[order], place[inverse.reshape(rows.T.shape)].T
         asked = np.zeros(len(texts), bool)
         asked[places[:, 0]] = True
-        return cls(texts, asked, places[:, 0], places[:, 1:], examples.known_among(rows[:, 0], texts))
+        base = None if examples.base is None else examples.base[texts]
+        return cls(texts, asked, places[:, 0], places[:, 1:], examples.known_among(rows[:, 0], texts), base)
 
     def of_vectors(self, vectors: Tensor, device: torch.device) -> Batch:
         """What the objective sees."""
-        rows = (torch.from_numpy(each).to(device) for each in (self.queries, self.passages, self.known))
-        return Batch(vectors, *rows)
+        of = (self.queries, self.passages, self.known, self.base)
+        return Batch(vectors, *(None if each is None else torch.from_numpy(each).to(device) for each in of))
 
 
 class Diverged(Exception):
     """Numbers of a training are no longer finite; says where and which."""
-
-
-def objective(loss: dict) -> Objective:
-    """The objective that `loss` settings name; its module alone is loaded, so another one's code is no part of it."""
-    return importlib.import_module(f"backfire.training.objectives.{loss['name']}").build(loss)
 
 
 class Stepper:
@@ -125,7 +122,8 @@ class Stepper:
         Raises `Diverged`, with the weights as they were, when loss or gradient is not finite.
         """
         self.model.network.train()
-        loss, active = self._gradients(examples, chosen)
+        outcome = self._gradients(examples, chosen)
+        loss = outcome.loss.item()
         self._scaler.unscale_(self.optimiser)
         norm = torch.nn.utils.clip_grad_norm_(self.weights, self.max_norm).item()
         rate = self.learning_rate(self.taken)
@@ -143,7 +141,8 @@ class Stepper:
         self._scaler.update()
         self.optimiser.zero_grad(set_to_none=False)
         self.taken += 1
-        return Step(loss, rate, norm, active)
+        active = None if outcome.active is None else outcome.active.float().mean().item()
+        return Step(loss, rate, norm, active, {name: term.item() for name, term in outcome.terms.items()})
 
     @torch.no_grad()
     def judge(self, examples: Examples, batch_size: int) -> tuple[float, float]:
@@ -202,8 +201,8 @@ class Stepper:
                 yield f"weights/{name}", weight.detach()
         yield from ((f"{BUFFERS}{name}", buffer) for name, buffer in self.model.network.named_buffers())
 
-    def _gradients(self, examples: Examples, chosen: np.ndarray) -> tuple[float, float | None]:
-        """Add the gradient of the mean loss of a batch to the weights; gives that loss and the share that is active.
+    def _gradients(self, examples: Examples, chosen: np.ndarray) -> Outcome:
+        """Add the gradient of the mean loss of a batch to the weights; gives what the objective gave.
 
         The loss is taken on vectors that are cut off from the network, and its gradient sent back through the network
         part by part. So a batch may be embedded without gradients first (Gao et al. 2021, arXiv 2101.06983): where it
@@ -227,8 +226,7 @@ class Stepper:
         if looked:
             self._again(examples.tokens, batch, parts, touched, gradient)
         self._active = float(touched.mean())
-        share = None if outcome.active is None else outcome.active.float().mean().item()
-        return outcome.loss.item(), share
+        return outcome
 
     def _again(self, tokens: Tokens, batch: "_Texts", parts: list["_Part"], touched: np.ndarray, gradient: Tensor):
         """Embed once more what has a gradient, and send it back."""
