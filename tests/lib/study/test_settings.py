@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from backfire.errors import BackfireError
-from backfire.study.objectives import Kind, told
 from backfire.study.settings import checked, left_out
 from backfire.study.study import Study
 
@@ -34,11 +33,6 @@ def edited(config, path, value):
     else:
         block[last] = value
     return config
-
-
-def weighted(*terms):
-    """The block of a sum of objectives."""
-    return {"name": "weighted", "terms": list(terms)}
 
 
 def test_the_shipped_config_fits_and_gets_every_default(config, schema):
@@ -279,32 +273,6 @@ def test_every_key_of_the_schema_is_described(schema):
             r"found \['doc_to_doc'\], expected query_to_doc among them",
         ),
         ("triplet", r"loss: found 'triplet', expected object"),
-        ({"name": "gist", "guide": "some/model"}, r"loss\.guide: found 'some/model', expected one of base"),
-        ({"name": "weighted"}, r"loss: missing key terms"),
-        (weighted({"name": "triplet"}), r"loss\.terms: found .*, expected at least 2 item"),
-        (weighted({"name": "triplet"}, {"weight": 2}), r"loss\.terms\.1: missing key name"),
-        (
-            weighted({"name": "triplet"}, {"name": "anchr"}),
-            r"loss\.terms\.1\.name: found 'anchr', expected one of triplet",
-        ),
-        (
-            weighted({"name": "triplet"}, {"name": "weighted"}),
-            r"terms\.1\.name: found 'weighted', expected one of triplet",
-        ),
-        (
-            weighted({"name": "triplet"}, {"name": "anchor", "weight": 0}),
-            r"terms\.1\.weight: found 0, expected more than 0",
-        ),
-        (
-            weighted({"name": "triplet"}, {"name": "anchor", "margin": 1}),
-            r"loss\.terms\.1: unknown key 'margin' where name is 'anchor' .*, known: name, texts, weight",
-        ),
-        (
-            weighted({"name": "triplet", "wieght": 1}, {"name": "anchor"}),
-            r"unknown key 'wieght', did you mean 'weight'",
-        ),
-        (weighted({"name": "triplet"}, {"name": "library", "weight": 2}), r"loss\.terms\.1: missing key class"),
-        (weighted("triplet", {"name": "anchor"}), r"loss\.terms\.0: found 'triplet', expected object"),
     ],
 )
 def test_a_mistake_within_an_objective_is_answered_with_its_own_keys(config, schema, loss, said):
@@ -316,15 +284,6 @@ def test_a_mistake_within_an_objective_is_answered_with_its_own_keys(config, sch
     ("loss", "said"),
     [
         ({"name": "triplet", "margin": 5.0}, r"variants\.full_hard\.loss\.margin: found 5, and cosine"),
-        (
-            weighted({"name": "anchor"}, {"name": "triplet", "margin": 5.0}),
-            r"variants\.full_hard\.loss\.terms\.1\.margin: found 5, and cosine",
-        ),
-        ({"name": "anchor"}, r"full_hard\.loss: anchor alone holds on to the base(.|\n)*Hint: make it a term"),
-        (
-            weighted({"name": "anchor"}, {"name": "anchor", "texts": "queries"}),
-            r"loss: anchor alone holds on to the base",
-        ),
         (
             {
                 "name": "multiple_negatives_ranking",
@@ -338,51 +297,6 @@ def test_a_mistake_within_an_objective_is_answered_with_its_own_keys(config, sch
 def test_settings_of_an_objective_that_do_not_go_together_are_refused(config, schema, loss, said):
     with pytest.raises(BackfireError, match=said):
         Study(checked(edited(config, "variants.full_hard.loss", loss), schema))
-
-
-def test_terms_of_a_sum_are_filled_like_objectives_of_their_own(config, schema):
-    terms = [{"name": "triplet", "distance": "euclidean", "weight": 2}, {"name": "gist"}, {"name": "anchor"}]
-    study = Study(checked(edited(config, "variants.full_hard.loss", weighted(*terms)), schema))
-    first, second, third = study.variants["full_hard"].settings["loss"]["terms"]
-    assert first == {"name": "triplet", "weight": 2, "distance": "euclidean", "margin": 5.0, "normalize": True}
-    assert (second["weight"], second["guide"], second["temperature"]) == (1.0, "base", 0.01)
-    assert third == {"name": "anchor", "weight": 1.0, "texts": "both"}
-
-
-def test_a_sum_needs_what_its_terms_need_and_is_computed_by_their_modules(config, schema):
-    def of(loss):
-        variant = Study(checked(edited(config, "variants.full_hard.loss", loss), schema)).variants["full_hard"]
-        return variant.objective, variant.objectives
-
-    ranked, anchored = {"name": "multiple_negatives_ranking"}, {"name": "anchor", "weight": 0.1}
-    assert of(ranked) == (Kind(in_batch=True), ["multiple_negatives_ranking"])
-    assert of({"name": "gist"}) == (Kind(in_batch=True, base=True), ["gist"])
-    assert of(weighted(anchored, ranked, anchored)) == (
-        Kind(in_batch=True, base=True, holds=True),
-        ["weighted", "anchor", "multiple_negatives_ranking"],
-    )
-    assert of(weighted({"name": "triplet"}, ranked))[0] == Kind(margin=True, in_batch=True)
-
-
-def test_an_objective_is_told_in_words_with_all_that_it_adds_up(config, schema):
-    def of(*terms):
-        loss = weighted(*terms) if len(terms) > 1 else terms[0]
-        return told(
-            Study(checked(edited(config, "variants.full_hard.loss", loss), schema))
-            .variants["full_hard"]
-            .settings["loss"]
-        )
-
-    assert of({"name": "triplet", "weight": 1}, {"name": "anchor", "weight": 0.1, "texts": "passages"}) == (
-        "sum of 1 times the triplet loss on cosine similarity at margin 0.2 and 0.1 times the distance from the base's "
-        "vectors (anchor, one minus the cosine, of passages)"
-    )
-    assert of({"name": "gist"}).endswith(
-        "(GISTEmbed, temperature 0.01, queries and positives against each other as well; what the base finds more "
-        "similar than a query and its positive is no negative)"
-    )
-    assert "positive less 5 % is no negative" in of({"name": "gist", "margin": 0.05, "margin_strategy": "relative"})
-    assert "positive less 0.1 is no negative" in of({"name": "gist", "margin": 0.1, "contrast_anchors": False})
 
 
 @pytest.mark.parametrize(("distance", "margin"), [("cosine", 0.2), ("euclidean", 5.0), ("manhattan", 5.0)])
