@@ -143,6 +143,7 @@ def tiny_collection(**settings):
 
 
 BLOCK = {"method": "full", "triples": "hard", "batch_size": 8, "max_length": 32}
+HELD = {"name": "weighted", "terms": [{"name": "gist"}, {"name": "anchor", "weight": 0.1}]}
 CANDIDATES = {"method": {"among": list(TRAINED)}}
 SEEDED = [f"{variant} seed-1" for variant in TRAINED]
 MORE = ("--set-resources", "rank:mem_mb=9000", "train_variant:runtime=900", "encode_corpus:gpu=1")
@@ -154,6 +155,11 @@ CASES = [
         variants={"lora_hard": {"learning_rate": 0.002}},
     ),
     setting("a variant more", [*trained("full_more"), *GATHERING], variants={"full_more": BLOCK}),
+    setting(
+        "a variant more whose objective takes the base's vectors (`gist`, `anchor`)",
+        [*trained("full_held"), *GATHERING],
+        variants={"full_held": BLOCK | {"loss": HELD}},
+    ),
     setting(
         "a variant more that is another model, or base with other prompts",
         [
@@ -304,7 +310,10 @@ CASES = [
     code("training/loop.py", [*trained(*TRAINED), *GATHERING]),
     code("training/objectives/triplet.py", [*trained(*TRAINED), *GATHERING], "an objective, in `training/objectives/`"),
     code("training/objectives/multiple_negatives_ranking.py", [], "an objective that no variant of the study uses"),
-    code("training/objectives/library.py", [], "an objective that no variant of the study uses"),
+    *(
+        code(f"training/objectives/{name}.py", [], "an objective that no variant of the study uses")
+        for name in ("library", "gist", "anchor", "weighted")
+    ),
     code("training/mixing.py", [], "`training/mixing.py`"),
     code("encoders/peft_adapters.py", [], "`encoders/peft_adapters.py`"),
     code("retrieval/index.py", [*SEARCH, *each("index_shard", ("base", "full_bm25"), SHARDS)]),

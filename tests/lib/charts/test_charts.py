@@ -149,6 +149,15 @@ def test_looks_at_held_out_examples_have_panels_where_any_were_taken(tmp_path):
     assert "Loss on held-out examples" in texts(svg) and "Accuracy on held-out examples" in texts(svg)
 
 
+def test_terms_of_a_loss_that_is_a_sum_have_panels(tmp_path):
+    study = Example(tmp_path)
+    svg, png, tables = tmp_path / "a.svg", tmp_path / "a.png", study.dynamics()
+    rows = read_rows(tables[1], "dynamics").to_pylist()
+    write_rows(tables[1], "dynamics", [row | {"loss_triplet": 0.2, "loss_anchor": 0.01} for row in rows])
+    plot_dynamics(tables, study.runs, study.variants, svg, png)
+    assert "Term of the loss: triplet" in texts(svg) and "Term of the loss: anchor" in texts(svg)
+
+
 def test_without_a_margin_there_is_no_panel_of_active_triplets(tmp_path):
     study = Example(tmp_path)
     svg, png = tmp_path / "a.svg", tmp_path / "a.png"

@@ -100,6 +100,13 @@ def test_requests_grow_with_what_the_job_holds(study_of, tmp_path):
     # Kept weights are a copy more.
     best = {"variants": {"full_bm25": {"keep": "best", "held_out": {"share": 0.2}}}}
     assert memory("train_variant", variant, **best) > memory("train_variant", variant) + 80
+    # The base's vectors of three texts a triple.
+    loss = {"name": "weighted", "terms": [{"name": "triplet"}, {"name": "anchor"}]}
+    plain, held = (
+        {"variants": {"held": {"method": "full", "triples": "bm25"} | more}} for more in ({}, {"loss": loss})
+    )
+    least = memory("train_variant", {"variant": "held"}, **plain) + 3_000_000 * 384 * 4 / 2**20
+    assert memory("train_variant", {"variant": "held"}, **held) > least
     # Of a base that is not here, as many as BERT-base.
     assert memory("train_variant", variant, base_model="some/model") > memory("train_variant", variant) + 1500
 

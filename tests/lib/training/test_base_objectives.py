@@ -137,13 +137,13 @@ def test_a_text_that_comes_twice_is_no_negative_of_itself_though_the_guide_sees_
     assert gist.build(GIST)(batch).loss.item() == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize(("on", "rows"), [("both", range(24)), ("queries", range(8)), ("passages", range(8, 24))])
-def test_anchor_is_the_distillation_of_the_library_with_the_base_as_teacher(on, rows):
+@pytest.mark.parametrize(("held", "rows"), [("both", range(24)), ("queries", range(8)), ("passages", range(8, 24))])
+def test_anchor_is_the_distillation_of_the_library_with_the_base_as_teacher(held, rows):
     batch = a_batch()
     batch = Batch(batch.vectors, batch.queries, batch.passages, batch.known, torch.randn(24, 16))
     rows = torch.tensor(rows)
     theirs = EmbedDistillLoss(None, "cosine").compute_loss_from_embeddings([batch.vectors[rows]], [batch.base[rows]])
-    outcome = anchor.build({"on": on})(batch)
+    outcome = anchor.build({"texts": held})(batch)
     assert_equal(outcome, theirs, batch)
     assert outcome.active is None
 
@@ -151,21 +151,21 @@ def test_anchor_is_the_distillation_of_the_library_with_the_base_as_teacher(on, 
 def test_anchor_is_zero_on_the_bases_own_vectors_whatever_their_length_and_counts_a_text_once():
     batch = a_batch()
     held = Batch(batch.vectors, batch.queries, batch.passages, batch.known, 3 * batch.vectors.detach())
-    loss = anchor.build({"on": "both"})(held).loss
+    loss = anchor.build({"texts": "both"})(held).loss
     (gradient,) = torch.autograd.grad(loss, batch.vectors)
     assert loss.item() == pytest.approx(0, abs=1e-6) and gradient.abs().max() < 1e-6
     base = torch.randn(24, 16)
     twice = torch.zeros_like(batch.queries)
     same = Batch(batch.vectors, twice, batch.passages, batch.known, base)
     one = (1 - torch.cosine_similarity(batch.vectors[:1], base[:1])).mean()
-    torch.testing.assert_close(anchor.build({"on": "queries"})(same).loss, one)
+    torch.testing.assert_close(anchor.build({"texts": "queries"})(same).loss, one)
 
 
 def test_a_weighted_sum_is_the_sum_of_its_terms_and_says_them_by_name():
     batch = a_batch(negatives=2)
     batch = Batch(batch.vectors, batch.queries, batch.passages, batch.known, torch.randn(len(batch.vectors), 16))
     loose = TRIPLET | {"margin": 0.9}
-    sum_of = [(0.5, RANKING), (2.0, TRIPLET), (0.25, loose), (0.1, {"name": "anchor", "on": "both"})]
+    sum_of = [(0.5, RANKING), (2.0, TRIPLET), (0.25, loose), (0.1, {"name": "anchor", "texts": "both"})]
     outcome = weighted.build({"terms": [{"weight": weight, **term} for weight, term in sum_of]})(batch)
     modules = {"triplet": triplet, "anchor": anchor, "multiple_negatives_ranking": multiple_negatives_ranking}
     parts = [modules[term["name"]].build(term)(batch) for _, term in sum_of]

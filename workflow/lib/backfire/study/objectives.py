@@ -120,20 +120,20 @@ def _contrastive(loss: dict[str, Any]) -> str:
 
 
 def _guided(loss: dict[str, Any]) -> str:
-    limit = "its similarity to the positive"
+    less = ""
     if loss["margin"]:
         share = loss["margin_strategy"] == "relative"
-        limit += f" less {100 * loss['margin']:g} %" if share else f" less {loss['margin']:g}"
-    others = [name for name in ("anchors", "positives") if loss[f"contrast_{name}"]]
-    also = f", {' and '.join(others)} against each other as well".replace("anchors", "queries") if others else ""
+        less = f" less {100 * loss['margin']:g} %" if share else f" less {loss['margin']:g}"
+    others = [said for said, key in (("queries", "anchors"), ("positives", "positives")) if loss[f"contrast_{key}"]]
+    also = f", {' and '.join(others)} against each other as well" if others else ""
     return (
         f"guided contrastive loss over the batch (GISTEmbed, temperature {loss['temperature']:g}{also}; what the base "
-        f"finds more similar to the query than {limit} is no negative)"
+        f"finds more similar than a query and its positive{less} is no negative)"
     )
 
 
 def _anchor(loss: dict[str, Any]) -> str:
-    texts = {"both": "all texts", "queries": "queries", "passages": "passages"}[loss["on"]]
+    texts = {"both": "all texts", "queries": "queries", "passages": "passages"}[loss["texts"]]
     return f"distance from the base's vectors (anchor, one minus the cosine, of {texts})"
 
 

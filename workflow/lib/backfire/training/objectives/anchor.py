@@ -14,13 +14,13 @@ from backfire.training.objectives.batch import Batch, Objective, Outcome
 
 
 def build(settings: dict) -> Objective:
-    """The objective of `loss` settings: `on` says whose vectors it holds, `queries`, `passages` or `both`."""
-    on = settings["on"]
+    """The objective of `loss` settings: `texts` says whose vectors it holds, `queries`, `passages` or `both`."""
+    held = settings["texts"]
 
     def anchor(batch: Batch) -> Outcome:
         vectors, base = batch.vectors, batch.base
-        if on != "both":
-            texts = getattr(batch, on).unique()
+        if held != "both":
+            texts = getattr(batch, held).unique()
             vectors, base = vectors[texts], base[texts]
         return Outcome((1 - cosine_similarity(vectors, base)).mean(), None)
 
