@@ -235,6 +235,11 @@ CASES = [
         **tiny_collection(relevance={"dev": 2}),
     ),
     setting(
+        "another number of negatives an example",
+        ["sample_triples hard", *trained("lora_hard"), *GATHERING],
+        triples={"hard": {"negatives_per_query": 2}},
+    ),
+    setting(
         "the grade of positives (`relevance.train`)",
         [*SAMPLES, *trained(*TRAINED), *GATHERING],
         **tiny_collection(relevance={"train": 2}),

@@ -108,6 +108,11 @@ def test_published_triples_and_triples_for_every_query(tmp_path, root):
     assert "'hard' holds one triple per training query" in told
     line = recipe(variant("full_hard", config["variants"]["full_hard"]), config["triples"])
     assert line.startswith("full fine-tuning on one triple per training query with hard negatives")
+    config["triples"]["hard"] |= {"negatives_per_query": 4}
+    told = paragraphs(tmp_path, config)["Negatives"]
+    assert "of 4 negatives per training query (a query, a relevant passage and 4 that are not)" in told
+    line = recipe(variant("full_hard", config["variants"]["full_hard"]), config["triples"])
+    assert line.startswith("full fine-tuning on one example of 4 negatives per training query with hard negatives")
 
 
 def test_by_which_path_each_model_was_run_is_told(tmp_path, root):

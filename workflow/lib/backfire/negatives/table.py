@@ -20,8 +20,11 @@ def write_triples(
     ranks: np.ndarray | None,
     query_embeddings: str,
     embeddings: list[str],
+    negatives_per_query: int = 1,
 ) -> None:
     """Write triples of ids in their order; `ranks` are the negatives' in their candidate lists, None without lists.
+
+    As many rows one after another as there are `negatives_per_query` are an example, of one query and one positive.
 
     Cosines come from the query embeddings and the passages' `embeddings`, one shard in memory at a time. Raises
     `BackfireError` when one of them lacks a query or a negative.
@@ -33,7 +36,9 @@ def write_triples(
             some = slice(start, start + WRITTEN)
             count = len(scores[some])
             of_rank = pa.nulls(count, pa.int32()) if ranks is None else pa.array(ranks[some], pa.int32())
-            columns = [queries[some], positives[some], negatives[some], pa.repeat(source, count), of_rank, scores[some]]
+            ids = [queries[some], positives[some], negatives[some]]
+            example = np.arange(start, start + count, dtype=np.int32) // negatives_per_query
+            columns = [example, *ids, pa.repeat(source, count), of_rank, scores[some]]
             yield pa.table(columns, schema=SCHEMAS["triples"])
 
     write_batches(output, "triples", batches())

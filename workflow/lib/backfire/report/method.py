@@ -112,13 +112,18 @@ def _negatives(config: dict[str, Any]) -> str:
     used = {settings.get("triples") for settings in config["variants"].values()}
     return (
         " ".join(
-            f"'{name}' holds {size(block)} (a query, a relevant passage and one that is not), the negatives "
+            f"'{name}' holds {size(block)} (a query, a relevant passage and {_irrelevant(block)}), the negatives "
             f"{sources[block['negatives']].format(window=_window(block), source=block['source'])}."
             for name, block in config["triples"].items()
             if name in used
         )
         or "No triples were used."
     )
+
+
+def _irrelevant(triples: dict[str, Any]) -> str:
+    each = triples["negatives_per_query"]
+    return "one that is not" if each == 1 else f"{each} that are not"
 
 
 def _window(triples: dict[str, Any]) -> str:

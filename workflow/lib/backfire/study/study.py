@@ -202,6 +202,12 @@ class Study(Lineage):
                     f"triples.{triples.name}: negatives are '{triples.negatives}', source is {triples.source!r}.",
                     "source names an ir_datasets id with document pairs and goes with negatives: published.",
                 )
+            if triples.source and triples.negatives_per_query > 1:
+                raise BackfireError(
+                    f"triples.{triples.name}.negatives_per_query: found {triples.negatives_per_query}, but published "
+                    "triples have one negative each.",
+                    f"leave it out, or set negatives to {' or '.join(SEARCHED)}.",
+                )
             if triples.ranks and triples.negatives not in SEARCHED:
                 raise BackfireError(
                     f"triples.{triples.name}.ranks: found {triples.ranks}, but negatives are '{triples.negatives}', "
@@ -212,6 +218,13 @@ class Study(Lineage):
                 raise BackfireError(
                     f"triples.{triples.name}.ranks: found {triples.ranks} with depth {triples.depth}.",
                     "give the first and the last rank, the last no larger than depth, as ranks: [50, 200].",
+                )
+            first, last = triples.window
+            if triples.negatives in SEARCHED and triples.negatives_per_query > last - first + 1:
+                raise BackfireError(
+                    f"triples.{triples.name}.negatives_per_query: found {triples.negatives_per_query}, but there are "
+                    f"{last - first + 1} ranks to draw them from.",
+                    f"{'widen ranks' if triples.ranks else 'raise depth'}, or ask for fewer negatives.",
                 )
             if triples.source and train_on.relevant_from(TRAIN) > 1:
                 raise BackfireError(
