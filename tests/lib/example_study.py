@@ -340,7 +340,7 @@ def example_config(root: Path, verdicts: dict[str, str], seeds: int = 1, extra: 
         if method == "lora":
             variants[name] |= {"lora": {"rank": 8}, "learning_rate": 2e-4}
     triples = {
-        source: {"negatives": source, "depth": 200, "size": 600, "negatives_per_query": 1}
+        source: {"negatives": source, "depth": 200, "size": 600, "negatives_per_query": 1, "filter": None}
         for source in ("random", "bm25", "hard")
     }
     config = {

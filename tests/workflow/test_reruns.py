@@ -235,6 +235,11 @@ CASES = [
         **tiny_collection(relevance={"dev": 2}),
     ),
     setting(
+        "a filter of negatives",
+        ["sample_triples hard", *trained("lora_hard"), *GATHERING],
+        triples={"hard": {"filter": {"relative_margin": 0.05}}},
+    ),
+    setting(
         "another number of negatives an example",
         ["sample_triples hard", *trained("lora_hard"), *GATHERING],
         triples={"hard": {"negatives_per_query": 2}},

@@ -51,6 +51,17 @@ def test_negatives_of_an_example_are_as_many_as_can_be_drawn(config):
     for changed, message in (
         ({"negatives_per_query": 152}, "hard.negatives_per_query: found 152, but there are 151 .*\nHint: widen ranks"),
         ({"ranks": None, "depth": 150}, "found 151, but there are 150 ranks .*\nHint: raise depth"),
+        ({"filter": {"min_score": 0.5, "max_score": 0.4}}, "hard.filter: min_score 0.5 is above max_score 0.4"),
+        (
+            {
+                "negatives": "published",
+                "source": "x/y",
+                "ranks": None,
+                "negatives_per_query": 1,
+                "filter": {"min_score": 0},
+            },
+            "hard.filter: found .*, but published triples are taken as they are",
+        ),
         (
             {"negatives": "published", "source": "x/y", "ranks": None, "negatives_per_query": 2},
             "negatives_per_query: found 2, but published triples have one negative each",

@@ -29,7 +29,7 @@ def write_triples(
     Cosines come from the query embeddings and the passages' `embeddings`, one shard in memory at a time. Raises
     `BackfireError` when one of them lacks a query or a negative.
     """
-    scores = _cosines(queries, negatives, query_embeddings, embeddings)
+    scores = base_scores(queries, negatives, query_embeddings, embeddings)
 
     def batches():
         for start in range(0, len(scores), WRITTEN):
@@ -44,27 +44,30 @@ def write_triples(
     write_batches(output, "triples", batches())
 
 
-def _cosines(queries: pa.Array, negatives: pa.Array, query_embeddings: str, embeddings: list[str]) -> np.ndarray:
-    """Cosine of each query and negative, float32 of shape (triples,)."""
+def base_scores(queries: pa.Array, passages: pa.Array, query_embeddings: str, embeddings: list[str]) -> np.ndarray:
+    """The base's similarity of each query and passage, float32 of shape (pairs,), one shard in memory at a time.
+
+    Raises `BackfireError` when an embedding is missing.
+    """
     query_ids, matrix = read_embeddings(query_embeddings, "query_id")
     asked = pc.index_in(queries, value_set=pa.array(query_ids, pa.string())).fill_null(-1).to_numpy()
     scores = np.full(len(asked), np.nan, dtype=np.float32)
-    encoded = negatives.dictionary_encode()
+    encoded = passages.dictionary_encode()
     codes = encoded.indices.to_numpy()
     for path in embeddings:
-        doc_ids, passages = read_embeddings(path, "doc_id")
+        doc_ids, vectors = read_embeddings(path, "doc_id")
         row_of = pc.index_in(encoded.dictionary, value_set=pa.array(doc_ids, pa.string())).fill_null(-1).to_numpy()
         rows = row_of[codes]
         for position in np.flatnonzero((rows >= 0) & (asked >= 0)):
-            query, passage = matrix[asked[position]], passages[rows[position]]
+            query, passage = matrix[asked[position]], vectors[rows[position]]
             scores[position] = np.dot(query.astype(np.float64), passage.astype(np.float64))
-        del doc_ids, passages
+        del doc_ids, vectors
     missing = np.flatnonzero(np.isnan(scores))
     if len(missing):
         first = int(missing[0])
         raise BackfireError(
-            f"{query_embeddings}: the query '{queries[first]}' or its negative '{negatives[first]}' has no embedding "
-            f"({len(missing)} such triples).",
+            f"{query_embeddings}: the query '{queries[first]}' or its passage '{passages[first]}' has no embedding "
+            f"({len(missing)} such pairs).",
             "the embeddings belong to other data; delete them and run again.",
         )
     return scores

@@ -18,8 +18,10 @@ import pyarrow.compute as pc
 from backfire.datasets.passages import texts_of
 from backfire.datasets.text import normalised
 from backfire.errors import BackfireError
+from backfire.formats.atomic import write_json
 from backfire.formats.tables import iterate_rows
 from backfire.keyed import key
+from backfire.negatives.filters import Draw, Filter
 from backfire.negatives.itself import Itself
 from backfire.negatives.table import write_triples
 
@@ -31,8 +33,6 @@ SPARE = 2
 # Sources that no search finds.
 UNSEARCHED = ("random", "judged")
 
-Draw = tuple[str, int | None]
-"""A negative: its doc id, and its rank in the candidate list it was drawn from."""
 Barred = Callable[[str, str], bool]
 """Whether a passage, by the ids of query and passage, can be no negative of that query."""
 
@@ -51,6 +51,8 @@ def sample_triples(
     relevant_from: int = 1,
     ranks: list[int] | None = None,
     negatives_per_query: int = 1,
+    filter: dict[str, float] | None = None,
+    manifest: str | None = None,
 ) -> None:
     """Write `size` examples of so many negatives each from `source`, and the base's cosine of each negative.
 
@@ -59,11 +61,13 @@ def sample_triples(
     it that a negative may have, None for any.
     Queries are taken in the order of their keys, once each before any is taken again; a query's first example has the
     first of its negatives in the order of their keys, its second one those that follow, and none has fewer than the
-    others. Positives are passages of grade `relevant_from` or more. Passages
-    of a lower grade above 0 are neither positive nor negative; those judged not relevant (0 or less) may be negatives.
-    No negative has the same normalised text as a passage of a grade above 0, or is the query itself (see `Itself`),
-    whose text is in the table `queries`. Without `size` every query that has negatives enough gives one example.
-    Raises `BackfireError` when there are fewer examples than that.
+    others. Positives are passages of grade `relevant_from` or more. Passages of a lower grade above 0 are neither
+    positive nor negative; those judged not relevant (0 or less) may be negatives. No negative has the same normalised
+    text as a passage of a grade above 0, is the query itself (see `Itself`), whose text is in the table `queries`, or
+    is one that `filter` drops (see `Filter`). Without `size` every query that has negatives enough gives one example.
+    Counts go to `manifest`: queries, those without an example, and of a filter how many negatives were looked at, which
+    are all candidates of hard and the first draws of other sources, and how many were dropped. Raises `BackfireError`
+    when there are fewer examples than asked for.
 
     Memory holds the judgments, the first few draws of every query and 8 bytes for the text of each passage that is
     drawn or relevant. Candidates, texts and embeddings pass through.
@@ -80,24 +84,36 @@ def sample_triples(
     order = sorted(relevant, key=lambda query_id: (key(seed, query_id), query_id))
     each = negatives_per_query
     keep = each * (1 if size is None else -(-size // len(order))) + SPARE
+    sieve = Filter.of(filter, relevant, query_embeddings, embeddings) if filter else None
+    # The base's own candidates carry its scores, so all of them are looked at while they pass.
+    listed = partial(_listed, candidates, ranks, sieve if source == "hard" else None)
+    drawn = {"random": partial(_uniform, corpus), "judged": partial(_judged, qrels)}.get(source, listed)
+    draws, cut, wanting = {}, set(), order
     while True:
+        again = {}
+        cut.difference_update(wanting)
         # One more than is kept tells whether there are more.
-        drawn = {"random": partial(_uniform, corpus), "judged": partial(_judged, qrels)}.get(
-            source, partial(_listed, candidates, ranks)
-        )
-        draws, cut = {}, set()
-        for query_id, found in drawn(order, barred, seed, keep + 1):
-            draws[query_id] = found[:keep]
+        for query_id, found in drawn(wanting, barred, seed, keep + 1):
+            again[query_id] = found[:keep]
             if len(found) > keep:
                 cut.add(query_id)
-        _drop_duplicates(draws, spared, corpus)
+        _drop_duplicates(again, spared, corpus)
+        if sieve and source != "hard":
+            sieve.drop(again, query_embeddings, embeddings)
+        draws |= again
         counts = np.array([len(draws.get(query_id, ())) // each for query_id in order])
         rounds = 1 if size is None else _rounds(counts, size)
-        if not any(query_id in cut for query_id, count in zip(order, counts, strict=True) if count < rounds):
+        wanting = [
+            query_id for query_id, count in zip(order, counts, strict=True) if count < rounds and query_id in cut
+        ]
+        if not wanting:
             break
         keep = max(2 * keep, each * rounds + SPARE)
-        logger.info("some queries have no draw left; drawing again, %d of each", keep)
+        logger.info("%d queries have no draw left; drawing again, %d of each", len(wanting), keep)
     lacking = int((counts == 0).sum())
+    found = {"queries": len(order), "without an example": lacking} | (sieve.counts() if sieve else {})
+    if sieve:
+        logger.info("of %d negatives looked at, the filter dropped %s", found["looked at"], found["dropped"])
     # One example at least, so that none at all is an error too.
     asked, given = size or 1, int(np.minimum(counts, rounds).sum())
     if given < asked:
@@ -106,7 +122,7 @@ def sample_triples(
         raise BackfireError(
             f"triples: {asked}{several} asked for, but the {len(order)} training queries give only {given} with "
             f"negatives from {source}{fewer}.",
-            _hint(given, source, ranks, each),
+            _hint(given, source, ranks, each, found.get("dropped")),
         )
     if lacking:
         logger.warning(
@@ -117,6 +133,9 @@ def sample_triples(
     ids = [pa.array(column, pa.string()) for column in ids]
     ranks = None if candidates is None else np.array(ranks, np.int32)
     write_triples(output, source, *ids, ranks, query_embeddings, embeddings, each)
+    if manifest:
+        settings = {"negatives": source, "seed": seed, "size": size, "negatives_per_query": each, "filter": filter}
+        write_json(manifest, settings | found | {"examples": len(ids[0]) // each})
 
 
 def _chosen(
@@ -140,12 +159,14 @@ def _chosen(
         yield from ((query_id, positive, *draw) for draw in negatives)
 
 
-def _hint(given: int, source: str, ranks: list[int] | None, each: int) -> str:
+def _hint(given: int, source: str, ranks: list[int] | None, each: int, dropped: dict[str, int] | None) -> str:
     listed = source not in UNSEARCHED
-    if source == "judged" and not given and each == 1:
+    if source == "judged" and not given and each == 1 and not dropped:
         return "no passage is judged not relevant (grade 0) to a training query: draw with random, bm25 or hard."
     ways = [f"{'widen ranks' if ranks else 'raise depth'}, and a query has more candidates"] if listed else []
     ways = ["lower negatives_per_query", *ways] if each > 1 else ways
+    if dropped:
+        ways = [f"loosen filter, which dropped {', '.join(f'{n} by {name}' for name, n in dropped.items())}", *ways]
     if given:
         unit = "triple" if each == 1 else "example"
         ways = [f"lower size to {given} or less, or set it to null for one {unit} of each query", *ways]
@@ -200,25 +221,32 @@ def _judged(
 def _listed(
     candidates: str,
     ranks: list[int] | None,
+    sieve: Filter | None,
     query_ids: list[str],
     barred: Barred,
     seed: int,
     count: int,
 ) -> Iterator[tuple[str, list[Draw]]]:
-    """The first `count` draws of each query from its candidates, without replacement, in the order of their keys."""
+    """The first `count` draws of each query from its candidates, without replacement, in the order of their keys.
+
+    With a `sieve`, of those alone that may stay by their score as candidates.
+    """
     asked = set(query_ids)
     for query_id, found in _by_query(candidates):
         if query_id in asked:
             within = found if ranks is None else (draw for draw in found if ranks[0] <= draw[1] <= ranks[1])
-            keyed = ((key(seed, query_id, draw[0]), draw) for draw in within if not barred(query_id, draw[0]))
+            left = [(draw[:2], draw[2]) for draw in within if not barred(query_id, draw[0])]
+            free, scores = [draw for draw, _ in left], (score for _, score in left)
+            free = sieve.kept(query_id, free, scores) if sieve else free
+            keyed = ((key(seed, query_id, draw[0]), draw) for draw in free)
             yield query_id, [draw for _, draw in heapq.nsmallest(count, keyed)]
 
 
-def _by_query(candidates: str) -> Iterator[tuple[str, list[Draw]]]:
-    """The candidates of one query after another; they stand together in the table."""
+def _by_query(candidates: str) -> Iterator[tuple[str, list[tuple[str, int, float]]]]:
+    """Id, rank and score of the candidates of one query after another; they stand together in the table."""
     current, found = None, []
     for batch in iterate_rows(candidates, "candidates"):
-        draws = list(zip(batch["doc_id"].to_pylist(), batch["rank"].to_pylist(), strict=True))
+        draws = list(zip(*(batch[name].to_pylist() for name in ("doc_id", "rank", "score")), strict=True))
         runs = pc.run_end_encode(batch["query_id"])
         start = 0
         for query_id, stop in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):

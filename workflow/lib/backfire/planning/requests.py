@@ -260,6 +260,8 @@ class Requests:
         count, listed = triples.size or queries, queries * triples.depth
         more = triples.negatives_per_query - 1
         kept = SAMPLED_QUERY * queries + SAMPLED_NEGATIVE * more * max(queries, count)
+        # Scores of positives, and counts of what was dropped, by query: assumed.
+        kept += SAMPLED_NEGATIVE * queries if triples.filter else 0
         mib = LIGHT + self._vectors(queries) + (kept + 12 * passages + 48 * count) / MIB + 300
         # 10 s for 2 million candidates, 7 s to look for queries among a million passages; a published list, of some 40
         # million lines, is read once.

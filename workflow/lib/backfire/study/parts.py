@@ -74,6 +74,7 @@ class Triples:
     size: int | None
     ranks: list[int] | None = None
     negatives_per_query: int = 1
+    filter: dict[str, float] | None = None
 
     @property
     def texts(self) -> int:

@@ -91,6 +91,12 @@ class Study(Lineage):
         return {name: triples.source for name, triples in self.triples.items() if triples.source}
 
     @property
+    def filtered(self) -> list[str]:
+        """Names of the triple sets that a filter drops negatives of and a variant trains on."""
+        used = {self.variants[name].triples for name in self.trained}
+        return [name for name, triples in self.triples.items() if triples.filter and name in used]
+
+    @property
     def parts(self) -> int:
         """Number of jobs that a search for negatives is cut into, at most one for each shard."""
         return min(self.config["mining"]["parts"], self.shards_of(self.train_on))
@@ -207,6 +213,18 @@ class Study(Lineage):
                     f"triples.{triples.name}.negatives_per_query: found {triples.negatives_per_query}, but published "
                     "triples have one negative each.",
                     f"leave it out, or set negatives to {' or '.join(SEARCHED)}.",
+                )
+            if triples.source and triples.filter:
+                raise BackfireError(
+                    f"triples.{triples.name}.filter: found {triples.filter}, but published triples are taken as they "
+                    "are.",
+                    f"leave it out, or set negatives to {' or '.join(SEARCHED)}.",
+                )
+            lowest, highest = (triples.filter or {}).get("min_score"), (triples.filter or {}).get("max_score")
+            if None not in (lowest, highest) and lowest > highest:
+                raise BackfireError(
+                    f"triples.{triples.name}.filter: min_score {lowest:g} is above max_score {highest:g}.",
+                    "no negative meets both: raise max_score, or lower min_score.",
                 )
             if triples.ranks and triples.negatives not in SEARCHED:
                 raise BackfireError(
