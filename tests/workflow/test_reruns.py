@@ -253,6 +253,16 @@ CASES = [
         **tiny_collection(relevance={"dev": 2}),
     ),
     setting(
+        "a filter of negatives",
+        ["sample_triples hard", *trained("lora_hard"), *GATHERING],
+        triples={"hard": {"filter": {"relative_margin": 0.05}}},
+    ),
+    setting(
+        "another number of negatives an example",
+        ["sample_triples hard", *trained("lora_hard"), *GATHERING],
+        triples={"hard": {"negatives_per_query": 2}},
+    ),
+    setting(
         "the grade of positives (`relevance.train`)",
         [*SAMPLES, *trained(*TRAINED), *GATHERING],
         **tiny_collection(relevance={"train": 2}),

@@ -5,7 +5,7 @@ import pytest
 from backfire.encoders.encoder import load_encoder
 from backfire.planning.probe import measure, padded_tokens, words
 
-VARIANT = {"batch_size": 2, "max_length": 16, "dropout": None, "precision": "auto"}
+VARIANT = {"batch_size": 2, "max_length": 16, "dropout": None, "precision": "auto", "texts": 3}
 LORA = {"rank": 2, "alpha": 4, "dropout": 0.0, "target_modules": ["query"]}
 
 
@@ -27,6 +27,7 @@ def rates(base_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("probe")
     variants = {"full": VARIANT | {"method": "full"}, "lora": VARIANT | {"method": "lora", "lora": LORA}}
     variants["again"] = variants["full"] | {"triples": "other"}
+    variants["several"] = variants["full"] | {"texts": 12}
     found = measure(
         str(base_model), [], 20, {"precision": "auto", "max_length": 32, "batch_tokens": 512}, variants, 10, folder
     )
@@ -49,3 +50,5 @@ def test_everything_is_measured(rates):
 
 def test_variants_whose_steps_cost_the_same_are_measured_once(rates):
     assert rates.step["again"] == rates.step["full"] != rates.step["lora"]
+    # Of so short texts ten passages an example more take several times as long.
+    assert rates.step["several"] > rates.step["full"]

@@ -97,6 +97,10 @@ def test_requests_grow_with_what_the_job_holds(study_of, tmp_path):
     larger = {"triples": {"bm25": {"size": 4_000_000}}}
     variant = {"variant": "full_bm25"}
     assert memory("train_variant", variant, **larger) > memory("train_variant", variant) + 3000
+    # Eleven texts of an example in place of three.
+    several = {"triples": {"hard": {"negatives_per_query": 9}}}
+    for rule, wildcards in (("train_variant", {"variant": "full_hard"}), ("sample_triples", {"triples": "hard"})):
+        assert memory(rule, wildcards, **several) > memory(rule, wildcards) + 1000
     # Kept weights are a copy more.
     best = {"variants": {"full_bm25": {"keep": "best", "held_out": {"share": 0.2}}}}
     assert memory("train_variant", variant, **best) > memory("train_variant", variant) + 80

@@ -94,6 +94,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
     }
     settings.setdefault("comparison", comparison)
     write_report(
+        samples=[],
         geometry=study.geometry(),
         cost=cost,
         dynamics=dynamics,

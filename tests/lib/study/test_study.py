@@ -45,6 +45,32 @@ def test_key_order_of_the_configuration_does_not_show_in_slices(config):
     assert all(repr(left.variants[name].settings) == repr(right.variants[name].settings) for name in left.variants)
 
 
+def test_negatives_of_an_example_are_as_many_as_can_be_drawn(config):
+    config["triples"]["hard"] |= {"negatives_per_query": 151, "ranks": [50, 200]}
+    assert Study(config).triples["hard"].texts == 153
+    for changed, message in (
+        ({"negatives_per_query": 152}, "hard.negatives_per_query: found 152, but there are 151 .*\nHint: widen ranks"),
+        ({"ranks": None, "depth": 150}, "found 151, but there are 150 ranks .*\nHint: raise depth"),
+        ({"filter": {"min_score": 0.5, "max_score": 0.4}}, "hard.filter: min_score 0.5 is above max_score 0.4"),
+        (
+            {
+                "negatives": "published",
+                "source": "x/y",
+                "ranks": None,
+                "negatives_per_query": 1,
+                "filter": {"min_score": 0},
+            },
+            "hard.filter: found .*, but published triples are taken as they are",
+        ),
+        (
+            {"negatives": "published", "source": "x/y", "ranks": None, "negatives_per_query": 2},
+            "negatives_per_query: found 2, but published triples have one negative each",
+        ),
+    ):
+        with pytest.raises(BackfireError, match=message):
+            Study(config | {"triples": config["triples"] | {"hard": config["triples"]["hard"] | changed}})
+
+
 def test_the_watched_split_is_not_evaluated(config):
     assert Study(config).evaluations == [("pydocs", "test"), ("pydocs", "unseen")]
     config["variants"] = {"base": {"method": "none"}}

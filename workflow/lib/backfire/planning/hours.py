@@ -51,7 +51,8 @@ def variant_seconds(study: Study, facts: dict[str, Facts], rates: Rates, variant
     limit = study.variants[variant].settings["max_length"]
     passage, query = padded_tokens(here.passage_tokens, limit), padded_tokens(QUERY_TOKENS, limit)
     encoded = (2 + steps // dynamics["interval"]) * (pool * passage + dynamics["queries"] * query)
-    encoded += going.looks * going.held_out * (query + 2 * passage)
+    passages = study.triples[study.variants[variant].triples].texts - 1
+    encoded += going.looks * going.held_out * (query + passages * passage)
     return steps * rates.step[variant] + encoded / rates.tokens_per_second
 
 

@@ -69,7 +69,8 @@ def measure(
     """Measure with the model in the folder `model`; files are written to `folder` and removed.
 
     `passages` are real ones, or none: then texts of `tokens` tokens are made from words of the model. `encoding` is
-    the configuration's block, `variants` maps trained variants to their blocks, `depth` is that of the rankings.
+    the configuration's block, `variants` maps trained variants to their blocks, each with the number of `texts` of an
+    example of its triples, `depth` is that of the rankings.
     Variants whose steps cost the same are measured once.
     """
     import torch
@@ -147,7 +148,7 @@ def _search_costs(dimensions: int, depth: int, threads: int) -> tuple[float, flo
 
 def _steps(model: str, variants: dict[str, dict[str, Any]]) -> dict[str, float]:
     """Seconds of one optimiser step of each variant."""
-    keys = ("method", "batch_size", "max_length", "dropout", "precision", "lora")
+    keys = ("method", "batch_size", "max_length", "dropout", "precision", "lora", "texts")
     seconds: dict[str, float] = {}
     known: dict[str, float] = {}
     for name, settings in variants.items():
@@ -165,18 +166,18 @@ def _step(model: str, settings: dict[str, Any]) -> float:
     from backfire.training.trainable import load_start
 
     network = load_start(model, settings, model, 0, pick_device())
-    rows, length = settings["batch_size"], settings["max_length"]
+    rows, length, columns = settings["batch_size"], settings["max_length"], settings["texts"]
     # A margin that nothing satisfies, so that every triplet has a gradient; the other values cost nothing.
     loss = {"name": "triplet", "distance": "cosine", "margin": 2.0, "normalize": True}
     free = {"loss": loss, "learning_rate": 1e-5, "schedule": "constant", "warmup_ratio": 0.0, "weight_decay": 0.0}
     stepper = Stepper(network, settings | free | {"max_grad_norm": 1.0}, 1000, 0)
     texts = [
         words(count, column * rows + row)
-        for column, count in enumerate((QUERY_TOKENS, length, length))
+        for column, count in enumerate((QUERY_TOKENS, *[length] * (columns - 1)))
         for row in range(rows)
     ]
-    triplets = np.arange(3 * rows).reshape(3, rows).T
-    examples = Examples.of(network.tokenizer.tokenize(texts, "document", length), triplets)
+    made = np.arange(columns * rows).reshape(columns, rows).T
+    examples = Examples.of(network.tokenizer.tokenize(texts, "document", length), made)
     times: list[float] = []
     while sum(times) < BUDGET:
         begun = time.perf_counter()

@@ -134,8 +134,10 @@ def overridden(variant: Taken) -> str:
 
 
 def size(triples: dict[str, Any]) -> str:
-    """How many triples a set holds."""
-    return "one triple per training query" if triples["size"] is None else count(triples["size"], "triple")
+    """How many examples a set holds, and of how many negatives where they are not triples."""
+    each = triples["negatives_per_query"]
+    unit, of = ("triple", "") if each == 1 else ("example", f" of {each} negatives")
+    return f"one {unit}{of} per training query" if triples["size"] is None else f"{count(triples['size'], unit)}{of}"
 
 
 def _shares(variant: Mixed) -> str:
