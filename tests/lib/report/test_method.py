@@ -3,7 +3,7 @@
 from example_study import VERDICTS, Example, example_config
 
 from backfire.formats.atomic import read_json
-from backfire.report.curves import kept
+from backfire.report.curves import accuracy, kept
 from backfire.report.method import method_paragraphs
 from backfire.report.models import read_certificates
 from backfire.report.recipes import recipe
@@ -98,6 +98,7 @@ def test_which_step_was_kept_is_told():
     last |= {"settings": {"keep": "last", "held_out": held_out | {"measure": "accuracy"}}}
     assert kept(last) == "the last step (accuracy 0.9000 on 48 held-out examples)"
     assert kept(last | {"held_out": None}) == "the last step"
+    assert (accuracy(last), accuracy(last | {"held_out": None})) == (0.9, None)
 
 
 def test_published_triples_and_triples_for_every_query(tmp_path, root):

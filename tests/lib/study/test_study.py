@@ -216,9 +216,21 @@ def test_the_studies_that_come_along_are_whole(config, root, name):
 
     study = Study(checked(merge(yaml.safe_load((root / "config.yaml").read_text()), overlay), schema))
     assert study.name == name
-    # The paper's own objective is to be judged at its own size, with its own negatives; not yet written down.
-    paper = [] if name == "msmarco" else ["paper_hard"]
-    assert study.trained == ["full_bm25", "full_hard", *paper, "lora_bm25", "lora_hard"]
+    full, lora = ["full_bm25", "full_hard"], ["lora_bm25", "lora_hard"]
+    if name == "vaswani":
+        assert study.trained == [*full, "paper_hard", *lora]
+        return
+    # The paper's own recipe at its own size, with its own negatives.
+    paper = ["paper_full_1m", "paper_full_hard", "paper_lora_1m", "paper_lora_hard"]
+    assert study.trained == [*full, *lora, *paper]
+    settings = [study.variants[each].settings for each in paper]
+    assert [each["triples"] for each in settings] == ["bm25", "hard_50_200"] * 2
+    assert [(each["method"], each["batch_size"], each["epochs"], each["max_length"]) for each in settings] == [
+        *[("full", 1024, 5, 256)] * 2,
+        *[("lora", 512, 3, 512)] * 2,
+    ]
+    # Candidates are mined once for both sets of hard negatives.
+    assert study.triples["hard"].candidates == study.triples["hard_50_200"].candidates == ["hard-200"]
 
 
 def systems(config, **more):

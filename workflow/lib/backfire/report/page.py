@@ -64,7 +64,7 @@ def write_report(
     and seed; `manifests` the data manifest of each collection; `samples` the manifest of each triple set with a filter,
     seed by seed; `figures` the (svg, png) of `dynamics`, `projection`, `effects`, `queries` and `cost`. `config` is the
     whole configuration, checked and with defaults, and `variants` the order of the tables. `versions` maps packages to
-    versions, `command` is what repeats the study. `expected` holds published figures (see `references`); `selection`
+    versions, `command` is what repeats the study. `expected` holds published figures (see `published`); `selection`
     and `protocol` are the tables of those names, None where the study chooses nothing or tries no other protocol.
     `captions` are those of the figures, which Snakemake's own report shows too. The page loads nothing from anywhere
     and holds no date, so that the same inputs give the same bytes.
@@ -99,7 +99,7 @@ def write_report(
         "tables": comparison_tables(findings, relevance(Study(config))),
         "ties": ties_summary(ties, variants),
         "which": which_queries(moved, strata, variants, alpha),
-        "references": reference_table(expected, config, described, rows),
+        "references": reference_table(expected, config, described, rows, found),
         "protocol": protocol_table(protocol, primary[2]) if protocol else None,
         "measures": {name: measure_meaning(name) for name in dict.fromkeys(row["measure"] for row in rows)},
         "watched": watched,
