@@ -196,3 +196,62 @@ rule sample_published:
         code=code("sample_published"),
     script:
         "../scripts/sample_published.py"
+
+
+rule prepare_teacher:
+    """A teacher is taken from this machine or the hub, its weights are checked against the digest that is named, and it is tried out."""
+    output:
+        directory("results/{study}/teachers/{triples}"),
+    log:
+        "results/{study}/logs/prepare_teacher/{triples}.log",
+    benchmark:
+        "results/{study}/benchmarks/prepare_teacher/{triples}.tsv"
+    wildcard_constraints:
+        triples="|".join(STUDY.taught_by) or "(?!)",
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    params:
+        cfg=lambda w: STUDY.triples[w.triples].teacher_source | {"kind": STUDY.triples[w.triples].teacher["kind"]},
+        files=lambda w: base_files(
+            STUDY.triples[w.triples].teacher["model"], f".snakemake/backfire-teacher-{w.triples}.json"
+        ),
+        code=code("prepare_teacher"),
+    script:
+        "../scripts/prepare_teacher.py"
+
+
+rule score_teacher:
+    """A teacher scores each query with the positive and the negatives of its examples, each pair once."""
+    input:
+        triples="results/{study}/triples/{triples}/seed-{seed}.parquet",
+        model="results/{study}/teachers/{triples}",
+        queries=f"data/{STUDY.train_on}/queries/train.parquet",
+        corpus=per_shard(f"data/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"),
+    output:
+        "results/{study}/triples/{triples}/seed-{seed}.teacher.parquet",
+    log:
+        "results/{study}/logs/score_teacher/{triples}/seed-{seed}.log",
+    benchmark:
+        "results/{study}/benchmarks/score_teacher/{triples}/seed-{seed}.tsv"
+    wildcard_constraints:
+        triples="|".join(STUDY.taught_by) or "(?!)",
+    conda:
+        "../../envs/train.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=asked("score_teacher", "mem_mb"),
+        runtime=asked("score_teacher", "runtime"),
+        gpu=GPU,
+    params:
+        cfg=lambda w: {
+            "kind": STUDY.triples[w.triples].teacher["kind"],
+            "max_length": STUDY.teacher_length(w.triples),
+            "label": f"teacher of {w.triples} seed {w.seed}",
+        },
+        code=code("score_teacher"),
+    script:
+        "../scripts/score_teacher.py"

@@ -87,6 +87,12 @@ rule train_variant:
         qrels=lambda w: (
             [f"data/{STUDY.train_on}/qrels/train.parquet"] if STUDY.variants[w.variant].objective.in_batch else []
         ),
+        # What a teacher says of the examples, where the objective follows it.
+        teacher=lambda w: (
+            [f"results/{{study}}/triples/{STUDY.variants[w.variant].triples}/seed-{{seed}}.teacher.parquet"]
+            if STUDY.variants[w.variant].objective.teacher
+            else []
+        ),
         # What the base makes of the texts, where the objective compares with it.
         base=lambda w: (
             [

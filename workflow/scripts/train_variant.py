@@ -20,5 +20,6 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
         code=f"{snakemake.params.code} {snakemake.params.objective} {snakemake.params.adapters}".rstrip(),
         qrels=next(iter(snakemake.input.qrels), None),
         base=list(snakemake.input.base),
+        teacher=next(iter(snakemake.input.teacher), None),
         **snakemake.params.cfg,
     )

@@ -35,6 +35,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("base_score", pa.float32()),
         ]
     ),
+    "teacher": pa.schema([("query_id", _text), ("doc_id", _text), ("teacher_score", pa.float32())]),
     "measures": pa.schema(
         [
             ("variant", _text),

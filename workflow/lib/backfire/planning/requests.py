@@ -120,6 +120,7 @@ class Requests:
             "merge_candidates": self._merged,
             "sample_triples": self._sampled,
             "sample_published": self._sampled,
+            "score_teacher": self._taught,
             "train_variant": self._training,
             # Two models at a time, and the sum in double precision. Loading takes seconds.
             "mix_weights": lambda w: (TORCH + 5 * self.shape(w.variant).mib, 60 * len(study.variants)),
@@ -281,6 +282,16 @@ class Requests:
         # 10 s for 2 million candidates, 7 s to look for queries among a million passages; a published list, of some 40
         # million lines, is read once.
         return mib, 5e-6 * listed + 7e-6 * passages + (600 if triples.source else 60)
+
+    def _taught(self, w: Any) -> tuple[float, float]:
+        triples = self.study.triples[w.triples]
+        examples = triples.size or self._training_size[0]
+        texts, pairs = triples.texts * examples, (triples.texts - 1) * examples
+        mib = TORCH + 2 * ASSUMED_MODEL.mib + (CUDA_HOST if self.gpu else 0)
+        mib += TRIPLE_TEXTS * texts / 3 / MIB + texts * ASSUMED_MODEL.dimensions * 4 / MIB
+        tokens = pairs * (self.study.teacher_length(w.triples) or ASSUMED_PAIR)
+        rate = ENCODED_GPU if self.gpu else ENCODED * self.threads
+        return mib, tokens * ASSUMED_MODEL.mib / MINILM_MIB / rate
 
     def _training(self, w: Any) -> tuple[float, float]:
         variant = self.study.variants[w.variant]

@@ -66,15 +66,16 @@ def _check_models(study: Study, thoroughly: bool) -> list[str]:
         if "prompts" not in source["changes"] and (said := lacking_prompts(name, folder)):
             lines.append(f"variants.{origin}: '{name}' names no prompts; models of its family want {said}.")
     check_mixes(study, models)
-    return lines + _check_rerankers(study, thoroughly)
+    return lines + _check_cross_encoders(study, thoroughly)
 
 
-def _check_rerankers(study: Study, thoroughly: bool) -> list[str]:
+def _check_cross_encoders(study: Study, thoroughly: bool) -> list[str]:
     """A line for each cross-encoder that is asked for more passages than a run has; errors as in `check_study`."""
     lines, depth = [], study.config["ranking"]["depth"]
-    for name in study.named(Reranked):
-        each = study.variants[name]
-        source = each.source
+    sources = [study.variants[name].source for name in study.named(Reranked)]
+    teachers = [study.triples[name] for name in study.taught_by]
+    sources += [each.teacher_source for each in teachers if each.teacher["kind"] == "cross-encoder"]
+    for source in sources:
         folder = _folder(source["name"], source["where"])
         if folder and (folder / "modules.json").is_file() and (folder / "1_Pooling").is_dir():
             raise BackfireError(
@@ -84,6 +85,8 @@ def _check_rerankers(study: Study, thoroughly: bool) -> list[str]:
             )
         if folder and thoroughly:
             verify(folder, source["name"], source["sha256"], source["where"])
+    for name in study.named(Reranked):
+        each = study.variants[name]
         if each.settings["depth"] > depth:
             lines.append(f"{each.where}.depth: {each.settings['depth']} is cut to ranking.depth, {depth}.")
     return lines

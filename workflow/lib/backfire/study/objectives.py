@@ -17,12 +17,14 @@ MARGINS = {"cosine": 0.2, "euclidean": 5.0, "manhattan": 5.0}
 class Kind:
     """`margin`: an example may be satisfied, and then has no gradient. `in_batch`: other examples' passages are its
     negatives, so it must be known which are relevant. `base`: it takes the base's vectors of the batch's texts.
-    `holds`: it compares a text's vector with the base's own, so both must be of one space; it teaches nothing."""
+    `holds`: it compares a text's vector with the base's own, so both must be of one space; it teaches nothing.
+    `teacher`: it follows the scores that a teacher gave the passages of each example."""
 
     margin: bool = False
     in_batch: bool = False
     base: bool = False
     holds: bool = False
+    teacher: bool = False
 
 
 KINDS = {
@@ -30,6 +32,8 @@ KINDS = {
     "multiple_negatives_ranking": Kind(in_batch=True),
     "gist": Kind(in_batch=True, base=True),
     "anchor": Kind(base=True, holds=True),
+    "margin_mse": Kind(teacher=True),
+    "distill_kl_div": Kind(teacher=True),
     "library": Kind(),
 }
 # A sum of the others, each with its weight.
@@ -137,11 +141,28 @@ def _anchor(loss: dict[str, Any]) -> str:
     return f"distance from the base's vectors (anchor, one minus the cosine, of {texts})"
 
 
+def _margins(loss: dict[str, Any]) -> str:
+    return f"squared error of margins to the teacher's (MarginMSE, {_student(loss)})"
+
+
+def _distribution(loss: dict[str, Any]) -> str:
+    return (
+        f"Kullback-Leibler divergence from the teacher's distribution over an example's passages ({_student(loss)}, "
+        f"temperature {loss['temperature']:g})"
+    )
+
+
+def _student(loss: dict[str, Any]) -> str:
+    return f"{'cosine similarity' if loss['normalize'] else 'dot product of raw vectors'} times {loss['scale']:g}"
+
+
 _TOLD = {
     "triplet": _triplet,
     "multiple_negatives_ranking": _contrastive,
     "gist": _guided,
     "anchor": _anchor,
+    "margin_mse": _margins,
+    "distill_kl_div": _distribution,
     "library": _library,
 }
 

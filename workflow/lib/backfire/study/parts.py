@@ -75,11 +75,18 @@ class Triples:
     ranks: list[int] | None = None
     negatives_per_query: int = 1
     filter: dict[str, float] | None = None
+    teacher: dict[str, Any] | None = None
 
     @property
     def texts(self) -> int:
         """Texts of an example: query, positive and negatives."""
         return 2 + self.negatives_per_query
+
+    @property
+    def teacher_source(self) -> dict[str, Any]:
+        """What its teacher is: the name of the model, the digest of its weights, the key that names it."""
+        where = f"triples.{self.name}.teacher.model"
+        return {"name": self.teacher["model"], "sha256": self.teacher["model_sha256"], "where": where}
 
     @property
     def window(self) -> tuple[int, int]:

@@ -97,6 +97,17 @@ class Study(Lineage):
         return [name for name, triples in self.triples.items() if triples.filter and name in used]
 
     @property
+    def taught_by(self) -> list[str]:
+        """Names of the triple sets whose examples a teacher scores."""
+        return [name for name, triples in self.triples.items() if triples.teacher]
+
+    def teacher_length(self, triples: str) -> int | None:
+        """Tokens that a teacher reads of a pair, or of each text; None for a cross-encoder's own limit."""
+        teacher = self.triples[triples].teacher
+        own = None if teacher["kind"] == "cross-encoder" else self.config["encoding"]["max_length"]
+        return teacher["max_length"] or own
+
+    @property
     def parts(self) -> int:
         """Number of jobs that a search for negatives is cut into, at most one for each shard."""
         return min(self.config["mining"]["parts"], self.shards_of(self.train_on))
@@ -293,7 +304,13 @@ class Study(Lineage):
             raise BackfireError(
                 f"{each.where}: it is trained but names no triple set.", f"add triples: {', '.join(self.triples)}."
             )
-        size = _known(f"{each.where}.triples", each.triples, self.triples, "triple set").size
+        triples = _known(f"{each.where}.triples", each.triples, self.triples, "triple set")
+        if each.objective.teacher and not triples.teacher:
+            raise BackfireError(
+                f"{each.where}.loss: it follows a teacher's scores, and triples.{triples.name} names no teacher.",
+                f"add triples.{triples.name}.teacher: {{model: cross-encoder/ms-marco-MiniLM-L6-v2}}, or another one.",
+            )
+        size = triples.size
         apart = each.settings["held_out"]
         if size and apart and not 0 < each.course(size).held_out < size:
             raise BackfireError(

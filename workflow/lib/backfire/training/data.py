@@ -12,6 +12,7 @@ from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows
 from backfire.keyed import key
 from backfire.negatives.itself import Itself
+from backfire.negatives.teacher import teacher_scores
 from backfire.training.base_vectors import BaseVectors
 
 _PROMPT = {"queries": "query", "corpus": "document"}
@@ -26,7 +27,7 @@ class Examples:
     passage there are none. Memory: 4 bytes a token, 16 a text, 12 a triple and 4 for each negative more. A
     million triples of MS MARCO (half a million queries of 10 tokens, two million passages of 80) are 0.7 GB, and twice
     that while they are put together. `base` (texts, dimensions) float32 are the base's vectors of the texts, for an
-    objective that needs them.
+    objective that needs them, and `teacher` (examples, 1 + negatives) float32 a teacher's scores of their passages.
     """
 
     tokens: Tokens
@@ -34,6 +35,7 @@ class Examples:
     starts: np.ndarray
     relevant: np.ndarray
     base: np.ndarray | None = None
+    teacher: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -47,7 +49,8 @@ class Examples:
 
     def only(self, chosen: np.ndarray) -> "Examples":
         """Those of the examples that `chosen` (examples,) is true for; what is relevant is known from all."""
-        return replace(self, rows=self.rows[chosen])
+        teacher = None if self.teacher is None else self.teacher[chosen]
+        return replace(self, rows=self.rows[chosen], teacher=teacher)
 
     def known_among(self, queries: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """(queries, texts), true where a text is relevant to a query; both as rows of `tokens`."""
@@ -68,13 +71,14 @@ def load_examples(
     max_length: int,
     qrels: str | None = None,
     base: BaseVectors | None = None,
+    teacher: str | None = None,
 ) -> Examples:
     """The triples of a table, their texts tokenised as they are read and cut at `max_length`.
 
     Texts carry the model's own prompts, as they do when they are encoded. `qrels` are the judgments of the training
     queries, which say what else is relevant; a passage that is the query itself counts as such. Only passages of the
-    examples count. With `base` the examples have its vectors. Raises `BackfireError` when a text or a vector is
-    missing.
+    examples count. With `base` the examples have its vectors, with the table `teacher` its scores. Raises
+    `BackfireError` when a text, a vector or a score is missing.
     """
     asked, *columns = read_examples(triples)
     query_ids, query_tokens = _tokenised([queries], "queries", asked, tokenizer, max_length)
@@ -84,9 +88,11 @@ def load_examples(
     passage_rows = _rows(passage_ids, passages) + len(query_tokens)
     rows = np.stack([query_rows, *passage_rows.reshape(len(columns), -1)], axis=1).astype(np.int32)
     tokens = joined([query_tokens, passage_tokens])
-    vectors = base and base.of(list(query_ids), list(passage_ids))
+    more = {"base": base and base.of(list(query_ids), list(passage_ids))}
+    if teacher is not None:
+        more["teacher"] = teacher_scores(teacher, asked.to_pylist(), [column.to_pylist() for column in columns])
     if qrels is None:
-        return replace(Examples.of(tokens, rows), base=vectors)
+        return replace(Examples.of(tokens, rows), **more)
     itself = Itself(queries, corpus)
     known = [(query_id, doc_id) for query_id in query_ids for doc_id in itself.passages(query_id)]
     known += [(row["query_id"], row["doc_id"]) for row in read_rows(qrels, "qrels").to_pylist() if row["relevance"] > 0]
@@ -95,7 +101,7 @@ def load_examples(
         for query_id, doc_id in known
         if query_id in query_ids and doc_id in passage_ids
     ]
-    return replace(Examples.of(tokens, rows, np.array(pairs, np.int32).reshape(-1, 2)), base=vectors)
+    return replace(Examples.of(tokens, rows, np.array(pairs, np.int32).reshape(-1, 2)), **more)
 
 
 def read_examples(triples: str) -> list[pa.ChunkedArray]:

@@ -55,14 +55,16 @@ def train_variant(
     relevant_from: int = 1,
     qrels: str | None = None,
     base: Sequence[str] = (),
+    teacher: str | None = None,
 ) -> None:
     """Train from the model folder `start` and write the model folder, what was measured meanwhile, and its cost.
 
     `settings` is the variant's block of the configuration, `dynamics` the block of that name, `relevant_from` the
     lowest relevant grade of the watched split, `qrels` the judgments of the training queries, for an objective that
     takes negatives from the batch, `base` the base's vectors of them and of the shards of the corpus, for one that
-    compares with the base. The model folder loads with `SentenceTransformer(output)`; for LoRA it holds the
-    merged weights, and the adapter in `adapter/`. The cost is that of all attempts (see `Spent`).
+    compares with the base, `teacher` the table of a teacher's scores, for one that follows them. The model folder
+    loads with `SentenceTransformer(output)`; for LoRA it holds the merged weights, and the adapter in `adapter/`. The
+    cost is that of all attempts (see `Spent`).
 
     A killed training goes on from its last state under the folder `checkpoints`, which belongs to this model alone. A
     state is used only where settings, data, start, packages and `code`, a fingerprint, are those it was written with.
@@ -85,7 +87,7 @@ def train_variant(
                 "arithmetic": [installed_versions(PACKAGES), model.device.type, model.arithmetic],
                 "base": vectors and vectors.digests(),
             },
-            [start, triples, queries, *corpus, development_queries, development_qrels, *([qrels] if qrels else [])],
+            [start, triples, queries, *corpus, development_queries, development_qrels, *filter(None, (qrels, teacher))],
         )
         if _finished(digest, output, dynamics_table, development_table, cost):
             logger.warning("another process has written this very model; nothing is left to do")
@@ -93,7 +95,7 @@ def train_variant(
         length, apart = settings["max_length"], settings["held_out"]
         # Before texts are read, which takes long: it may be refused.
         seen = None if apart is None else ~held_out(triples, apart["share"], apart["by"], seed)
-        data, unseen = load_examples(triples, queries, corpus, model.tokenizer, length, qrels, vectors), None
+        data, unseen = load_examples(triples, queries, corpus, model.tokenizer, length, qrels, vectors, teacher), None
         if seen is not None:
             data, unseen = data.only(seen), data.only(~seen)
         development = development_set(

@@ -51,7 +51,7 @@ class _Part:
 @dataclass(frozen=True)
 class _Texts:
     """A batch by its distinct texts: their `rows` in the tokens, which of them are queries (`asked`), and the places of
-    queries and passages among them; `known` (examples, texts) and `base` (texts, dimensions) as in `Batch`."""
+    queries and passages among them; `known`, `base` and `teacher` as in `Batch`."""
 
     rows: np.ndarray
     asked: np.ndarray
@@ -59,6 +59,7 @@ class _Texts:
     passages: np.ndarray
     known: np.ndarray
     base: np.ndarray | None
+    teacher: np.ndarray | None
 
     @classmethod
     def of(cls, examples: Examples, chosen: np.ndarray) -> "_Texts":
@@ -72,11 +73,13 @@ class _Texts:
         asked = np.zeros(len(texts), bool)
         asked[places[:, 0]] = True
         base = None if examples.base is None else examples.base[texts]
-        return cls(texts, asked, places[:, 0], places[:, 1:], examples.known_among(rows[:, 0], texts), base)
+        teacher = None if examples.teacher is None else examples.teacher[chosen]
+        known = examples.known_among(rows[:, 0], texts)
+        return cls(texts, asked, places[:, 0], places[:, 1:], known, base, teacher)
 
     def of_vectors(self, vectors: Tensor, device: torch.device) -> Batch:
         """What the objective sees."""
-        of = (self.queries, self.passages, self.known, self.base)
+        of = (self.queries, self.passages, self.known, self.base, self.teacher)
         return Batch(vectors, *(None if each is None else torch.from_numpy(each).to(device) for each in of))
 
 

@@ -1,0 +1,141 @@
+"""Scores of a teacher: a stronger model's opinion of each query with the passages of its examples.
+
+Hofstätter et al. (2020), "Improving efficient neural ranking models with cross-architecture knowledge distillation",
+arXiv 2010.02666.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from backfire.datasets.passages import texts_by_id
+from backfire.encoders.base import prepare_base
+from backfire.encoders.cross_encoder import load_cross_encoder, prepare_cross_encoder
+from backfire.encoders.device import pick_device
+from backfire.encoders.encoder import load_encoder
+from backfire.errors import BackfireError
+from backfire.formats.tables import SCHEMAS, read_rows, write_batches
+from backfire.jobs.logs import progress
+
+CROSS_ENCODER = "cross-encoder"
+# Pairs, or texts, that are scored between two looks at the clock; the library sorts them by length.
+BLOCK = 1024
+
+
+def prepare_teacher(kind: str, name: str, sha256: str | None, output: str, where: str) -> None:
+    """Copy a verified teacher, a cross-encoder or a bi-encoder, to a folder.
+
+    Raises `BackfireError` as `prepare_cross_encoder` and `prepare_base` do.
+    """
+    prepare = prepare_cross_encoder if kind == CROSS_ENCODER else prepare_base
+    prepare(name=name, sha256=sha256, output=output, where=where)
+
+
+def score_teacher(
+    triples: str,
+    queries: str,
+    corpus: list[str],
+    model: str,
+    kind: str,
+    max_length: int | None,
+    label: str,
+    output: str,
+) -> None:
+    """Write the table `teacher`: a score for each query with each positive and negative of its examples, once.
+
+    Those of a cross-encoder are logits (see `encoders.cross_encoder`), those of a bi-encoder the similarity that the
+    model was made for. Texts are cut at `max_length` tokens. Memory: the texts of all examples, and for a bi-encoder
+    their vectors.
+    """
+    pairs = _pairs(triples)
+    asked = texts_by_id([queries], "queries", pairs["query_id"].unique().to_pylist())
+    texts = texts_by_id(corpus, "corpus", pairs["doc_id"].unique().to_pylist())
+    score = _by_cross_encoder if kind == CROSS_ENCODER else _by_bi_encoder
+    ids = (pairs["query_id"].to_pylist(), pairs["doc_id"].to_pylist())
+
+    def batches() -> Iterator[pa.Table]:
+        start = 0
+        for scores in score(model, max_length, *ids, asked, texts, label):
+            some = [column[start : start + len(scores)] for column in ids]
+            start += len(scores)
+            yield pa.table([*some, scores], schema=SCHEMAS["teacher"])
+
+    write_batches(output, "teacher", batches())
+
+
+def teacher_scores(table: str, queries: list[str], passages: list[list[str]]) -> np.ndarray:
+    """(examples, 1 + negatives) float32: the teacher's scores of the passages, column by column, of each example.
+
+    Raises `BackfireError` for a pair that was not scored.
+    """
+    rows = read_rows(table, "teacher")
+    known = dict(
+        zip(
+            zip(rows["query_id"].to_pylist(), rows["doc_id"].to_pylist(), strict=True),
+            rows["teacher_score"].to_pylist(),
+            strict=True,
+        )
+    )
+    try:
+        columns = [[known[pair] for pair in zip(queries, column, strict=True)] for column in passages]
+    except KeyError as error:
+        raise BackfireError(
+            f"{table}: there is no score of the query and the passage {error.args[0]}.",
+            "the scores belong to other examples; delete them and run again.",
+        ) from error
+    return np.array(columns, np.float32).T.copy()
+
+
+def _pairs(triples: str) -> pa.Table:
+    """Each query with each of its passages once, columns query_id and doc_id, in the order of the examples."""
+    table = read_rows(triples, "triples", columns=["query_id", "positive_id", "negative_id"])
+    both = zip(
+        table["query_id"].to_pylist(), table["positive_id"].to_pylist(), table["negative_id"].to_pylist(), strict=True
+    )
+    pairs = dict.fromkeys(pair for query, *passages in both for pair in ((query, each) for each in passages))
+    return pa.table(list(zip(*pairs, strict=True)), names=["query_id", "doc_id"])
+
+
+def _by_cross_encoder(
+    model: str,
+    max_length: int | None,
+    query_ids: list[str],
+    doc_ids: list[str],
+    asked: dict[str, str],
+    texts: dict[str, str],
+    label: str,
+) -> Iterator[np.ndarray]:
+    encoder = load_cross_encoder(model, pick_device(), max_length)
+    with progress(label, len(query_ids), "pair") as bar:
+        for start in range(0, len(query_ids), BLOCK):
+            some = slice(start, start + BLOCK)
+            pairs = [(asked[query], texts[doc]) for query, doc in zip(query_ids[some], doc_ids[some], strict=True)]
+            yield encoder.scores(pairs)
+            bar.update(len(pairs))
+
+
+def _by_bi_encoder(
+    model: str,
+    max_length: int,
+    query_ids: list[str],
+    doc_ids: list[str],
+    asked: dict[str, str],
+    texts: dict[str, str],
+    label: str,
+) -> Iterator[np.ndarray]:
+    encoder = load_encoder(model, "fp32")
+    vectors = []
+    with progress(label, len(asked) + len(texts), "text") as bar:
+        for some, kind in ((asked, "query"), (texts, "document")):
+            found, names = {}, list(some)
+            for start in range(0, len(names), BLOCK):
+                block = names[start : start + BLOCK]
+                tokens = encoder.tokenize([some[name] for name in block], kind, max_length)
+                found |= dict(zip(block, encoder.embed(tokens, kind), strict=True))
+                bar.update(len(block))
+            vectors.append(found)
+    queries, passages = vectors
+    yield np.array(
+        [np.dot(queries[query], passages[doc]) for query, doc in zip(query_ids, doc_ids, strict=True)], np.float32
+    )
