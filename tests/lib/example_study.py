@@ -339,7 +339,10 @@ def example_config(root: Path, verdicts: dict[str, str], seeds: int = 1, extra: 
         variants[name] = {"method": method, "triples": source}
         if method == "lora":
             variants[name] |= {"lora": {"rank": 8}, "learning_rate": 2e-4}
-    triples = {source: {"negatives": source, "depth": 200, "size": 600} for source in ("random", "bm25", "hard")}
+    triples = {
+        source: {"negatives": source, "depth": 200, "size": 600, "negatives_per_query": 1, "filter": None}
+        for source in ("random", "bm25", "hard")
+    }
     config = {
         "study": "example",
         "base_model": "sentence-transformers/all-MiniLM-L6-v2",

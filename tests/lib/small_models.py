@@ -344,3 +344,26 @@ def router(folder: Path, query: str = "bert-mean", document: str = "bert-cls", *
     sides = [list(SentenceTransformer(str(LAYOUTS[name].build(folder.with_name(name))))) for name in (query, document)]
     save(SentenceTransformer(modules=[modules().Router.for_query_document(*sides)], **options), folder)
     return folder
+
+
+def cross_encoder(folder: Path, labels: int = 1, by_the_library: bool = True) -> Path:
+    """The real MiniLM with a head over it that is drawn at random: a cross-encoder as its files go, that knows nothing.
+
+    Written by sentence-transformers, or as transformers does, as most of those on the hub are.
+    """
+    from sentence_transformers import CrossEncoder
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from backfire.encoders.folders import find_base
+
+    base = find_base("sentence-transformers/all-MiniLM-L6-v2")
+    torch.manual_seed(3)
+    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=labels)
+    model.classifier.weight.data.normal_(0, 1)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+    if by_the_library:
+        loaded = CrossEncoder(str(folder))
+        shutil.rmtree(folder)
+        loaded.save_pretrained(str(folder))
+    return folder

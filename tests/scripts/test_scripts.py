@@ -8,6 +8,7 @@ import re
 
 import ir_datasets
 import pytest
+import small_models
 from ir_datasets.formats import TsvDocPairs
 from ir_datasets.util import LocalDownload
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -51,7 +52,7 @@ FAR_PAIRS = [(LOAF, "bread", 2), (LOAF, "tea", 1), (BOILED, "soup", 2), (BOILED,
 RESULTS = "results/scripts"
 TRAINED = ("full_bm25", "full_random", "lora_hard")
 # Made of those, and of none of them.
-DERIVED, TAKEN = ("half", "both"), ("asked", "words", "given")
+DERIVED, TAKEN = ("half", "both", "sorted"), ("asked", "words", "given")
 TAUGHT = (*TRAINED, *DERIVED)
 
 
@@ -78,6 +79,7 @@ def study(planned, run_job, tmp_path_factory):
     far = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in (LOAF, FAR["bread"])]
     for name, query, passage in (("test", "q2", "random"), ("unseen", "u1", "fft"), ("far", *far)):
         (folder / f"{name}.trec").write_text(f"{query} Q0 {passage} 1 2.5 tool\n")
+    small_models.cross_encoder(folder / "scorer")
     jobs = {}
     for script, snakemake in planned("tests/studies/scripts.yaml", folder):
         run_job(script, snakemake, folder)
@@ -149,10 +151,11 @@ def chosen_rows(study):
 def test_every_table_holds_every_model(study):
     folder, _ = study
     models = {("base", 0), ("asked", 0), ("half", 0), *((name, seed) for name in TRAINED for seed in (0, 1))}
-    systems = models | {("words", 0), ("given", 0), ("both", 0), ("both", 1)}
+    systems = models | {("words", 0), ("given", 0), *((name, seed) for name in ("both", "sorted") for seed in (0, 1))}
+    costed = models | {("sorted", 0), ("sorted", 1)}
     for table in ("measures", "ties", "geometry", "cost"):
         rows = read_rows(folder / RESULTS / f"{table}.parquet", table).to_pylist()
-        expected = systems if table in ("measures", "ties") else models
+        expected = {"measures": systems, "ties": systems, "geometry": models, "cost": costed}[table]
         assert {(row["variant"], row["seed"]) for row in rows} == expected, table
     page = (folder / RESULTS / "report.html").read_text()
     assert "keeps" in page and "What the protocol is worth" in page and "Which queries" in page

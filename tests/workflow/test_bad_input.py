@@ -238,7 +238,11 @@ def test_bad_queries_and_judgments(folder_study, change, message):
         ),
         ("corpus.jsonl", b'{"_id": "d1", "text": "A \0 byte."}\n', "mine/corpus.jsonl:1: not a JSON object"),
         ("corpus.jsonl", '{"_id": "d1", "text": "Größe"}\n'.encode("latin-1"), "mine/corpus.jsonl:1: not UTF-8"),
-        ("corpus.jsonl.gz", gzip.compress(b"{}\n"), "mine/corpus.jsonl and mine/corpus.jsonl.gz are both there"),
+        (
+            "corpus.jsonl.gz",
+            gzip.compress(b"{}\n", mtime=0),
+            "mine/corpus.jsonl and mine/corpus.jsonl.gz are both there",
+        ),
         ("corpus.jsonl", None, "mine/corpus.jsonl: there is no such file"),
     ],
 )

@@ -96,12 +96,20 @@ def offline(finished, monkeypatch):
 
 def test_the_report_compares_every_variant_on_every_set(finished):
     page = finished.file(f"{RESULTS}/report.html").read_text()
-    assert all(variant in page for variant in ("base", "full_bm25", "lora_hard"))
+    assert all(variant in page for variant in ("base", "paper_full_1m", "lora_hard"))
     rows = finished.rows(f"{RESULTS}/comparison.parquet", "comparison")
     sets = {("msmarco", "dev_small"): 40, ("msmarco", "dl19"): 10, ("msmarco", "dl20"): 9}
     sets |= {(name, "test"): 20 for name in ("scifact", "nfcorpus", "fiqa")}
     assert {(row["collection"], row["split"]): row["queries"] for row in rows} == sets
-    assert {row["variant"] for row in rows} >= {"full_bm25", "lora_hard"}
+    assert {row["variant"] for row in rows} >= {"paper_full_1m", "lora_hard"}
+
+
+def test_the_papers_recipe_keeps_its_best_look_at_a_fifth_of_the_triples(finished):
+    notes = json.loads(finished.file(f"{RESULTS}/models/paper_full_1m/seed-0/training.json").read_text())
+    assert (notes["held_out"]["examples"], notes["kept"]["steps"]) == (8, 10)
+    accuracies = {step: accuracy for step, _, accuracy in notes["held_out"]["looks"] if step}
+    assert list(accuracies) == [2, 4, 6, 8, 10]
+    assert notes["kept"]["step"] == max(accuracies, key=accuracies.get)
 
 
 def test_each_file_is_downloaded_once(finished):

@@ -96,7 +96,7 @@ def test_a_disk_that_is_too_small_stops_before_the_download(clone, tmp_path, mon
             "seeds": list(range(200)),
             "encoding": {"shards": 1},
             "variants": {name: {"batch_size": 2, "max_length": 16} for name in ("full_bm25", "lora_hard")}
-            | {"full_hard": None, "lora_bm25": None},
+            | dict.fromkeys(("full_hard", "lora_bm25", "paper_full_1m")),
         }
     )
     done = engine.run("data/msmarco/download.json", overlays=(study, *small))
@@ -124,7 +124,7 @@ def test_a_new_plan_downloads_nothing_again(clone, tmp_path, monkeypatch, overla
         engine.succeed(target, overlays=(miniature,))
 
     assert engine.planned(target, overlays=(miniature,)) == []
-    larger = overlay({"variants": {"full_bm25": {"batch_size": 4}}, "study": "other"})
+    larger = overlay({"variants": {"paper_full_1m": {"batch_size": 4}}, "study": "other"})
     assert engine.planned(target, overlays=(miniature, *larger)) == []
     # Asked for by name, it is made anew for other settings.
     assert engine.planned("plan_study", overlays=(miniature, *larger)) == ["plan_study"]

@@ -185,6 +185,18 @@ CASES = [
         [*each("fuse_runs", ["both"], SPLITS), "measure_run both", *MEASURED, *DRAWN],
         variants={"both": {"method": "fuse", "of": ["base", "full_bm25"]}},
     ),
+    setting(
+        "a reranking more",
+        [
+            "prepare_cross_encoder again",
+            *each("rerank_run", ["again"], SPLITS),
+            *each("collect_cost"),
+            "measure_run again",
+            *MEASURED,
+            *DRAWN,
+        ],
+        variants={"again": {"method": "rerank", "of": "base", "model": "cross-encoder/ms-marco-MiniLM-L6-v2"}},
+    ),
     setting("a variant less", GATHERING, variants={"lora_hard": None}),
     setting(
         "a seed more",
@@ -239,6 +251,16 @@ CASES = [
         "the grade that counts on the watched split",
         [*trained(*TRAINED), *GATHERING],
         **tiny_collection(relevance={"dev": 2}),
+    ),
+    setting(
+        "a filter of negatives",
+        ["sample_triples hard", *trained("lora_hard"), *GATHERING],
+        triples={"hard": {"filter": {"relative_margin": 0.05}}},
+    ),
+    setting(
+        "another number of negatives an example",
+        ["sample_triples hard", *trained("lora_hard"), *GATHERING],
+        triples={"hard": {"negatives_per_query": 2}},
     ),
     setting(
         "the grade of positives (`relevance.train`)",

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import small_models
+import torch
 import yaml
 from safetensors.numpy import load_file
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from snakemake.utils import update_config
 
 from backfire.evaluation.verdict import Verdict
@@ -34,6 +36,7 @@ def systems(clone, tmp_path_factory):
     folder = tmp_path_factory.mktemp("systems")
     write_modules(folder / "modules")
     by_the_library(folder, clone)
+    small_models.cross_encoder(folder / "scorer")
     engine = replace(clone, study=clone.source / "tests/studies/systems.yaml").elsewhere(folder)
     engine.succeed()
     return engine
@@ -141,6 +144,20 @@ def test_a_fusion_is_that_of_the_runs_of_its_parents(systems):
         assert [doc_id for doc_id, _ in hits] == [doc_id for doc_id, _ in expected]
 
 
+def test_a_reranking_is_that_of_the_cross_encoder_over_its_parents_run(systems):
+    asked = texts(systems.directory / "modules/queries.jsonl")
+    passages = texts(systems.directory / "modules/corpus.jsonl")
+    encoder = CrossEncoder(str(systems.directory / "scorer"), device="cpu", activation_fn=torch.nn.Identity())
+    found, parent = (run_of(systems, name, "test") for name in ("sorted", "bm25"))
+    assert found.keys() == parent.keys()
+    for query in list(found)[:3]:
+        first = [doc_id for doc_id, _ in parent[query]][:20]
+        scores = encoder.predict([(asked[query], passages[doc_id]) for doc_id in first])
+        np.testing.assert_allclose([score for _, score in found[query]][:20], np.sort(scores)[::-1], atol=1e-5)
+        assert {doc_id for doc_id, _ in found[query][:20]} == set(first)
+        assert [doc_id for doc_id, _ in found[query]][20:] == [doc_id for doc_id, _ in parent[query]][20:]
+
+
 def test_prompts_reach_the_ranking(systems):
     folder = systems.directory / "results/systems"
     texts = read_rows(systems.directory / "data/modules/queries/test.parquet", "queries").to_pylist()[:5]
@@ -157,8 +174,8 @@ def test_what_has_vectors_is_in_every_table_and_the_others_where_they_can_be(sys
     results = systems.directory / "results/systems"
     for table in ("geometry", "cost", "projection"):
         found = {row["variant"] for row in read_rows(results / f"{table}.parquet", table).to_pylist()}
-        assert found == set(EMBEDDED)
-    every = {*EMBEDDED, "bm25", "both", "other"}
+        assert found == {*EMBEDDED, *(["sorted"] if table == "cost" else [])}
+    every = {*EMBEDDED, "bm25", "both", "sorted", "other"}
     for table in ("measures", "comparison", "ties"):
         assert {row["variant"] for row in read_rows(results / f"{table}.parquet", table).to_pylist()} == every
     page = (results / "report.html").read_text()

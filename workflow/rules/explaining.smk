@@ -234,6 +234,12 @@ rule collect_cost:
                 collection,
             )
         ],
+        reranking=per_split(
+            per_run(
+                "results/{study}/cost/{variant}/seed-{seed}/reranking-{collection}-{split}.json",
+                [run for run in STUDY.costed_runs if run not in STUDY.embedded_runs],
+            )
+        ),
     output:
         "results/{study}/cost.parquet",
     log:
@@ -247,7 +253,7 @@ rule collect_cost:
         mem_mb=1000,
         runtime=10,
     params:
-        cfg=plain({"runs": STUDY.embedded_runs}),
+        cfg=plain({"runs": STUDY.costed_runs}),
         code=code("collect_cost"),
     script:
         "../scripts/collect_cost.py"

@@ -116,7 +116,7 @@ rule merge_candidates:
 
 
 rule sample_triples:
-    """Each triple is a training query, one of its relevant passages (from the grade in `relevance` on), and a candidate that is not judged above grade 0 for it, does not repeat the text of one that is and is not the query itself (by id or text); choices are keyed by seed and query."""
+    """Each example is a training query, one of its relevant passages (from the grade in `relevance` on), and so many candidates as are set, none of which is judged above grade 0 for it, repeats the text of one that is, is the query itself (by id or text) or is dropped by the set's filter; choices are keyed by seed and query."""
     input:
         candidates=lambda w: expand(
             "results/{study}/negatives/{candidates}.parquet",
@@ -131,7 +131,8 @@ rule sample_triples:
             f"results/{{study}}/embeddings/base/seed-0/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"
         ),
     output:
-        "results/{study}/triples/{triples}/seed-{seed}.parquet",
+        triples="results/{study}/triples/{triples}/seed-{seed}.parquet",
+        manifest="results/{study}/triples/{triples}/seed-{seed}.json",
     log:
         "results/{study}/logs/sample_triples/{triples}/seed-{seed}.log",
     benchmark:
@@ -151,6 +152,8 @@ rule sample_triples:
             "seed": int(w.seed),
             "relevant_from": STUDY.collections[STUDY.train_on].relevant_from(TRAIN),
             "ranks": plain(STUDY.triples[w.triples].ranks),
+            "negatives_per_query": STUDY.triples[w.triples].negatives_per_query,
+            "filter": plain(STUDY.triples[w.triples].filter),
         },
         code=code("sample_triples"),
     script:

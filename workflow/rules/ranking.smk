@@ -1,6 +1,10 @@
 """Ranking: the passages of a corpus in order of their similarity to each query, by BM25, or as other runs have them."""
 
-from backfire.study.variants import Fused, Given, Lexical
+from backfire.study.variants import Fused, Given, Lexical, Reranked
+
+
+localrules:
+    prepare_cross_encoder,
 
 
 rule index_shard:
@@ -111,7 +115,7 @@ rule fuse_runs:
     input:
         runs=lambda w: [
             f"results/{w.study}/runs/{name}/seed-{seed}/{w.collection}/{w.split}.trec"
-            for name, seed in STUDY.fused(w.variant, w.seed)
+            for name, seed in STUDY.runs_of(w.variant, w.seed)
         ],
         queries="data/{collection}/queries/{split}.parquet",
     output:
@@ -137,6 +141,68 @@ rule fuse_runs:
         code=code("fuse_runs"),
     script:
         "../scripts/fuse_runs.py"
+
+
+rule prepare_cross_encoder:
+    """A cross-encoder is taken from this machine or the hub, its weights are checked against the digest that is named, and it is tried out on two pairs."""
+    output:
+        directory("results/{study}/rerankers/{variant}"),
+    log:
+        "results/{study}/logs/prepare_cross_encoder/{variant}.log",
+    benchmark:
+        "results/{study}/benchmarks/prepare_cross_encoder/{variant}.tsv"
+    wildcard_constraints:
+        variant="|".join(STUDY.named(Reranked)) or "(?!)",
+    conda:
+        "../../envs/encode.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    params:
+        cfg=lambda w: STUDY.variants[w.variant].source,
+        files=lambda w: base_files(STUDY.variants[w.variant].model, f".snakemake/backfire-{w.variant}.json"),
+        code=code("prepare_cross_encoder"),
+    script:
+        "../scripts/prepare_cross_encoder.py"
+
+
+rule rerank_run:
+    """The first `depth` passages of a run, query by query, in the order of a cross-encoder's scores; equal scores are ordered by passage id, and what lies deeper keeps its order."""
+    input:
+        run=lambda w: [
+            f"results/{w.study}/runs/{name}/seed-{seed}/{w.collection}/{w.split}.trec"
+            for name, seed in STUDY.runs_of(w.variant, w.seed)
+        ],
+        model="results/{study}/rerankers/{variant}",
+        queries="data/{collection}/queries/{split}.parquet",
+        corpus=shards_of("data/{collection}/corpus/{shard}-of-{shards}.parquet"),
+    output:
+        run="results/{study}/runs/{variant}/seed-{seed}/{collection}/{split}.trec",
+        cost="results/{study}/cost/{variant}/seed-{seed}/reranking-{collection}-{split}.json",
+    log:
+        "results/{study}/logs/rerank_run/{variant}/seed-{seed}/{collection}-{split}.log",
+    benchmark:
+        "results/{study}/benchmarks/rerank_run/{variant}/seed-{seed}/{collection}-{split}.tsv"
+    wildcard_constraints:
+        variant="|".join(STUDY.named(Reranked)) or "(?!)",
+    conda:
+        "../../envs/encode.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=asked("rerank_run", "mem_mb"),
+        runtime=asked("rerank_run", "runtime"),
+        gpu=GPU,
+    params:
+        cfg=lambda w: {
+            "depth": STUDY.variants[w.variant].settings["depth"],
+            "max_length": STUDY.variants[w.variant].settings["max_length"],
+            "label": f"rerank {w.variant} seed {w.seed} {w.collection}/{w.split}",
+            "tag": f"{w.variant}-seed-{w.seed}",
+        },
+        code=code("rerank_run"),
+    script:
+        "../scripts/rerank_run.py"
 
 
 rule take_run:

@@ -195,6 +195,13 @@ rule write_report:
         strata="results/{study}/strata.parquet",
         dynamics=per_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet", STUDY.trained_runs),
         manifests=expand("data/{collection}/manifest.json", collection=STUDY.collections),
+        # What the filters dropped.
+        samples=expand(
+            "results/{study}/triples/{triples}/seed-{seed}.json",
+            triples=STUDY.filtered,
+            seed=STUDY.seeds,
+            allow_missing=True,
+        ),
         # By which path each was run.
         models=per_run("results/{study}/models/{variant}/seed-{seed}", STUDY.embedded_runs),
         svg=expand("results/{study}/figures/{figure}.svg", figure=FIGURES, allow_missing=True),

@@ -12,6 +12,7 @@ with job(snakemake.log[0], snakemake.threads):
         corpus=list(snakemake.input.corpus),
         query_embeddings=snakemake.input.query_embeddings,
         embeddings=list(snakemake.input.embeddings),
-        output=snakemake.output[0],
+        output=snakemake.output.triples,
+        manifest=snakemake.output.manifest,
         **snakemake.params.cfg,
     )

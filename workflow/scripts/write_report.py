@@ -17,6 +17,7 @@ with job(snakemake.log[0], snakemake.threads):
         runs=cfg["runs"],
         models=dict(zip(map(tuple, cfg["models"]), snakemake.input.models, strict=True)),
         manifests=dict(zip(cfg["collections"], snakemake.input.manifests, strict=True)),
+        samples=list(snakemake.input.samples),
         figures={
             name: files for name, *files in zip(cfg["figures"], snakemake.input.svg, snakemake.input.png, strict=True)
         },

@@ -333,3 +333,66 @@ def test_embeddings_of_other_data_are_refused(world):
     files["embeddings"] = files["embeddings"][:1]
     with pytest.raises(BackfireError, match="has no embedding"):
         sample(files, "random", 6)
+
+
+def several(files, source, size, each, seed=0, **options):
+    """Examples of so many negatives, each a list of its rows."""
+    candidates = None if source in ("random", "judged") else mine(files, source, 8)
+    names = {name: files[name] for name in ("queries", "qrels", "corpus", "query_embeddings", "embeddings")}
+    names |= {"source": source, "candidates": candidates, "seed": seed, "output": files["out"]} | options
+    sample_triples(**names, size=size, negatives_per_query=each)
+    rows = read_rows(files["out"], "triples").to_pylist()
+    assert [row["example"] for row in rows] == [place // each for place in range(len(rows))]
+    return [rows[start : start + each] for start in range(0, len(rows), each)]
+
+
+@pytest.mark.parametrize("source", ["random", "bm25", "hard"])
+@pytest.mark.parametrize("each", [2, 3])
+def test_an_example_has_the_negatives_that_follow_on_one_another(world, source, each):
+    """Those that as many examples of one negative have, query by query, in the same order."""
+    files = world()
+    single = {}
+    for (row,) in several(files, source, 9 if source == "bm25" else 18, 1):
+        single.setdefault(row["query_id"], []).append(row)
+    found = several(files, source, 3, each)
+    assert [example[0]["query_id"] for example in found] == list(single), "the order of the queries is the same"
+    for example in found:
+        assert len({row["query_id"] for row in example}) == len({row["positive_id"] for row in example}) == 1
+        expected = single[example[0]["query_id"]][:each]
+        assert [row["negative_id"] for row in example] == [row["negative_id"] for row in expected]
+        assert [row["rank"] for row in example] == [row["rank"] for row in expected]
+        assert example[0]["positive_id"] == expected[0]["positive_id"]
+    if source != "bm25":
+        (*_, second) = several(files, source, 6, each)
+        query = second[0]["query_id"]
+        assert [row["negative_id"] for row in second] == [
+            row["negative_id"] for row in single[query][each : 2 * each]
+        ], "a query's second example goes on where its first one ended"
+
+
+def test_queries_with_too_few_negatives_give_no_example_and_are_counted(world, table, caplog):
+    """q1 has one passage that is judged not relevant, q2 has two and q3 none."""
+    files = world()
+    judged = [("q2", "svd", 0), ("q2", "mean", 0)]
+    rows = [dict(zip(("query_id", "doc_id", "relevance"), row, strict=True)) for row in [*QRELS, *judged]]
+    files["qrels"] = table("few", "qrels", rows)
+    (example,) = several(files, "judged", None, 2)
+    assert {row["query_id"] for row in example} == {"q2"}
+    assert {row["negative_id"] for row in example} == {"svd", "mean"}
+    assert "2 of 3 training queries have fewer than 2 negative(s); they give no example" in caplog.text
+    for size, each, said in (
+        (
+            2,
+            2,
+            "2 examples of 2 negatives asked for, .* give only 1 .*; 2 of them have fewer than 2.\nHint: lower size",
+        ),
+        (
+            None,
+            3,
+            "1 examples of 3 negatives .* give only 0 .*; 3 of them have fewer than 3.\nHint: lower negatives_per",
+        ),
+    ):
+        with pytest.raises(BackfireError, match=said):
+            several(files, "judged", size, each)
+    with pytest.raises(BackfireError, match="give only 0 .*\nHint: lower negatives_per_query; or raise depth"):
+        several(files, "hard", None, 9)

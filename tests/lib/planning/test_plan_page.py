@@ -21,7 +21,10 @@ RATES = Rates(
     dimensions=384,
     tokens_per_second=10_000.0,
     query_tokens_per_second=8_000.0,
-    step={"full_bm25": 2.0, "full_hard": 2.0, "lora_bm25": 1.0, "lora_hard": 1.0},
+    step={
+        **{"full_bm25": 2.0, "full_hard": 2.0, "lora_bm25": 1.0, "lora_hard": 1.0},
+        **{"paper_full_1m": 60.0, "paper_full_hard": 60.0, "paper_lora_1m": 20.0, "paper_lora_hard": 20.0},
+    },
     seconds_per_pair=1e-9,
     seconds_per_merge=1e-4,
     written_per_second=1e8,
@@ -97,8 +100,8 @@ def test_the_page_of_the_papers_study(msmarco):
     assert re.search(r"^ +7\.9 GB \* https://.*/triples\.train\.small\.tar\.gz$", text, re.MULTILINE)
     assert re.search(r"^ +1\.1 GB   https://.*/collectionandqueries\.tar\.gz$", text, re.MULTILINE)
     assert re.search(r"^msmarco +8,841,823 .* 64 +138,153$", text, re.MULTILINE)
-    # 5 models x 8,908,277 passages x 1,536 bytes.
-    assert re.search(r"^  indexes +68\.4 GB +0 B +68\.4 GB  working folder$", text, re.MULTILINE)
+    # 9 models x 8,908,277 passages x 1,536 bytes.
+    assert re.search(r"^  indexes +123 GB +0 B +123 GB  working folder$", text, re.MULTILINE)
     assert "335 encode_corpus" in text
     assert "full_bm25, full_hard 2.0 s/step; lora_bm25, lora_hard 1.0 s/step" in text
     assert "One more variant or seed: " in text

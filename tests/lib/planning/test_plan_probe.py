@@ -3,9 +3,10 @@
 import pytest
 
 from backfire.encoders.encoder import load_encoder
-from backfire.planning.probe import measure, padded_tokens, words
+from backfire.planning.probe import measure, padded_tokens, probed_rows, words
+from backfire.training.steps import HELD_TOKENS
 
-VARIANT = {"batch_size": 2, "max_length": 16, "dropout": None, "precision": "auto"}
+VARIANT = {"batch_size": 2, "max_length": 16, "dropout": None, "precision": "auto", "texts": 3}
 LORA = {"rank": 2, "alpha": 4, "dropout": 0.0, "target_modules": ["query"]}
 
 
@@ -27,6 +28,7 @@ def rates(base_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("probe")
     variants = {"full": VARIANT | {"method": "full"}, "lora": VARIANT | {"method": "lora", "lora": LORA}}
     variants["again"] = variants["full"] | {"triples": "other"}
+    variants["several"] = variants["full"] | {"texts": 12}
     found = measure(
         str(base_model), [], 20, {"precision": "auto", "max_length": 32, "batch_tokens": 512}, variants, 10, folder
     )
@@ -49,3 +51,16 @@ def test_everything_is_measured(rates):
 
 def test_variants_whose_steps_cost_the_same_are_measured_once(rates):
     assert rates.step["again"] == rates.step["full"] != rates.step["lora"]
+    # Of so short texts ten passages an example more take several times as long.
+    assert rates.step["several"] > rates.step["full"]
+
+
+def test_a_large_batch_is_measured_on_a_part_that_is_embedded_twice_as_it_is(base_model, tmp_path, monkeypatch):
+    assert probed_rows(32, 200, 16_384) == 32
+    assert probed_rows(164, 200, 16_384) == probed_rows(1024, 200, 16_384) == 164
+    monkeypatch.setitem(HELD_TOKENS, "cpu", 64)
+    monkeypatch.setitem(HELD_TOKENS, "cuda", 64)
+    several = {name: VARIANT | {"method": "full", "batch_size": rows} for name, rows in (("few", 4), ("many", 4000))}
+    encoding = {"precision": "auto", "max_length": 32, "batch_tokens": 512}
+    step = measure(str(base_model), [], 12, encoding, several, 10, tmp_path).step
+    assert step["many"] > 100 * step["few"]

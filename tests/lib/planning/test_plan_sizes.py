@@ -75,6 +75,7 @@ def test_rows_of_candidates_and_triples(tmp_path, ids):
     assert (tmp_path / "c.parquet").stat().st_size == pytest.approx(ROWS * (CANDIDATE_ROW + 7), rel=0.2)
     triples = [
         {
+            "example": row,
             "query_id": ids[-row],
             "positive_id": ids[row // 2],
             "negative_id": ids[row],
@@ -112,6 +113,15 @@ def test_stages_add_up_over_models_and_collections(study):
     assert sizes["negatives"].passing == pytest.approx(study.parts * sizes["negatives"].bytes, rel=0.01)
     assert sizes["protocol"].peak == 0
     assert training_steps(study, {"pydocs": FACTS}, "full_bm25") == 19
+
+
+def test_an_example_with_several_negatives_has_as_many_rows(study_of):
+    def found(**block):
+        triples = {name: {"size": 600_000} | block for name in ("bm25", "hard")}
+        sizes = stages(study_of({"triples": triples}), {"pydocs": FACTS}, 384, 0)
+        return next(stage.bytes for stage in sizes if stage.name == "triples")
+
+    assert found(negatives_per_query=5) == pytest.approx(5 * found(), rel=0.01)
 
 
 def test_what_is_held_out_is_not_trained_on_and_looked_at_as_often_as_it_is(study_of):

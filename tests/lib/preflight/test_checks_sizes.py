@@ -1,6 +1,7 @@
 """What a study asks for beyond its corpus, against what FAISS and the stages refuse."""
 
 import json
+from contextlib import nullcontext
 
 import faiss
 import numpy as np
@@ -104,6 +105,14 @@ def test_triples_beyond_what_the_queries_can_give_are_refused_by_key(study_of, t
     check_sizes(study_of(one, {"triples": {"bm25": {"size": 38}}}), SAMPLED)
     with pytest.raises(BackfireError, match="at most 2 training queries of 'pydocs' give at most 38"):
         check_sizes(study_of(one, {"triples": {"bm25": {"size": 39}}}), SAMPLED)
+    # 19 negatives of each of two queries: nine examples of two, with one left over.
+    for size, said in (
+        (18, None),
+        (19, "size: 19 examples of 2 negatives are .* give at most 18 .*\nHint: .* one example of"),
+    ):
+        wanted = study_of(one, {"triples": {"bm25": {"size": size, "negatives_per_query": 2}}})
+        with pytest.raises(BackfireError, match=said) if said else nullcontext():
+            check_sizes(wanted, SAMPLED)
     # For a run of base no triple is needed.
     check_sizes(study_of(one, {"triples": {"bm25": {"size": 39}}}), ["rank"])
     # Packed judgments are not read for a check.

@@ -218,6 +218,7 @@ def trained(found: Findings, cosine=0.99, kept=0.85, change=0.02, active=0.4, se
             0.0005,
             watched,
             "the last step",
+            None,
         )
         for name in found.claims
         for seed in range(seeds)

@@ -3,18 +3,19 @@
 from example_study import VERDICTS, Example, example_config
 
 from backfire.formats.atomic import read_json
-from backfire.report.curves import kept
+from backfire.report.curves import accuracy, kept
 from backfire.report.method import method_paragraphs
 from backfire.report.models import read_certificates
 from backfire.report.recipes import recipe
 from backfire.study.variants import variant
 
 
-def paragraphs(tmp_path, config, selected=(), **paths):
+def paragraphs(tmp_path, config, selected=(), samples=None, **paths):
     study = Example(tmp_path)
     manifests = {name: read_json(path) for name, path in study.manifests().items()}
     certificates = read_certificates(study.folders(**paths))
-    return dict(method_paragraphs(config, list(config["variants"]), manifests, list(selected), certificates))
+    told = method_paragraphs(config, list(config["variants"]), manifests, list(selected), certificates, samples or {})
+    return dict(told)
 
 
 def test_grades_are_told_for_the_splits_that_have_them(tmp_path, root):
@@ -97,6 +98,7 @@ def test_which_step_was_kept_is_told():
     last |= {"settings": {"keep": "last", "held_out": held_out | {"measure": "accuracy"}}}
     assert kept(last) == "the last step (accuracy 0.9000 on 48 held-out examples)"
     assert kept(last | {"held_out": None}) == "the last step"
+    assert (accuracy(last), accuracy(last | {"held_out": None})) == (0.9, None)
 
 
 def test_published_triples_and_triples_for_every_query(tmp_path, root):
@@ -108,6 +110,31 @@ def test_published_triples_and_triples_for_every_query(tmp_path, root):
     assert "'hard' holds one triple per training query" in told
     line = recipe(variant("full_hard", config["variants"]["full_hard"]), config["triples"])
     assert line.startswith("full fine-tuning on one triple per training query with hard negatives")
+    config["triples"]["hard"] |= {"negatives_per_query": 4}
+    told = paragraphs(tmp_path, config)["Negatives"]
+    assert "of 4 negatives per training query (a query, a relevant passage and 4 that are not)" in told
+    line = recipe(variant("full_hard", config["variants"]["full_hard"]), config["triples"])
+    assert line.startswith("full fine-tuning on one example of 4 negatives per training query with hard negatives")
+
+
+def test_what_a_filter_dropped_is_told(tmp_path, root):
+    config = example_config(root, {"full_hard": "HARMS", "full_bm25": "HARMS"})
+    config["triples"]["hard"]["filter"] = {"relative_margin": 0.05, "max_score": 0.8}
+    config["triples"]["bm25"]["filter"] = {"min_score": 0.1}
+    counts = {
+        "queries": 50,
+        "without an example": 3,
+        "looked at": 2000,
+        "dropped": {"relative_margin": 1, "max_score": 6},
+    }
+    one = {"queries": 50, "without an example": 0, "looked at": 60, "dropped": {"min_score": 4}}
+    told = paragraphs(tmp_path, config, samples={"hard": [counts, counts], "bm25": [one]})["Negatives"]
+    assert (
+        "Of 'hard', negatives were dropped whose similarity to the query, by the base, is above that of the positive "
+        "less 5 % of it or above 0.8: 14 of 4,000 that were looked at (2 by relative_margin and 12 by max_score); "
+        "6 queries had too few left and gave no example, over 2 seeds."
+    ) in told
+    assert "by the base, is below 0.1: 4 of 60 that were looked at." in told
 
 
 def test_by_which_path_each_model_was_run_is_told(tmp_path, root):
@@ -151,12 +178,24 @@ def test_models_that_were_not_trained_here_say_where_they_are_from(tmp_path, roo
         "soup": {"method": "mix", "of": ["full_hard"], "over_seeds": True},
         "words": {"method": "bm25", "k1": 0.9, "b": 0.4},
         "both": {"method": "fuse", "of": ["words", "base"], "k": 60},
+        "again": {
+            "method": "rerank",
+            "of": "both",
+            "model": "some/cross-encoder",
+            "depth": 50,
+            "model_sha256": None,
+            "max_length": None,
+        },
         "given": {"method": "run", "runs": {"pydocs/test": "a.trec", "pydocs/unseen": "b.trec", "vaswani/test": "c"}},
     }
     told = paragraphs(tmp_path, config)
     assert told["e5"] == "It is intfloat/e5-small-v2, not trained here, with the query prompt 'query: '."
     assert told["asked"] == (
         "It is the base, not trained, with the query prompt 'ask: ', the passage prompt 'p: ' and the dot product."
+    )
+    assert told["again"] == (
+        "It is the first 50 passages of both, reranked by some/cross-encoder, a cross-encoder, which reads query and "
+        "passage together, cut at the model's own limit. What the run has beyond them keeps its order."
     )
     assert told["half"].startswith(
         "Its weights are averaged: 0.5 of base and 0.5 of full_hard, tensor by tensor. Each seed"

@@ -94,6 +94,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
     }
     settings.setdefault("comparison", comparison)
     write_report(
+        samples=[],
         geometry=study.geometry(),
         cost=cost,
         dynamics=dynamics,
@@ -214,13 +215,17 @@ def test_what_a_study_does_not_have_has_no_section(rendered):
 
 def published_figures(path, **changes):
     """One figure for pydocs/test, as a file of published figures."""
-    figure = {"query_set": "pydocs/test", "model": BASE_MODEL, "which": "base", "measure": "RR@10", "value": 0.5521}
+    figure = {"query_set": "pydocs/test", "model": BASE_MODEL, "variant": "base", "measure": "RR@10", "value": 0.5521}
+    time = {"model": BASE_MODEL, "variant": "base", "corpus": "pydocs", "quantity": "seconds", "value": 303.9}
     protocol = {"text": None, "max_length": 256, "precision": None}
     content = {
         "models": {BASE_MODEL: PINS[BASE_MODEL].sha256},
         "query_sets": {"pydocs/test": {"passages": 2431, "queries": 250}},
         "sources": {"paper": {"name": "A <b>paper", "protocol": protocol}},
+        "variants": {},
         "figures": [figure | {"tolerance": 0.001, "source": "paper"} | changes],
+        "trainings": [],
+        "not_compared": [time | {"because": "it holds the search", "source": "paper"}],
     }
     path.write_text(yaml.safe_dump(content))
     return path
@@ -246,6 +251,7 @@ def test_published_figures_stand_beside_those_of_the_run(extended):
     assert re.search(r"0\.5521 +0\.55000 +\N{MINUS SIGN}0\.00210 +0\.001 +\S +near", text)
     assert "length: 256, here 128 (differs)" in text and "text: not stated, here default" in text
     assert "(differs)" not in text.replace("here 128 (differs)", "")
+    assert re.search(r"seconds of base +pydocs +A <b>paper +303\.9 +(\N{EM DASH} +){3}not compared: it holds", text)
 
 
 def test_choices_of_protocol_are_there_as_formatted(extended):

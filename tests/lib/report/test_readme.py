@@ -20,7 +20,8 @@ def results(tmp_path):
         rows = [{"step": step, "weight_drift": 0.0} for step in range(16)]
         write_rows(tmp_path / f"dynamics/{name}/seed-{seed}.parquet", "dynamics", rows)
         triple = {"query_id": "q", "positive_id": "p", "negative_id": "n", "source": "hard", "rank": 1}
-        write_rows(tmp_path / f"triples/{name}/seed-0.parquet", "triples", [triple | {"base_score": 0.5}] * 480)
+        triples = [triple | {"example": row // 2, "base_score": 0.5} for row in range(960)]
+        write_rows(tmp_path / f"triples/{name}/seed-0.parquet", "triples", triples)
         (tmp_path / f"models/{name}/seed-0").mkdir()
         write_json(tmp_path / f"models/{name}/seed-0/training.json", {"arithmetic": "bf16"})
     (tmp_path / "README.md").write_text(f"Before.\n{BEGIN}{END}After.\n", encoding="utf-8")

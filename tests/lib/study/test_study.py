@@ -45,6 +45,32 @@ def test_key_order_of_the_configuration_does_not_show_in_slices(config):
     assert all(repr(left.variants[name].settings) == repr(right.variants[name].settings) for name in left.variants)
 
 
+def test_negatives_of_an_example_are_as_many_as_can_be_drawn(config):
+    config["triples"]["hard"] |= {"negatives_per_query": 151, "ranks": [50, 200]}
+    assert Study(config).triples["hard"].texts == 153
+    for changed, message in (
+        ({"negatives_per_query": 152}, "hard.negatives_per_query: found 152, but there are 151 .*\nHint: widen ranks"),
+        ({"ranks": None, "depth": 150}, "found 151, but there are 150 ranks .*\nHint: raise depth"),
+        ({"filter": {"min_score": 0.5, "max_score": 0.4}}, "hard.filter: min_score 0.5 is above max_score 0.4"),
+        (
+            {
+                "negatives": "published",
+                "source": "x/y",
+                "ranks": None,
+                "negatives_per_query": 1,
+                "filter": {"min_score": 0},
+            },
+            "hard.filter: found .*, but published triples are taken as they are",
+        ),
+        (
+            {"negatives": "published", "source": "x/y", "ranks": None, "negatives_per_query": 2},
+            "negatives_per_query: found 2, but published triples have one negative each",
+        ),
+    ):
+        with pytest.raises(BackfireError, match=message):
+            Study(config | {"triples": config["triples"] | {"hard": config["triples"]["hard"] | changed}})
+
+
 def test_the_watched_split_is_not_evaluated(config):
     assert Study(config).evaluations == [("pydocs", "test"), ("pydocs", "unseen")]
     config["variants"] = {"base": {"method": "none"}}
@@ -190,9 +216,21 @@ def test_the_studies_that_come_along_are_whole(config, root, name):
 
     study = Study(checked(merge(yaml.safe_load((root / "config.yaml").read_text()), overlay), schema))
     assert study.name == name
-    # The paper's own objective is to be judged at its own size, with its own negatives; not yet written down.
-    paper = [] if name == "msmarco" else ["paper_hard"]
-    assert study.trained == ["full_bm25", "full_hard", *paper, "lora_bm25", "lora_hard"]
+    full, lora = ["full_bm25", "full_hard"], ["lora_bm25", "lora_hard"]
+    if name == "vaswani":
+        assert study.trained == [*full, "paper_hard", *lora]
+        return
+    # The paper's own recipe at its own size, with its own negatives.
+    paper = ["paper_full_1m", "paper_full_hard", "paper_lora_1m", "paper_lora_hard"]
+    assert study.trained == [*full, *lora, *paper]
+    settings = [study.variants[each].settings for each in paper]
+    assert [each["triples"] for each in settings] == ["bm25", "hard_50_200"] * 2
+    assert [(each["method"], each["batch_size"], each["epochs"], each["max_length"]) for each in settings] == [
+        *[("full", 1024, 5, 256)] * 2,
+        *[("lora", 512, 3, 512)] * 2,
+    ]
+    # Candidates are mined once for both sets of hard negatives.
+    assert study.triples["hard"].candidates == study.triples["hard_50_200"].candidates == ["hard-200"]
 
 
 def systems(config, **more):
@@ -252,7 +290,7 @@ def test_what_has_no_vectors_is_no_start_and_no_part_of_a_mix(config):
     study = Study(config)
     assert study.seeds_of("words") == [0] and study.seeds_of("both") == [3, 4]
     assert "both" in study.taught and not {"base", "words"} & set(study.taught)
-    assert study.fused("both", 4) == [("full_hard", 4), ("words", 0)]
+    assert study.runs_of("both", 4) == [("full_hard", 4), ("words", 0)]
     assert not {"words", "both"} & {name for name, _ in study.embedded_runs} and ("both", 3) in study.runs
     for block in ({"method": "mix", "of": ["base", "words"], "over_seeds": False}, config["variants"]["full_hard"]):
         broken = config | {"variants": config["variants"] | {"broken": block | {"start_from": "words"}}}

@@ -32,7 +32,13 @@ def files(docstrings, table):
     """Tables of a small collection and 12 triples."""
     name = [row[0] for row in docstrings]
     triples = [
-        {"query_id": f"q:{name[i]}", "positive_id": name[i], "negative_id": name[(i + 7) % 48], "source": "random"}
+        {
+            "example": i,
+            "query_id": f"q:{name[i]}",
+            "positive_id": name[i],
+            "negative_id": name[(i + 7) % 48],
+            "source": "random",
+        }
         for i in range(12)
     ]
     development = range(12, 24)

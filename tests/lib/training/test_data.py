@@ -5,21 +5,25 @@ import pytest
 
 from backfire.encoders.encoder import load_tokenizer
 from backfire.errors import BackfireError
-from backfire.training.data import batches, load_examples
+from backfire.training.data import batches, load_examples, read_examples
+
+TEXTS = {f"d{row}": f"passage number {row} " + "and more " * row for row in range(6)}
+TEXTS |= {f"q{row}": f"query {row}" for row in range(3)}
+COLUMNS = ("example", "query_id", "positive_id", "negative_id")
 
 
 @pytest.fixture
 def files(table):
     """Three triples over two shards; one text is both positive and negative."""
-    texts = {f"d{row}": f"passage number {row} " + "and more " * row for row in range(6)}
+    texts = TEXTS
     rows = [("q1", "d4", "d0"), ("q0", "d1", "d4"), ("q1", "d1", "d5")]
     return {
         "triples": table(
             "triples",
             "triples",
-            [dict(zip(("query_id", "positive_id", "negative_id"), row, strict=True), source="bm25") for row in rows],
+            [dict(zip(COLUMNS, (place, *row), strict=True), source="bm25") for place, row in enumerate(rows)],
         ),
-        "queries": table("queries", "queries", [{"query_id": f"q{row}", "text": f"query {row}"} for row in range(3)]),
+        "queries": table("queries", "queries", [{"query_id": f"q{row}", "text": texts[f"q{row}"]} for row in range(3)]),
         "corpus": [
             table("one", "corpus", [{"doc_id": name, "text": texts[name]} for name in ("d0", "d1", "d2")]),
             table("two", "corpus", [{"doc_id": name, "text": texts[name]} for name in ("d3", "d4", "d5")]),
@@ -38,6 +42,29 @@ def test_every_triple_has_the_tokens_of_its_texts_and_each_text_is_there_once(fi
         for row, place in zip(rows, range(3), strict=True):
             ids = triples.tokens.ids[triples.tokens.starts[row] : triples.tokens.starts[row + 1]]
             np.testing.assert_array_equal(ids, wanted.ids[wanted.starts[place] : wanted.starts[place + 1]])
+
+
+def test_an_example_with_several_negatives_has_them_in_their_order(files, base_model, table):
+    tables, _ = files
+    rows = [(0, "q1", "d4", "d0"), (0, "q1", "d4", "d5"), (1, "q0", "d1", "d4"), (1, "q0", "d1", "d2")]
+
+    def written(name, rows):
+        return table(name, "triples", [dict(zip(COLUMNS, row, strict=True), source="hard") for row in rows])
+
+    tokenizer = load_tokenizer(base_model)
+    examples = load_examples(
+        **tables | {"triples": written("several", rows)}, tokenizer=tokenizer, max_length=9, qrels=None
+    )
+    known = {row: tokenizer.tokenize([text], "document", 9).ids.tolist() for row, text in TEXTS.items()}
+    starts, ids = examples.tokens.starts, examples.tokens.ids
+    found = [[ids[starts[text] : starts[text + 1]].tolist() for text in row] for row in examples.rows]
+    assert found == [[known[name] for name in names] for names in (("q1", "d4", "d0", "d5"), ("q0", "d1", "d4", "d2"))]
+    apart = [rows[0], rows[2], rows[1], rows[3]]
+    for place, wrong in enumerate(
+        (apart, rows[:3], [*rows[:3], (1, "q1", "d1", "d2")], [*rows[:3], (2, *rows[3][1:])])
+    ):
+        with pytest.raises(BackfireError, match="examples are not of 2 rows each, one after another"):
+            read_examples(written(f"wrong-{place}", wrong))
 
 
 def test_what_is_relevant_to_a_query_beside_its_own_positive_is_known(files, base_model, table):

@@ -15,6 +15,7 @@ from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows
+from backfire.keyed import keyed_sample
 from backfire.training.held_out import held_out
 from backfire.training.recorder import Recorder
 from backfire.training.steps import Stepper
@@ -33,8 +34,13 @@ def twice(files, docstrings, table):
         for i in range(12)
         for far in (1, 2)
     ]
-    files["triples"] = table("twice", "triples", rows)
+    files["triples"] = table("twice", "triples", numbered(rows))
     return files["triples"]
+
+
+def numbered(rows, each=1):
+    """Rows of a triple table, so many of them an example."""
+    return [row | {"example": place // each} for place, row in enumerate(rows)]
 
 
 def notes(folder):
@@ -167,7 +173,7 @@ def test_another_layout_is_looked_at_by_sentence_transformers(twice, train, base
 
 def test_which_are_held_out_depends_on_seed_and_ids_alone(twice, table):
     rows = read_rows(twice, "triples").to_pylist()
-    turned = table("turned", "triples", rows[::-1])
+    turned = table("turned", "triples", numbered(rows[::-1]))
     for by, count in (("query", 3), ("example", 6)):
         chosen = held_out(twice, 0.25, by, 7)
         assert chosen.sum() == 6
@@ -177,6 +183,21 @@ def test_which_are_held_out_depends_on_seed_and_ids_alone(twice, table):
         assert any((held_out(twice, 0.25, by, seed) != chosen).any() for seed in range(3))
         ids = {row["query_id"] for row, held in zip(rows, chosen, strict=True) if held}
         assert (len(ids) == count) == (by == "query")
+
+
+def test_an_example_with_several_negatives_is_held_out_whole(twice, table):
+    """Two examples of one query that differ in their second negatives alone are two; with one negative they are the
+    triples that they have always been."""
+    rows = read_rows(twice, "triples").to_pylist()
+    for by in ("query", "example"):
+        several = [{**row, "negative_id": row["negative_id"] + end} for row in rows for end in ("", "!", "?")]
+        chosen = held_out(table("several", "triples", numbered(several, 3)), 0.25, by, 7)
+        assert chosen.shape == (24,) and chosen.sum() == 6
+        if by == "query":
+            np.testing.assert_array_equal(chosen, held_out(twice, 0.25, by, 7))
+    names = ["\x1f".join(row[name] for name in ("query_id", "positive_id", "negative_id")) for row in rows]
+    expected = set(keyed_sample(names, 6, 7, "held out"))
+    assert held_out(twice, 0.25, "example", 7).tolist() == [name in expected for name in names]
 
 
 @pytest.mark.parametrize(("share", "said"), [(0.04, "12 queries there it holds out none"), (0.99, "holds out 12")])

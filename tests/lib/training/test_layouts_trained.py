@@ -72,7 +72,13 @@ def train(table, tmp_path):
     texts = list(dict.fromkeys(TRAINING_TEXTS))
     queries = [{"query_id": f"q{row}", "text": " ".join(text.split()[:4])} for row, text in enumerate(texts)]
     triples = [
-        {"query_id": f"q{row}", "positive_id": f"d{row}", "negative_id": f"d{(row + 3) % 8}", "source": "random"}
+        {
+            "example": row,
+            "query_id": f"q{row}",
+            "positive_id": f"d{row}",
+            "negative_id": f"d{(row + 3) % 8}",
+            "source": "random",
+        }
         for row in range(8)
     ]
     judged = [{"query_id": f"q{row}", "doc_id": f"d{row}", "relevance": 1} for row in range(2)]

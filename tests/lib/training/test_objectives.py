@@ -77,6 +77,26 @@ def test_several_negatives_are_as_many_triplets():
     assert torch.equal(whole.active, torch.stack([part.active for part in parts]).any(dim=0))
 
 
+@pytest.mark.parametrize("ours", ["triplet", "library"])
+@pytest.mark.parametrize(("distance", "margin"), [("cosine", 0.2), ("euclidean", 5.0)])
+def test_several_negatives_are_the_triplets_that_the_library_is_given_one_by_one(ours, distance, margin):
+    """Its class takes one negative; the triplets are written out, example by example."""
+    metric = getattr(TripletDistanceMetric, distance.upper())
+
+    def theirs(batch):
+        rows = [
+            (q, *p[[0, column]]) for q, p in zip(batch.queries, batch.passages, strict=True) for column in (1, 2, 3)
+        ]
+        columns = [batch.vectors[torch.stack(column)] for column in zip(*rows, strict=True)]
+        return TripletLoss(None, metric, margin).compute_loss_from_embeddings(columns, None)
+
+    named = {"distance": distance, "margin": margin, "normalize": False}
+    if ours == "library":
+        arguments = {"distance_metric": distance.upper(), "triplet_margin": margin}
+        named = {"class": "TripletLoss", "arguments": arguments, "normalize": False}
+    assert_equal({"triplet": triplet, "library": library}[ours].build, named, theirs, a_batch(negatives=3))
+
+
 @pytest.mark.parametrize("more", [each for size in range(4) for each in combinations(DIRECTIONS[1:], size)], ids=str)
 @pytest.mark.parametrize("mode", ["joint", "per_direction"])
 def test_contrastive_loss_is_that_of_the_library(more, mode):

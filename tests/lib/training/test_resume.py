@@ -68,7 +68,9 @@ def inputs(base_model, tmp_path_factory):
     triples = [{"query_id": f"q{i}", "positive_id": f"d{i}", "negative_id": f"d{i + 5}"} for i in range(8)]
     return {
         "start": str(base_model),
-        "triples": table("triples", "triples", [{**row, "source": "random"} for row in triples]),
+        "triples": table(
+            "triples", "triples", [{**row, "example": i, "source": "random"} for i, row in enumerate(triples)]
+        ),
         "queries": table("queries", "queries", [{"query_id": f"q{i}", "text": words(5, i)} for i in range(10)]),
         "corpus": [table("corpus", "corpus", [{"doc_id": f"d{i}", "text": words(9 + i, 31 + i)} for i in range(15)])],
         "development_queries": table("dev", "queries", [{"query_id": f"q{i}", "text": words(4, i)} for i in range(3)]),
@@ -278,7 +280,7 @@ def test_a_checkpoint_of_another_training_is_not_used(monkeypatch, inputs, tmp_p
     settings = METHODS["lora"]
     changed = tmp_path / "changed.parquet"
     rows = read_rows(inputs["triples"], "triples").to_pylist()
-    write_rows(changed, "triples", rows[::-1])
+    write_rows(changed, "triples", [row | {"example": place} for place, row in enumerate(rows[::-1])])
     moved = tmp_path / "moved.parquet"
     moved.write_bytes(Path(inputs["triples"]).read_bytes())
     broken(monkeypatch, inputs, tmp_path, after=3, settings=settings)

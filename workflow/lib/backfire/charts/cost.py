@@ -17,6 +17,7 @@ PANELS = {
     "Encoding rate": "encoding_rate",
     "Peak memory in encoding": "encoding_peak_memory",
     "Latency of one query, median and p95": "query_latency_p50",
+    "Reranking a query, mean": "reranking_time",
 }
 P95, UNMERGED = "query_latency_p95", "query_latency_p50_unmerged"
 

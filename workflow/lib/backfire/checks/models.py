@@ -10,6 +10,7 @@ from backfire.study.variants import BASE
 # What only trained models, and what only models with an adapter have.
 TRAINING = ("training_time", "training_peak_memory", "trainable_parameters")
 ADAPTED = ("query_latency_p50_unmerged", "query_latency_p95_unmerged")
+RERANKING = "reranking_time"
 
 
 def check_curves(found) -> Iterator[str]:
@@ -83,10 +84,11 @@ def check_geometry(found) -> Iterator[str]:
 def check_cost(found) -> Iterator[str]:
     """Every model has every cost that it can have, and it is above 0."""
     table = found.tables["cost"].set_index(["variant", "seed", "quantity"])["value"]
-    for run in found.study.embedded_runs:
+    for run in found.study.costed_runs:
         variant = found.study.variants[run[0]]
         for quantity in COST:
-            applies = variant.trained if quantity in TRAINING else True
+            applies = variant.embedded != (quantity == RERANKING)
+            applies = variant.trained if quantity in TRAINING else applies
             applies = variant.adapted if quantity in ADAPTED else applies
             if applies and not table.get((*run, quantity), 0) > 0:
                 yield f"{run[0]} seed {run[1]} has no {quantity}"

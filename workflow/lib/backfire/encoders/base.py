@@ -30,19 +30,25 @@ def prepare_base(
     is run (see `encoders.certificate`). Raises `BackfireError` for a model that sentence-transformers does not load
     whole.
     """
-    folder = find_base(name, where) or _from_hub(name, where)
-    digest = verify(folder, name, sha256, where)
     with replacing(output) as temporary:
-        for file in kept_files(folder):
-            if file.name not in {ORIGIN, CERTIFICATE}:
-                target = temporary / file.relative_to(folder)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, target)
+        digest = take(name, sha256, temporary, where)
         override(temporary, changes or {}, where)
         if said := lacking_prompts(name, temporary):
             logger.warning("%s: '%s' names no prompts, and its family was trained with some: %s", where, name, said)
         write_json(temporary / ORIGIN, {"base_model": name, "sha256": digest} | (changes or {}))
         certify(temporary, name)
+
+
+def take(name: str, sha256: str | None, output: Path, where: str) -> str:
+    """Copy what a model needs to a folder, and give the digest of its weights; see `prepare_base`."""
+    folder = find_base(name, where) or _from_hub(name, where)
+    digest = verify(folder, name, sha256, where)
+    for file in kept_files(folder):
+        if file.name not in {ORIGIN, CERTIFICATE}:
+            target = output / file.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+    return digest
 
 
 def _from_hub(name: str, where: str) -> Path:

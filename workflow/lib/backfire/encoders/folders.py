@@ -29,6 +29,8 @@ _INDEX = ".safetensors.index.json"
 _PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".onnx", ".h5", ".msgpack"}
 # What SentenceTransformer needs to load a model; pickled weights and other backends' files are left behind.
 _KEPT_SUFFIXES = {".json", ".txt", ".model", ".safetensors"}
+# Classes that a model's own code may stand in for, where one of these libraries would load it.
+_CODE = ("AutoModel", "AutoModelForMaskedLM", "AutoModelForSequenceClassification")
 # Models whose first position is the one after that of padding.
 _COUNTED_FROM_PADDING = {
     "camembert", "data2vec-text", "ibert", "longformer", "mpnet",
@@ -147,7 +149,7 @@ def _refuse_code(folder: Path, what: str) -> None:
     for config in sorted(folder.rglob("config.json")):
         settings = read_settings(config)
         code = (settings.get("auto_map") or {}) if isinstance(settings, dict) else {}
-        if named := code.get("AutoModel") or code.get("AutoModelForMaskedLM"):
+        if named := next((code[key] for key in _CODE if code.get(key)), None):
             raise BackfireError(
                 f"{what} asks in {config.relative_to(folder)} for code of its own (auto_map: {named}).",
                 "that code is never run. Choose a model that loads without trust_remote_code; where transformers has "

@@ -38,6 +38,18 @@ def load_library_model(folder: str | Path, device: torch.device | str = "cpu", a
     from sentence_transformers import SentenceTransformer
 
     folder = Path(folder)
+    options = {} if attention is None else {"attn_implementation": attention}
+    model, reports = loaded_whole(SentenceTransformer, folder, device, options)
+    for loaded, report in reports:
+        with understood(folder, "run"):
+            _refuse_missing(folder, model, loaded, report)
+    return model
+
+
+def loaded_whole(kind, folder: Path, device: torch.device | str, options: dict[str, Any], **more):
+    """A model of the library's class `kind` in evaluation mode and fp32, and (model, report) of each that transformers
+    loaded for it. Weights that are missing are in the reports; all else that is wrong is an error, as in
+    `load_library_model`. `options` are handed on to transformers, `more` to the class."""
     check_sums(folder)
     # The library's errors do not say which file is damaged.
     for file in weight_files(folder):
@@ -45,20 +57,20 @@ def load_library_model(folder: str | Path, device: torch.device | str = "cpu", a
     for file in sorted(folder.rglob("*.json")):
         read_settings(file)
     # A weight of another shape is refused below, by name.
-    options: dict[str, Any] = {"use_safetensors": True, "dtype": torch.float32, "ignore_mismatched_sizes": True}
-    if attention is not None:
-        options["attn_implementation"] = attention
+    options = {"use_safetensors": True, "dtype": torch.float32, "ignore_mismatched_sizes": True} | options
     with understood(folder, "load"), _loading() as reports:
-        model = SentenceTransformer(
-            str(folder), device=str(device), local_files_only=True, trust_remote_code=False, model_kwargs=options
+        model = kind(
+            str(folder),
+            device=str(device),
+            local_files_only=True,
+            trust_remote_code=False,
+            model_kwargs=options,
+            **more,
         )
-    model = model.float().eval()
     for loaded, report in reports:
         _refuse_other_shapes(folder, report)
         _refuse_unexpected(folder, loaded, report)
-        with understood(folder, "run"):
-            _refuse_missing(folder, model, loaded, report)
-    return model
+    return model.float().eval(), reports
 
 
 def quiet_transformers() -> None:

@@ -23,6 +23,7 @@ UNITS = {
     "query_latency_p95": "ms",
     "query_latency_p50_unmerged": "ms",
     "query_latency_p95_unmerged": "ms",
+    "reranking_time": "ms",
 }
 WARM_UP = 5
 
@@ -79,7 +80,7 @@ def collect_cost(runs: list[tuple[str, int]], parts: dict[tuple[str, int], Itera
     """Write the table `cost` from the JSON parts that the jobs of each (variant, seed) left.
 
     Encoding is summed over shards: passages over seconds of forward passes and tokenising, model loading left out;
-    memory is the largest of any job.
+    memory is the largest of any job. Reranking is the time for a query, over all query sets.
     """
     rows = []
     for variant, seed in runs:
@@ -94,10 +95,13 @@ def collect_cost(runs: list[tuple[str, int]], parts: dict[tuple[str, int], Itera
 
 def _merged(parts: list[dict]) -> dict[str, float]:
     encodings = [part for part in parts if "passages" in part]
+    rerankings = [part for part in parts if "pairs" in part]
     quantities: dict[str, float] = {}
     for part in parts:
-        if "passages" not in part:
+        if "passages" not in part and "pairs" not in part:
             quantities |= part
+    if queries := sum(part["queries_reranked"] for part in rerankings):
+        quantities["reranking_time"] = 1000 * sum(part["seconds_reranking"] for part in rerankings) / queries
     if encodings:
         quantities["encoding_rate"] = sum(part["passages"] for part in encodings) / sum(
             part["seconds"] for part in encodings

@@ -23,8 +23,10 @@ SCHEMAS: dict[str, pa.Schema] = {
     # One row per word: the passages that hold it and how often it stands in them. The row of the empty word counts
     # all passages and all words.
     "terms": pa.schema([("word", _text), ("passages", pa.int64()), ("occurrences", pa.int64())]),
+    # One row for each negative; `example`, from 0, is the same in the rows, one after another, of one example.
     "triples": pa.schema(
         [
+            ("example", _whole),
             ("query_id", _text),
             ("positive_id", _text),
             ("negative_id", _text),

@@ -1,4 +1,4 @@
-"""Sampling triples (query, relevant passage, negative) from candidates or from the whole corpus.
+"""Sampling examples (query, relevant passage, negatives) from candidates or from the whole corpus.
 
 Every choice is keyed by (seed, query id), so it does not change with the order of queries, the number of shards or
 what other queries there are.
@@ -18,8 +18,10 @@ import pyarrow.compute as pc
 from backfire.datasets.passages import texts_of
 from backfire.datasets.text import normalised
 from backfire.errors import BackfireError
+from backfire.formats.atomic import write_json
 from backfire.formats.tables import iterate_rows
 from backfire.keyed import key
+from backfire.negatives.filters import Draw, Filter
 from backfire.negatives.itself import Itself
 from backfire.negatives.table import write_triples
 
@@ -31,8 +33,6 @@ SPARE = 2
 # Sources that no search finds.
 UNSEARCHED = ("random", "judged")
 
-Draw = tuple[str, int | None]
-"""A negative: its doc id, and its rank in the candidate list it was drawn from."""
 Barred = Callable[[str, str], bool]
 """Whether a passage, by the ids of query and passage, can be no negative of that query."""
 
@@ -50,18 +50,24 @@ def sample_triples(
     output: str,
     relevant_from: int = 1,
     ranks: list[int] | None = None,
+    negatives_per_query: int = 1,
+    filter: dict[str, float] | None = None,
+    manifest: str | None = None,
 ) -> None:
-    """Write `size` triples with negatives from `source`, and the base's cosine of each negative.
+    """Write `size` examples of so many negatives each from `source`, and the base's cosine of each negative.
 
     `candidates` is the table of a mined source (bm25, hard), None for random, which draws from the whole corpus, and
     for judged, which draws from the passages that `qrels` judge not relevant; `ranks` the first and the last rank in
     it that a negative may have, None for any.
-    Queries are taken in the order of their keys, once each before any is taken again; a query's r-th triple has the
-    r-th of its negatives in the order of their keys. Positives are passages of grade `relevant_from` or more. Passages
-    of a lower grade above 0 are neither positive nor negative; those judged not relevant (0 or less) may be negatives.
-    No negative has the same normalised text as a passage of a grade above 0, or is the query itself (see `Itself`),
-    whose text is in the table `queries`. Without `size` every query that has a negative gives one triple.
-    Raises `BackfireError` when there are fewer negatives than that.
+    Queries are taken in the order of their keys, once each before any is taken again; a query's first example has the
+    first of its negatives in the order of their keys, its second one those that follow, and none has fewer than the
+    others. Positives are passages of grade `relevant_from` or more. Passages of a lower grade above 0 are neither
+    positive nor negative; those judged not relevant (0 or less) may be negatives. No negative has the same normalised
+    text as a passage of a grade above 0, is the query itself (see `Itself`), whose text is in the table `queries`, or
+    is one that `filter` drops (see `Filter`). Without `size` every query that has negatives enough gives one example.
+    Counts go to `manifest`: queries, those without an example, and of a filter how many negatives were looked at, which
+    are all candidates of hard and the first draws of other sources, and how many were dropped. Raises `BackfireError`
+    when there are fewer examples than asked for.
 
     Memory holds the judgments, the first few draws of every query and 8 bytes for the text of each passage that is
     drawn or relevant. Candidates, texts and embeddings pass through.
@@ -76,54 +82,95 @@ def sample_triples(
         )
     barred = partial(_barred, spared, Itself(queries, corpus))
     order = sorted(relevant, key=lambda query_id: (key(seed, query_id), query_id))
-    keep = (1 if size is None else -(-size // len(order))) + SPARE
+    each = negatives_per_query
+    keep = each * (1 if size is None else -(-size // len(order))) + SPARE
+    sieve = Filter.of(filter, relevant, query_embeddings, embeddings) if filter else None
+    # The base's own candidates carry its scores, so all of them are looked at while they pass.
+    listed = partial(_listed, candidates, ranks, sieve if source == "hard" else None)
+    drawn = {"random": partial(_uniform, corpus), "judged": partial(_judged, qrels)}.get(source, listed)
+    draws, cut, wanting = {}, set(), order
     while True:
+        again = {}
+        cut.difference_update(wanting)
         # One more than is kept tells whether there are more.
-        drawn = {"random": partial(_uniform, corpus), "judged": partial(_judged, qrels)}.get(
-            source, partial(_listed, candidates, ranks)
-        )
-        draws, cut = {}, set()
-        for query_id, found in drawn(order, barred, seed, keep + 1):
-            draws[query_id] = found[:keep]
+        for query_id, found in drawn(wanting, barred, seed, keep + 1):
+            again[query_id] = found[:keep]
             if len(found) > keep:
                 cut.add(query_id)
-        _drop_duplicates(draws, spared, corpus)
-        counts = np.array([len(draws.get(query_id, ())) for query_id in order])
+        _drop_duplicates(again, spared, corpus)
+        if sieve and source != "hard":
+            sieve.drop(again, query_embeddings, embeddings)
+        draws |= again
+        counts = np.array([len(draws.get(query_id, ())) // each for query_id in order])
         rounds = 1 if size is None else _rounds(counts, size)
-        if not any(query_id in cut for query_id, count in zip(order, counts, strict=True) if count < rounds):
+        wanting = [
+            query_id for query_id, count in zip(order, counts, strict=True) if count < rounds and query_id in cut
+        ]
+        if not wanting:
             break
-        keep = max(2 * keep, rounds + SPARE)
-        logger.info("some queries have no draw left; drawing again, %d of each", keep)
-    # One triple at least, so that none at all is an error too.
+        keep = max(2 * keep, each * rounds + SPARE)
+        logger.info("%d queries have no draw left; drawing again, %d of each", len(wanting), keep)
+    lacking = int((counts == 0).sum())
+    found = {"queries": len(order), "without an example": lacking} | (sieve.counts() if sieve else {})
+    if sieve:
+        logger.info("of %d negatives looked at, the filter dropped %s", found["looked at"], found["dropped"])
+    # One example at least, so that none at all is an error too.
     asked, given = size or 1, int(np.minimum(counts, rounds).sum())
     if given < asked:
+        several = f" examples of {each} negatives" if each > 1 else ""
+        fewer = f"; {lacking} of them have fewer than {each}" if each > 1 else ""
         raise BackfireError(
-            f"triples: {asked} asked for, but the {len(order)} training queries give only {given} with "
-            f"negatives from {source}.",
-            _hint(given, source, ranks),
+            f"triples: {asked}{several} asked for, but the {len(order)} training queries give only {given} with "
+            f"negatives from {source}{fewer}.",
+            _hint(given, source, ranks, each, found.get("dropped")),
         )
-    chosen = [
-        (query_id, _positive(relevant[query_id], seed, query_id, draw[0]), *draw)
-        for number in range(rounds)
-        for query_id in order
-        for draw in draws.get(query_id, ())[number : number + 1]
-    ][:size]
-    *ids, ranks = zip(*chosen, strict=True)
-    del draws, relevant, spared, order, chosen, barred
+    if lacking:
+        logger.warning(
+            "%d of %d training queries have fewer than %d negative(s); they give no example", lacking, len(order), each
+        )
+    *ids, ranks = zip(*_chosen(draws, order, relevant, seed, each, rounds, size), strict=True)
+    del draws, relevant, spared, order, barred
     ids = [pa.array(column, pa.string()) for column in ids]
     ranks = None if candidates is None else np.array(ranks, np.int32)
-    write_triples(output, source, *ids, ranks, query_embeddings, embeddings)
+    write_triples(output, source, *ids, ranks, query_embeddings, embeddings, each)
+    if manifest:
+        settings = {"negatives": source, "seed": seed, "size": size, "negatives_per_query": each, "filter": filter}
+        write_json(manifest, settings | found | {"examples": len(ids[0]) // each})
 
 
-def _hint(given: int, source: str, ranks: list[int] | None) -> str:
+def _chosen(
+    draws: dict[str, list[Draw]],
+    order: list[str],
+    relevant: dict[str, list[str]],
+    seed: int,
+    each: int,
+    rounds: int,
+    size: int | None,
+) -> Iterator[tuple[str, str, str, int | None]]:
+    """Query, positive, negative and its rank of every row: `size` examples of `each` rows, in their order."""
+    found = (
+        (query_id, draws[query_id][number * each : (number + 1) * each])
+        for number in range(rounds)
+        for query_id in order
+        if len(draws.get(query_id, ())) >= (number + 1) * each
+    )
+    for query_id, negatives in islice(found, size):
+        positive = _positive(relevant[query_id], seed, query_id, negatives[0][0])
+        yield from ((query_id, positive, *draw) for draw in negatives)
+
+
+def _hint(given: int, source: str, ranks: list[int] | None, each: int, dropped: dict[str, int] | None) -> str:
     listed = source not in UNSEARCHED
-    if source == "judged" and not given:
+    if source == "judged" and not given and each == 1 and not dropped:
         return "no passage is judged not relevant (grade 0) to a training query: draw with random, bm25 or hard."
-    deeper = f"{'widen ranks' if ranks else 'raise depth'}, and a query has more candidates"
-    if not given:
-        return f"{deeper}." if listed else "every passage answers every query: train on a larger collection."
-    size = f"lower size to {given} or less, or set it to null for one triple of each query"
-    return f"{size}; or {deeper}." if listed else f"{size}."
+    ways = [f"{'widen ranks' if ranks else 'raise depth'}, and a query has more candidates"] if listed else []
+    ways = ["lower negatives_per_query", *ways] if each > 1 else ways
+    if dropped:
+        ways = [f"loosen filter, which dropped {', '.join(f'{n} by {name}' for name, n in dropped.items())}", *ways]
+    if given:
+        unit = "triple" if each == 1 else "example"
+        ways = [f"lower size to {given} or less, or set it to null for one {unit} of each query", *ways]
+    return f"{'; or '.join(ways) or 'every passage answers every query: train on a larger collection'}."
 
 
 def _graded(qrels: str) -> Iterator[tuple[str, str, int]]:
@@ -174,25 +221,32 @@ def _judged(
 def _listed(
     candidates: str,
     ranks: list[int] | None,
+    sieve: Filter | None,
     query_ids: list[str],
     barred: Barred,
     seed: int,
     count: int,
 ) -> Iterator[tuple[str, list[Draw]]]:
-    """The first `count` draws of each query from its candidates, without replacement, in the order of their keys."""
+    """The first `count` draws of each query from its candidates, without replacement, in the order of their keys.
+
+    With a `sieve`, of those alone that may stay by their score as candidates.
+    """
     asked = set(query_ids)
     for query_id, found in _by_query(candidates):
         if query_id in asked:
             within = found if ranks is None else (draw for draw in found if ranks[0] <= draw[1] <= ranks[1])
-            keyed = ((key(seed, query_id, draw[0]), draw) for draw in within if not barred(query_id, draw[0]))
+            left = [(draw[:2], draw[2]) for draw in within if not barred(query_id, draw[0])]
+            free, scores = [draw for draw, _ in left], (score for _, score in left)
+            free = sieve.kept(query_id, free, scores) if sieve else free
+            keyed = ((key(seed, query_id, draw[0]), draw) for draw in free)
             yield query_id, [draw for _, draw in heapq.nsmallest(count, keyed)]
 
 
-def _by_query(candidates: str) -> Iterator[tuple[str, list[Draw]]]:
-    """The candidates of one query after another; they stand together in the table."""
+def _by_query(candidates: str) -> Iterator[tuple[str, list[tuple[str, int, float]]]]:
+    """Id, rank and score of the candidates of one query after another; they stand together in the table."""
     current, found = None, []
     for batch in iterate_rows(candidates, "candidates"):
-        draws = list(zip(batch["doc_id"].to_pylist(), batch["rank"].to_pylist(), strict=True))
+        draws = list(zip(*(batch[name].to_pylist() for name in ("doc_id", "rank", "score")), strict=True))
         runs = pc.run_end_encode(batch["query_id"])
         start = 0
         for query_id, stop in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):

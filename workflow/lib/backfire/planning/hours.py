@@ -6,6 +6,10 @@ from backfire.planning.facts import Facts
 from backfire.planning.probe import QUERY_TOKENS, Rates, padded_tokens
 from backfire.planning.sizes import Stage, course, ranked_queries, training_queries
 from backfire.study.study import Study
+from backfire.study.variants import Reranked
+
+# What most cross-encoders take at most.
+PAIR_TOKENS = 512
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ def durations(study: Study, facts: dict[str, Facts], rates: Rates, sizes: list[S
         Duration("train", _training(study, facts, rates), on_gpu=True),
         *([Duration("mine hard negatives", _mining(study, facts, rates))] if _mined_depths(study) else []),
         Duration("rank", _ranking(study, facts, rates)),
+        *([Duration("rerank", _reranking(study, facts, rates), on_gpu=True)] if study.named(Reranked) else []),
         *([Duration("other protocols", _protocols(study, facts, rates), on_gpu=True)] if study.choices else []),
         Duration("write files", sum(stage.peak for stage in sizes if stage.place == "work") / rates.written_per_second),
     ]
@@ -46,7 +51,8 @@ def variant_seconds(study: Study, facts: dict[str, Facts], rates: Rates, variant
     limit = study.variants[variant].settings["max_length"]
     passage, query = padded_tokens(here.passage_tokens, limit), padded_tokens(QUERY_TOKENS, limit)
     encoded = (2 + steps // dynamics["interval"]) * (pool * passage + dynamics["queries"] * query)
-    encoded += going.looks * going.held_out * (query + 2 * passage)
+    passages = study.triples[study.variants[variant].triples].texts - 1
+    encoded += going.looks * going.held_out * (query + passages * passage)
     return steps * rates.step[variant] + encoded / rates.tokens_per_second
 
 
@@ -90,6 +96,23 @@ def _ranking(study: Study, facts: dict[str, Facts], rates: Rates) -> float:
     # Base once more, without passages of the query's own id.
     (name, split), each = study.protocol, facts[study.protocol[0]]
     return total + search_seconds(each.passages or 0, study.shards_of(name), each.queries[split] or 0, rates)
+
+
+def _reranking(study: Study, facts: dict[str, Facts], rates: Rates) -> float:
+    """At the rate of the base: that of a cross-encoder of its size, which is what most are."""
+    total = 0.0
+    for name, _ in study.runs:
+        each = study.variants[name]
+        if isinstance(each, Reranked):
+            limit = each.settings["max_length"] or PAIR_TOKENS
+            depth = min(each.settings["depth"], study.config["ranking"]["depth"])
+            total += sum(
+                ranked_queries(study, facts, collection)
+                * min(depth, here.passages or 0)
+                * padded_tokens(here.passage_tokens + QUERY_TOKENS, limit)
+                for collection, here in facts.items()
+            )
+    return total / rates.tokens_per_second
 
 
 def _protocols(study: Study, facts: dict[str, Facts], rates: Rates) -> float:

@@ -55,7 +55,10 @@ def plan_study(
             largest.sample,
             math.ceil(largest.passage_tokens),
             study.config["encoding"],
-            {name: study.variants[name].settings for name in study.trained},
+            {
+                name: study.variants[name].settings | {"texts": study.triples[study.variants[name].triples].texts}
+                for name in study.trained
+            },
             study.config["ranking"]["depth"],
             Path(text).parent,
         )

@@ -1,6 +1,7 @@
 """What this machine does in a second, measured in some seconds: encoding, a training step, exact search, writing."""
 
 import logging
+import math
 import os
 import statistics
 import tempfile
@@ -69,7 +70,8 @@ def measure(
     """Measure with the model in the folder `model`; files are written to `folder` and removed.
 
     `passages` are real ones, or none: then texts of `tokens` tokens are made from words of the model. `encoding` is
-    the configuration's block, `variants` maps trained variants to their blocks, `depth` is that of the rankings.
+    the configuration's block, `variants` maps trained variants to their blocks, each with the number of `texts` of an
+    example of its triples, `depth` is that of the rankings.
     Variants whose steps cost the same are measured once.
     """
     import torch
@@ -89,7 +91,7 @@ def measure(
         dimensions=dimensions,
         tokens_per_second=rate,
         query_tokens_per_second=queries,
-        step=_steps(model, variants),
+        step=_steps(model, variants, tokens),
         seconds_per_pair=pair,
         seconds_per_merge=merge,
         written_per_second=_write_rate(folder),
@@ -145,44 +147,55 @@ def _search_costs(dimensions: int, depth: int, threads: int) -> tuple[float, flo
     return pair, max(0.0, seconds[0] / SEARCHED_QUERIES - SMALL * pair)
 
 
-def _steps(model: str, variants: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Seconds of one optimiser step of each variant."""
-    keys = ("method", "batch_size", "max_length", "dropout", "precision", "lora")
+def _steps(model: str, variants: dict[str, dict[str, Any]], tokens: int) -> dict[str, float]:
+    """Seconds of one optimiser step of each variant, on passages of `tokens` tokens before they are cut."""
+    keys = ("method", "batch_size", "max_length", "dropout", "precision", "lora", "texts")
     seconds: dict[str, float] = {}
     known: dict[str, float] = {}
     for name, settings in variants.items():
         key = repr([settings.get(part) for part in keys])
         if key not in known:
-            known[key] = _step(model, settings)
+            known[key] = _step(model, settings, tokens)
         seconds[name] = known[key]
     return seconds
 
 
-def _step(model: str, settings: dict[str, Any]) -> float:
-    """Median seconds of a step on a full batch of passages of `max_length` tokens, the first left out if others fit."""
+def probed_rows(batch_size: int, tokens: int, held: int) -> int:
+    """Triples of `tokens` tokens that stand for a batch: all, or as many as are twice what a step keeps of a batch.
+
+    A batch above `held` tokens is embedded twice, part by part, so that its time goes with its size from there on.
+    """
+    return min(batch_size, math.ceil(2 * held / tokens))
+
+
+def _step(model: str, settings: dict[str, Any], tokens: int) -> float:
+    """Median seconds of a step on a batch of passages of `tokens` tokens, cut at `max_length`; the first step is left
+    out if others fit, and a large batch is worked out from a part."""
     from backfire.training.data import Examples
-    from backfire.training.steps import Stepper
+    from backfire.training.steps import HELD_TOKENS, Stepper
     from backfire.training.trainable import load_start
 
-    network = load_start(model, settings, model, 0, pick_device())
-    rows, length = settings["batch_size"], settings["max_length"]
+    device = pick_device()
+    network = load_start(model, settings, model, 0, device)
+    length, columns = min(tokens, settings["max_length"]), settings["texts"]
+    rows = probed_rows(settings["batch_size"], QUERY_TOKENS + (columns - 1) * length, HELD_TOKENS[device.type])
     # A margin that nothing satisfies, so that every triplet has a gradient; the other values cost nothing.
     loss = {"name": "triplet", "distance": "cosine", "margin": 2.0, "normalize": True}
     free = {"loss": loss, "learning_rate": 1e-5, "schedule": "constant", "warmup_ratio": 0.0, "weight_decay": 0.0}
     stepper = Stepper(network, settings | free | {"max_grad_norm": 1.0}, 1000, 0)
     texts = [
         words(count, column * rows + row)
-        for column, count in enumerate((QUERY_TOKENS, length, length))
+        for column, count in enumerate((QUERY_TOKENS, *[length] * (columns - 1)))
         for row in range(rows)
     ]
-    triplets = np.arange(3 * rows).reshape(3, rows).T
-    examples = Examples.of(network.tokenizer.tokenize(texts, "document", length), triplets)
+    made = np.arange(columns * rows).reshape(columns, rows).T
+    examples = Examples.of(network.tokenizer.tokenize(texts, "document", settings["max_length"]), made)
     times: list[float] = []
     while sum(times) < BUDGET:
         begun = time.perf_counter()
         stepper.step(examples, np.arange(rows))
         times.append(time.perf_counter() - begun)
-    return statistics.median(times[1:] or times)
+    return statistics.median(times[1:] or times) * settings["batch_size"] / rows
 
 
 def _write_rate(folder: Path) -> float:

@@ -35,8 +35,9 @@ QUERY_BLOCK, PASSAGE_BLOCK, HELD = 256, 1 << 16, 1 << 24
 CANDIDATE, DOC_ID = 12, 57
 # A word of the vocabulary; words of a million passages, which grow with that power of their number (docs/scale.md).
 WORD, WORDS, HEAPS = 210, 645_975, 0.555
-# A training query while triples are sampled, its vector left out: (1,540 - 220) MiB for 502,739 of them.
-SAMPLED_QUERY = 1300
+# A training query while triples are sampled, its vector left out: (1,540 - 220) MiB for 502,739 of them; and each
+# negative more that it has: 275 bytes, by 10 more for each of 60,000 queries.
+SAMPLED_QUERY, SAMPLED_NEGATIVE = 1300, 300
 # Triples' texts while they are gathered: 1.4 GB a million (docs/scale.md).
 TRIPLE_TEXTS = 1400
 # What a training holds over the size of the weights: they, their gradients, AdamW's two moments, the weights that it
@@ -58,6 +59,9 @@ MINED, RANKED, TABLES = 14.1e-9, 25e-9, 25.0
 # Tokens a second of MiniLM's 22 M parameters: encoding and training, one core (default study), one GPU (A1, A2).
 ENCODED, TRAINED, ENCODED_GPU, TRAINED_GPU = 3000, 2000, 250_000, 98_000
 MINILM_MIB = 87
+# Bytes of a passage's text while it is reranked, and of a hit with its id (assumed); queries that are held, as in
+# retrieval/reranking.py (a test compares them); tokens of a pair where no length is set.
+RERANKED_TEXT, RERANKED_HIT, RERANKED_QUERIES, ASSUMED_PAIR = 1000, 150, 1000, 256
 # Minutes that any job may take to start and to read its files.
 LEAST = 30
 
@@ -108,6 +112,7 @@ class Requests:
             "count_words": lambda w: self._terms(w.collection),
             "rank_bm25": self._ranked_words,
             "fuse_runs": lambda w: self._measured(len(study.variants[w.variant].parents)),
+            "rerank_run": self._reranked,
             # 1 GB for seven million lines of six columns: assumed.
             "take_run": lambda w: (600 + 400 * self.counts.queries(w.collection, w.split) * self.depth / MIB, 300),
             "mine_bm25": self._mined_words,
@@ -242,6 +247,17 @@ class Requests:
         held = min(HELD, queries * depth) * CANDIDATE + 500 * self.counts.shard(collection)
         return LIGHT + self._vocabulary(collection) + held / MIB, 10e-9 * queries
 
+    def _reranked(self, w: Any) -> tuple[float, float]:
+        settings, queries = self.study.variants[w.variant].settings, self.counts.queries(w.collection, w.split)
+        pairs = queries * min(settings["depth"], self.depth)
+        each = min(settings["depth"], self.depth) * RERANKED_TEXT + self.depth * RERANKED_HIT
+        held = min(queries, RERANKED_QUERIES) * each / MIB
+        # Of a size that is not known here; a pair takes its whole length.
+        tokens = pairs * (settings["max_length"] or ASSUMED_PAIR)
+        rate = ENCODED_GPU if self.gpu else ENCODED * self.threads
+        mib = TORCH + 2 * ASSUMED_MODEL.mib + (CUDA_HOST if self.gpu else 0) + held
+        return mib, tokens * ASSUMED_MODEL.mib / MINILM_MIB / rate
+
     def _terms(self, collection: str) -> tuple[float, float]:
         return LIGHT + self._vocabulary(collection), 82 * self.counts.passages(collection) / 1e6
 
@@ -257,7 +273,11 @@ class Requests:
         queries, passages = self._training_size
         triples = self.study.triples[w.triples]
         count, listed = triples.size or queries, queries * triples.depth
-        mib = LIGHT + self._vectors(queries) + (SAMPLED_QUERY * queries + 12 * passages + 48 * count) / MIB + 300
+        more = triples.negatives_per_query - 1
+        kept = SAMPLED_QUERY * queries + SAMPLED_NEGATIVE * more * max(queries, count)
+        # Scores of positives, and counts of what was dropped, by query: assumed.
+        kept += SAMPLED_NEGATIVE * queries if triples.filter else 0
+        mib = LIGHT + self._vectors(queries) + (kept + 12 * passages + 48 * count) / MIB + 300
         # 10 s for 2 million candidates, 7 s to look for queries among a million passages; a published list, of some 40
         # million lines, is read once.
         return mib, 5e-6 * listed + 7e-6 * passages + (600 if triples.source else 60)
@@ -265,22 +285,23 @@ class Requests:
     def _training(self, w: Any) -> tuple[float, float]:
         variant = self.study.variants[w.variant]
         settings, shape = variant.settings, self.shape(w.variant)
-        triples = self.study.triples[variant.triples].size or self._training_size[0]
-        step = 3 * settings["batch_size"] * settings["max_length"]
+        examples = self.study.triples[variant.triples]
+        triples, texts = examples.size or self._training_size[0], examples.texts
+        step = texts * settings["batch_size"] * settings["max_length"]
         copies = TRAINED_COPIES[settings["method"]] if not self.gpu else TRAINED_COPIES_GPU
         # Of an adapter what is kept is as small as it is.
         copies += variant.keeps_best and not variant.adapted
-        mib = TORCH + copies * shape.mib + TRIPLE_TEXTS * triples / MIB
+        mib = TORCH + copies * shape.mib + TRIPLE_TEXTS * triples * texts / 3 / MIB
         kept = min(step, KEPT_TOKENS)
         mib += CUDA_HOST if self.gpu else ACTIVATION * kept * shape.layers * shape.dimensions / MIB
         # Vectors of a batch, their gradient and similarities, where only those are kept of it.
-        mib += 16 * 3 * settings["batch_size"] * (shape.dimensions + settings["batch_size"]) / MIB
+        mib += 16 * texts * settings["batch_size"] * (shape.dimensions + settings["batch_size"]) / MIB
         if variant.objective.base:
             # The base's vectors of all texts of the triples.
-            mib += self._vectors(min(3 * triples, sum(self._training_size)), BASE)
+            mib += self._vectors(min(texts * triples, sum(self._training_size)), BASE)
         going = variant.course(triples)
-        # Three texts each, and forward only, which takes a third.
-        tokens = going.steps * step + going.looks * going.held_out * settings["max_length"]
+        # All texts of an example, and forward only, which takes a third.
+        tokens = going.steps * step + going.looks * going.held_out * texts / 3 * settings["max_length"]
         return mib, tokens * self._slower(w.variant) / (TRAINED_GPU if self.gpu else TRAINED * self.threads)
 
     def _measured(self, runs: int) -> tuple[float, float]:

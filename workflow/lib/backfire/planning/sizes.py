@@ -148,7 +148,7 @@ def training_queries(study: Study, facts: dict[str, Facts]) -> int:
 
 
 def triple_count(study: Study, facts: dict[str, Facts], name: str) -> int:
-    """Triples of a set: its size, or one for each training query."""
+    """Examples of a set: its size, or one for each training query."""
     size = study.triples[name].size
     return training_queries(study, facts) if size is None else size
 
@@ -213,7 +213,8 @@ def _vectors(study: Study, facts: dict[str, Facts], dimensions: int, queries: bo
 def _triples(study: Study, facts: dict[str, Facts]) -> int:
     used = {study.variants[name].triples for name in study.trained}
     row = TRIPLE_ROW + 3 * facts[study.train_on].id_bytes
-    return round(len(study.seeds) * sum(TRIPLE_FILE + row * triple_count(study, facts, name) for name in used))
+    rows = {name: study.triples[name].negatives_per_query * triple_count(study, facts, name) for name in used}
+    return round(len(study.seeds) * sum(TRIPLE_FILE + row * count for count in rows.values()))
 
 
 def run_bytes(study: Study, facts: Facts, queries: int, tag: int) -> float:

@@ -15,7 +15,7 @@ from backfire.preflight.objectives import check_objectives
 from backfire.preflight.sizes import check_factory, check_sizes
 from backfire.preflight.sources import check_different, check_sources
 from backfire.study.study import Study
-from backfire.study.variants import Given
+from backfire.study.variants import Given, Reranked
 
 # Their spelling needs no look at ir_measures, which takes 50 ms.
 _COMMON = re.compile(r"(RR|nDCG|AP)(@[1-9]\d*)?|(P|R|Success)@[1-9]\d*")
@@ -54,12 +54,7 @@ def _check_models(study: Study, thoroughly: bool) -> list[str]:
     for origin in study.taken_models:
         source = study.source_of(origin)
         name, where = source["name"], source["where"]
-        folder = find_base(name, where)
-        if folder is None and not _HUB_NAME.fullmatch(name):
-            raise BackfireError(
-                f"{where}: '{name}' is neither a folder nor a name on the hub.",
-                "a name is that of a model, as all-MiniLM-L6-v2, or of an owner and a model with a slash between them.",
-            )
+        folder = _folder(name, where)
         if folder is None:
             continue
         models[origin] = model = ModelFiles(folder)
@@ -71,7 +66,38 @@ def _check_models(study: Study, thoroughly: bool) -> list[str]:
         if "prompts" not in source["changes"] and (said := lacking_prompts(name, folder)):
             lines.append(f"variants.{origin}: '{name}' names no prompts; models of its family want {said}.")
     check_mixes(study, models)
+    return lines + _check_rerankers(study, thoroughly)
+
+
+def _check_rerankers(study: Study, thoroughly: bool) -> list[str]:
+    """A line for each cross-encoder that is asked for more passages than a run has; errors as in `check_study`."""
+    lines, depth = [], study.config["ranking"]["depth"]
+    for name in study.named(Reranked):
+        each = study.variants[name]
+        source = each.source
+        folder = _folder(source["name"], source["where"])
+        if folder and (folder / "modules.json").is_file() and (folder / "1_Pooling").is_dir():
+            raise BackfireError(
+                f"{source['where']}: '{source['name']}' is a bi-encoder, which gives a vector for a text and no "
+                "score for a pair.",
+                "name a cross-encoder, as cross-encoder/ms-marco-MiniLM-L6-v2.",
+            )
+        if folder and thoroughly:
+            verify(folder, source["name"], source["sha256"], source["where"])
+        if each.settings["depth"] > depth:
+            lines.append(f"{each.where}.depth: {each.settings['depth']} is cut to ranking.depth, {depth}.")
     return lines
+
+
+def _folder(name: str, where: str) -> Path | None:
+    """The folder of a model on this machine; raises `BackfireError` where it is not and `name` is none of the hub."""
+    folder = find_base(name, where)
+    if folder is None and not _HUB_NAME.fullmatch(name):
+        raise BackfireError(
+            f"{where}: '{name}' is neither a folder nor a name on the hub.",
+            "a name is that of a model, as all-MiniLM-L6-v2, or of an owner and a model with a slash between them.",
+        )
+    return folder
 
 
 def _check_measures(study: Study) -> None:

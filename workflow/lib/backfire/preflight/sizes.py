@@ -55,10 +55,10 @@ def most_queries(study: Study) -> int | None:
 
 
 def most_triples(study: Study, triples: Triples) -> int | None:
-    """Triples that a set can have at most; None where that is not known before the first job.
+    """Examples that a set can have at most; None where that is not known before the first job.
 
-    Each training query gives at most one for each passage but its positive, and for each of its candidates. How many
-    candidates share a word with a query, or are judged relevant to it, is known once they are mined.
+    Each training query has at most as many negatives as there are passages but its positive, and as it has candidates.
+    How many candidates share a word with a query, or are judged relevant to it, is known once they are mined.
     """
     if triples.source:
         return published_count(triples.source, "docpairs")
@@ -66,7 +66,7 @@ def most_triples(study: Study, triples: Triples) -> int | None:
     negatives = [passages - 1] if passages else []
     first, last = triples.window
     negatives += [last - first + 1] if triples.negatives in SEARCHED else []
-    return None if queries is None or not negatives else queries * min(negatives)
+    return None if queries is None or not negatives else queries * (min(negatives) // triples.negatives_per_query)
 
 
 def check_sizes(study: Study, rules: Collection[str] = ()) -> list[str]:
@@ -142,10 +142,13 @@ def _check_triples(study: Study, triples: Triples) -> None:
         deep = triples.negatives in SEARCHED
         why = f"at most {most_queries(study)} training queries of '{study.train_on}' give at most {most}"
         why += f" with negatives from {triples.negatives}" + f" to a depth of {triples.depth}" * deep
+    several = triples.negatives_per_query > 1
+    unit = "example" if several else "triple"
+    of = f" of {triples.negatives_per_query} negatives" if several else ""
     raise BackfireError(
-        f"triples.{triples.name}.size: {triples.size} triples are asked for, but {why}.",
+        f"triples.{triples.name}.size: {triples.size} {unit}s{of} are asked for, but {why}.",
         f"set it to {most} or less, or to null for "
-        + ("all of them." if triples.source else "one triple of each training query."),
+        + ("all of them." if triples.source else f"one {unit} of each training query."),
     )
 
 

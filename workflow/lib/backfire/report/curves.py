@@ -57,6 +57,8 @@ class Curve:
     """By measure."""
     kept: str
     """Which weights were saved, in words."""
+    accuracy: float | None
+    """Of these weights on the examples that were held out, where some were."""
 
 
 def read_curves(
@@ -70,6 +72,13 @@ def read_curves(
         _curve(read_rows(table, "dynamics"), *run, read_json(Path(models[tuple(run)]) / "training.json"))
         for table, run in zip(tables, runs, strict=True)
     ]
+
+
+def accuracy(notes: Mapping[str, Any]) -> float | None:
+    """The share of held-out negatives that the weights which were saved put further from the query than the positive;
+    None where nothing was held out. `notes` are a training's `training.json`."""
+    looks = (notes["held_out"] or {"looks": []})["looks"]
+    return next((found for step, _, found in looks if step == notes["kept"]["step"]), None)
 
 
 def kept(notes: Mapping[str, Any]) -> str:
@@ -140,6 +149,7 @@ def _curve(table: pa.Table, variant: str, seed: int, notes: Mapping[str, Any]) -
             if name.startswith(DEV) and len((found := _present(table, name))[0])
         },
         kept=kept(notes),
+        accuracy=accuracy(notes),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from backfire.evaluation.verdict import words
 from backfire.formats.certificates import Certificate
+from backfire.report.filters import filtered
 from backfire.report.models import paths, similarities
 from backfire.report.numbers import count, names
 from backfire.report.recipes import described, overridden, size
@@ -20,16 +21,17 @@ def method_paragraphs(
     manifests: Mapping[str, Mapping],
     selected: list[Mapping[str, Any]],
     certificates: Mapping[str, Certificate],
+    samples: Mapping[str, list[Mapping[str, Any]]],
 ) -> list[tuple[str, str]]:
     """(heading, text) for each stage of the study; `manifests` are those of its collections.
 
     `selected` are the rows of the table `selection`, none where nothing is chosen; `certificates` say by which path
-    each variant was run (see `report.models`).
+    each variant was run (see `report.models`); `samples` are the manifests of every triple set with a filter, by seed.
     """
     return [
         ("Base", _base(config)),
         ("Data", _data(config, manifests)),
-        ("Negatives", _negatives(config)),
+        ("Negatives", _negatives(config, samples)),
         *((name, described(variant(name, config["variants"][name]))) for name in variants if name != BASE),
         ("Encoding and ranking", _encoding(config, certificates)),
         ("How models are run", paths(certificates)),
@@ -101,7 +103,7 @@ def _paired(pairs: Mapping[str, Any]) -> str:
     return f"{read}. Of its queries {held}, by a hash of their text, near-duplicates together; the rest is train. "
 
 
-def _negatives(config: dict[str, Any]) -> str:
+def _negatives(config: dict[str, Any], samples: Mapping[str, list[Mapping[str, Any]]]) -> str:
     sources = {
         "random": "drawn evenly from the whole corpus",
         "bm25": "drawn from {window} that BM25 finds for the query and that are not judged relevant",
@@ -112,13 +114,19 @@ def _negatives(config: dict[str, Any]) -> str:
     used = {settings.get("triples") for settings in config["variants"].values()}
     return (
         " ".join(
-            f"'{name}' holds {size(block)} (a query, a relevant passage and one that is not), the negatives "
+            f"'{name}' holds {size(block)} (a query, a relevant passage and {_irrelevant(block)}), the negatives "
             f"{sources[block['negatives']].format(window=_window(block), source=block['source'])}."
+            + (f" {filtered(name, block['filter'], samples[name])}" if block["filter"] else "")
             for name, block in config["triples"].items()
             if name in used
         )
         or "No triples were used."
     )
+
+
+def _irrelevant(triples: dict[str, Any]) -> str:
+    each = triples["negatives_per_query"]
+    return "one that is not" if each == 1 else f"{each} that are not"
 
 
 def _window(triples: dict[str, Any]) -> str:

@@ -44,6 +44,7 @@ def write_report(
     runs: Sequence[Sequence],
     models: Mapping[tuple[str, int], str | Path],
     manifests: dict[str, str | Path],
+    samples: list[str],
     figures: dict[str, tuple[str | Path, str | Path]],
     config: dict[str, Any],
     variants: list[str],
@@ -60,10 +61,10 @@ def write_report(
     """Render the page of one study.
 
     `dynamics` are the training curves of `runs`, (variant, seed) each; `models` the folder of every model by variant
-    and seed; `manifests` the data manifest of each
-    collection; `figures` the (svg, png) of `dynamics`, `projection`, `effects`, `queries` and `cost`. `config` is the
+    and seed; `manifests` the data manifest of each collection; `samples` the manifest of each triple set with a filter,
+    seed by seed; `figures` the (svg, png) of `dynamics`, `projection`, `effects`, `queries` and `cost`. `config` is the
     whole configuration, checked and with defaults, and `variants` the order of the tables. `versions` maps packages to
-    versions, `command` is what repeats the study. `expected` holds published figures (see `references`); `selection`
+    versions, `command` is what repeats the study. `expected` holds published figures (see `published`); `selection`
     and `protocol` are the tables of those names, None where the study chooses nothing or tries no other protocol.
     `captions` are those of the figures, which Snakemake's own report shows too. The page loads nothing from anywhere
     and holds no date, so that the same inputs give the same bytes.
@@ -98,7 +99,7 @@ def write_report(
         "tables": comparison_tables(findings, relevance(Study(config))),
         "ties": ties_summary(ties, variants),
         "which": which_queries(moved, strata, variants, alpha),
-        "references": reference_table(expected, config, described, rows),
+        "references": reference_table(expected, config, described, rows, found),
         "protocol": protocol_table(protocol, primary[2]) if protocol else None,
         "measures": {name: measure_meaning(name) for name in dict.fromkeys(row["measure"] for row in rows)},
         "watched": watched,
@@ -113,6 +114,7 @@ def write_report(
             described,
             read_rows(selection, "selection").to_pylist() if selection else [],
             read_certificates(models),
+            _samples(Study(config), samples),
         ),
         "manifests": {name: flattened(manifest) for name, manifest in described.items()},
         "config": yaml.safe_dump(_ordered(config, variants), sort_keys=False, allow_unicode=True, width=100),
@@ -123,6 +125,12 @@ def write_report(
     html = environment.from_string(Path(template).read_text(encoding="utf-8")).render(page)
     with replacing(output) as temporary:
         temporary.write_text(html, encoding="utf-8")
+
+
+def _samples(study: Study, paths: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """The manifests of each triple set with a filter, from their paths: set by set, and of each seed by seed."""
+    read = iter(paths)
+    return {name: [read_json(next(read)) for _ in study.seeds] for name in study.filtered}
 
 
 def cards(findings: Findings) -> list[dict[str, Any]]:

@@ -57,7 +57,8 @@ def figures(results: str | Path) -> str:
     )
     trained = [name for name in test if name != BASE]
     curves = [read_rows(path, "dynamics", ["step"]) for path in sorted(results.glob("dynamics/*/seed-*[0-9].parquet"))]
-    triples = {read_rows(path, "triples").num_rows for path in results.glob("triples/*/*.parquet")}
+    tables = [read_rows(path, "triples", ["example"]) for path in results.glob("triples/*/*.parquet")]
+    triples = {len(table["example"].unique()) for table in tables}
     arithmetic = {read_json(results / f"models/{name}/seed-0/training.json")["arithmetic"] for name in trained}
     lines = [
         f"{_one(triples)} triples and {_one({max(curve['step'].to_pylist()) for curve in curves})} steps gave, in "

@@ -6,7 +6,7 @@ from typing import Any
 from backfire.report.adapters import adapted, adapter
 from backfire.report.numbers import count, names, rate
 from backfire.study.objectives import told
-from backfire.study.variants import BASE, Fused, Given, Lexical, Mixed, Taken, Trained, Variant
+from backfire.study.variants import BASE, Fused, Given, Lexical, Mixed, Reranked, Taken, Trained, Variant
 
 
 @singledispatch
@@ -99,6 +99,21 @@ def _(variant: Fused) -> str:
 
 
 @recipe.register
+def _(variant: Reranked, triples: dict[str, dict]) -> str:
+    return f"the first {variant.settings['depth']} passages of {variant.parents[0]}, reranked by {variant.model}"
+
+
+@described.register
+def _(variant: Reranked) -> str:
+    length = variant.settings["max_length"]
+    limit = "the model's own limit" if length is None else f"{length} tokens"
+    return (
+        f"It is {recipe(variant, {})}, a cross-encoder, which reads query and passage together, cut at {limit}. What "
+        "the run has beyond them keeps its order."
+    )
+
+
+@recipe.register
 def _(variant: Given, triples: dict[str, dict]) -> str:
     return "a run that another tool made"
 
@@ -119,8 +134,10 @@ def overridden(variant: Taken) -> str:
 
 
 def size(triples: dict[str, Any]) -> str:
-    """How many triples a set holds."""
-    return "one triple per training query" if triples["size"] is None else count(triples["size"], "triple")
+    """How many examples a set holds, and of how many negatives where they are not triples."""
+    each = triples["negatives_per_query"]
+    unit, of = ("triple", "") if each == 1 else ("example", f" of {each} negatives")
+    return f"one {unit}{of} per training query" if triples["size"] is None else f"{count(triples['size'], unit)}{of}"
 
 
 def _shares(variant: Mixed) -> str:

@@ -1,113 +1,56 @@
-"""Published figures beside those of this run, where both are about the same weights, queries and passages."""
+"""Published figures beside those of this run, where both are about the same weights, recipe, queries and passages."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from functools import singledispatch
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, NamedTuple
 
 from backfire.encoders.folders import PINS
-from backfire.errors import BackfireError, nearest
+from backfire.report.curves import Curve
 from backfire.report.findings import Row
-from backfire.report.numbers import plain, signed
+from backfire.report.numbers import MISSING, count, plain, signed
+from backfire.report.published import LOSS, QUANTITIES, Figure, NotCompared, Published, Training, read_published
 from backfire.study.study import Study
 from backfire.study.variants import BASE
 
-# Keys of each block of the file, with the types that a value may have.
-_TEXT, _WHOLE, _NUMBER = (str,), (int,), (int, float)
-_KEYS = {
-    "query_sets": {"passages": _WHOLE, "queries": _WHOLE, "corpus_digest": _TEXT, "queries_digest": _TEXT},
-    "sources": {"name": _TEXT, "protocol": (dict,)},
-    "figures": {
-        "query_set": _TEXT,
-        "model": _TEXT,
-        "which": _TEXT,
-        "measure": _TEXT,
-        "value": _NUMBER,
-        "tolerance": _NUMBER,
-        "source": _TEXT,
-    },
-}
-_OPTIONAL = {"corpus_digest", "queries_digest"}
-_PROTOCOL = {"text": (str, type(None)), "max_length": (int, type(None)), "precision": (str, type(None))}
-_WHICH = ("base", "worst")
 # Beyond this many tolerances a figure is not near any more.
 NEAR = 3
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A published figure, with its source's name and protocol and the size and digests of its query set."""
+class _Run(NamedTuple):
+    """What this run has: `means` by (collection, split, measure) and variant, curves of trainings, data manifests."""
 
-    query_set: str
-    model: str
-    sha256: str
-    which: str
-    measure: str
-    value: float
-    tolerance: float
-    source: str
-    protocol: Mapping[str, Any]
-    identity: Mapping[str, Any]
-
-
-def read_figures(path: str | Path) -> list[Figure]:
-    """The published figures in the file `path`.
-
-    Raises `BackfireError` for an unknown or missing key, a value of another type, or a name that is not defined.
-    """
-    content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    _check(path, "top level", content, {"models": (dict,), **dict.fromkeys(_KEYS, (dict, list))})
-    for block in ("query_sets", "sources"):
-        for name, entry in content[block].items():
-            _check(path, f"{block}.{name}", entry, _KEYS[block])
-    for name, entry in content["sources"].items():
-        _check(path, f"sources.{name}.protocol", entry["protocol"], _PROTOCOL)
-    figures = []
-    for number, entry in enumerate(content["figures"], start=1):
-        where = f"figures, entry {number}"
-        _check(path, where, entry, _KEYS["figures"])
-        for key, known in (("query_set", "query_sets"), ("model", "models"), ("source", "sources")):
-            _known(path, f"{where}: {key}", entry[key], content[known])
-        _known(path, f"{where}: which", entry["which"], _WHICH)
-        if entry["tolerance"] <= 0:
-            raise BackfireError(f"{path}: {where}: tolerance is {entry['tolerance']}.", "give a number above 0.")
-        source = content["sources"][entry["source"]]
-        figures.append(
-            Figure(
-                **entry | {"source": source["name"]},
-                sha256=content["models"][entry["model"]],
-                protocol=source["protocol"],
-                identity=content["query_sets"][entry["query_set"]],
-            )
-        )
-    return figures
+    study: Study
+    means: Mapping[tuple[str, str, str], Mapping[str, float]]
+    curves: Sequence[Curve]
+    manifests: Mapping[str, Mapping]
 
 
 def reference_table(
-    path: str | Path, config: Mapping[str, Any], manifests: Mapping[str, Mapping], rows: Iterable[Row]
+    path: str | Path,
+    config: Mapping[str, Any],
+    manifests: Mapping[str, Mapping],
+    rows: Iterable[Row],
+    curves: Sequence[Curve],
 ) -> list[dict[str, Any]]:
     """A row for each published figure that fits the study, none where nothing fits.
 
     A figure fits where the base has its name and weights, a collection is whole (no `size`) with as many passages
-    and queries, and the split has its id or, in a folder, the digests. `manifests` are those of the collections,
-    `rows` the table `comparison`. Raises as `read_figures` does.
+    and queries, and the split has its id or, in a folder, the digests; one of a trained variant for each variant, of
+    any name, that has the settings of its recipe. `manifests` are those of the collections, `rows` the table
+    `comparison`, `curves` those of every training. Raises as `read_published` does.
     """
-    study = Study(dict(config))
     means: dict[tuple[str, str, str], dict[str, float]] = {}
     for row in rows:
         means.setdefault((row["collection"], row["split"], row["measure"]), {})[row["variant"]] = row["mean"]
-    table = []
-    for figure in read_figures(path):
-        if not _same_weights(figure, config):
-            continue
-        for collection, split in study.evaluations:
-            found = means.get((collection, split, figure.measure), {})
-            variant = _variant(figure, {name: found[name] for name in found if name == BASE or name in study.trained})
-            if variant is not None and _same_data(figure, study, collection, split, manifests[collection]):
-                table.append(_row(figure, study, collection, split, variant, found[variant]))
-    return table
+    run = _Run(Study(dict(config)), means, curves, manifests)
+    return [
+        row
+        for published in read_published(path)
+        if _same_weights(published, config)
+        for variant in _variants(published, run.study)
+        for row in _rows(published, run, variant)
+    ]
 
 
 def mark(distance: float, tolerance: float) -> str:
@@ -117,25 +60,70 @@ def mark(distance: float, tolerance: float) -> str:
     return "OK" if reach <= tolerance else "near" if reach <= NEAR * tolerance else "off"
 
 
-def _row(figure: Figure, study: Study, collection: str, split: str, variant: str, mean: float) -> dict[str, Any]:
-    distance = mean - figure.value
+@singledispatch
+def _rows(published: Published, run: _Run, variant: str) -> Iterable[dict[str, Any]]:
+    """The rows that a published figure of that variant gives."""
+    raise NotImplementedError(type(published))
+
+
+@_rows.register
+def _(published: Figure, run: _Run, variant: str) -> Iterable[dict[str, Any]]:
+    for collection, split in run.study.evaluations:
+        found = run.means.get((collection, split, published.measure), {})
+        if variant in found and _same_data(published, run.study, collection, split, run.manifests[collection]):
+            yield (
+                _named(published, variant, published.measure, f"{collection}/{split}")
+                | _distance(found[variant], published, 5)
+                | {"notes": _protocols(published, run.study, collection)}
+            )
+
+
+@_rows.register
+def _(published: Training, run: _Run, variant: str) -> Iterable[dict[str, Any]]:
+    found = [curve for curve in run.curves if curve.variant == variant]
+    if published.quantity == LOSS:
+        values = [curve.loss.last for curve in found if curve.loss]
+        steps = [curve.loss.window for curve in found if curve.loss]
+        how = f"mean of the last {count(steps[0], 'step')}" if steps else ""
+    else:
+        values = [curve.accuracy for curve in found if curve.accuracy is not None]
+        how = "cosine, held-out triples, the weights that are kept"
+    if values:
+        yield (
+            _named(published, variant, QUANTITIES[published.quantity], run.study.train_on)
+            | _distance(sum(values) / len(values), published, 4)
+            | {"notes": [{"text": f"taken as: not stated, here {how}", "differs": False}]}
+        )
+
+
+@_rows.register
+def _(published: NotCompared, run: _Run, variant: str) -> Iterable[dict[str, Any]]:
+    for name, collection in run.study.collections.items():
+        if collection.corpus == published.corpus and collection.size is None:
+            told = {"text": f"not compared: {published.because}", "differs": False}
+            nothing = dict.fromkeys(("found", "distance", "tolerance"), MISSING)
+            yield _named(published, variant, published.quantity, name) | nothing | {"mark": None, "notes": [told]}
+
+
+def _named(published: Published, variant: str, measure: str, place: str) -> dict[str, Any]:
+    known = variant if variant == published.variant else f"{variant} (there {published.variant})"
+    # As it was published, to its last digit.
+    value = f"{published.value:g}"
+    return {"what": known, "measure": measure, "place": place, "published": value, "source": published.source}
+
+
+def _distance(value: float, published: Figure | Training, digits: int) -> dict[str, Any]:
+    distance = value - published.value
     return {
-        "what": "base" if figure.which == BASE else f"worst trained variant (here {variant})",
-        "place": f"{collection}/{split}",
-        "measure": figure.measure,
-        # As it was published, to its last digit.
-        "published": f"{figure.value:g}",
-        "found": plain(mean, 5),
-        "distance": signed(distance, 5),
-        "tolerance": f"{figure.tolerance:g}",
-        "mark": mark(distance, figure.tolerance),
-        "protocol": _protocols(figure, study, collection),
-        "source": figure.source,
+        "found": plain(value, digits),
+        "distance": signed(distance, digits),
+        "tolerance": f"{published.tolerance:g}",
+        "mark": mark(distance, published.tolerance),
     }
 
 
 def _protocols(figure: Figure, study: Study, collection: str) -> list[dict[str, Any]]:
-    """Published and own setting of each factor, and a note where they differ."""
+    """Published and own setting of each factor, and whether they differ."""
     encoding = study.config["encoding"]
     own = {
         "text": study.collections[collection].text,
@@ -143,15 +131,13 @@ def _protocols(figure: Figure, study: Study, collection: str) -> list[dict[str, 
         "precision": encoding["precision"],
     }
     words = {"text": "text", "max_length": "length", "precision": "precision"}
-    return [
-        {
-            "factor": words[factor],
-            "published": "not stated" if stated is None else str(stated),
-            "found": str(own[factor]),
-            "note": _note(stated, own[factor]),
-        }
-        for factor, stated in ((factor, figure.protocol[factor]) for factor in words)
-    ]
+    notes = []
+    for factor, word in words.items():
+        stated = figure.protocol[factor]
+        note = _note(stated, own[factor])
+        told = f"{word}: {'not stated' if stated is None else stated}, here {own[factor]}"
+        notes.append({"text": told + (f" ({note})" if note else ""), "differs": bool(note)})
+    return notes
 
 
 def _note(stated: Any, own: Any) -> str:
@@ -161,19 +147,37 @@ def _note(stated: Any, own: Any) -> str:
     return "may differ" if own == "auto" else "differs"
 
 
-def _variant(figure: Figure, means: Mapping[str, float]) -> str | None:
-    """The variant of this run that a figure is about, None where it has none; `means` of base and what was trained."""
-    if figure.which == BASE:
-        return BASE if BASE in means else None
-    trained = {variant: mean for variant, mean in means.items() if variant != BASE}
-    return min(trained, key=trained.__getitem__, default=None)
+def _variants(published: Published, study: Study) -> list[str]:
+    """The variants of this run that a figure is about: base, or whatever was trained by its recipe."""
+    recipe = published.recipe
+    if recipe is None:
+        return [BASE]
+    collection = study.collections[study.train_on]
+    if collection.corpus != recipe.corpus or collection.size is not None:
+        return []
+    return [
+        name
+        for name in study.trained
+        if study.variants[name].start_from == BASE
+        and _within(recipe.settings, study.config["variants"][name])
+        and _within(recipe.triples, study.config["triples"][study.variants[name].triples])
+    ]
 
 
-def _same_weights(figure: Figure, config: Mapping[str, Any]) -> bool:
+def _within(asked: Any, settings: Any) -> bool:
+    """Whether settings have all that is asked, blocks key by key."""
+    if isinstance(asked, dict):
+        return isinstance(settings, dict) and all(
+            key in settings and _within(value, settings[key]) for key, value in asked.items()
+        )
+    return asked == settings
+
+
+def _same_weights(published: Published, config: Mapping[str, Any]) -> bool:
     """Whether the base has the figure's name and the digest, which the run has checked its weights against."""
     name = config["base_model"]
     expected = config["base_model_sha256"] or (PINS[name].sha256 if name in PINS else None)
-    return name == figure.model and expected == figure.sha256
+    return name == published.model and expected == published.sha256
 
 
 def _same_data(figure: Figure, study: Study, collection: str, split: str, manifest: Mapping[str, Any]) -> bool:
@@ -185,27 +189,3 @@ def _same_data(figure: Figure, study: Study, collection: str, split: str, manife
         return False
     digests = (identity.get("corpus_digest"), identity.get("queries_digest"))
     return chosen.splits[split] == figure.query_set or (corpus["digest"], queries["digest"]) == digests
-
-
-def _check(path: str | Path, where: str, entry: Any, keys: Mapping[str, tuple[type, ...]]) -> None:
-    """Raise unless `entry` is a mapping with these keys, values of the types given."""
-    if not isinstance(entry, dict):
-        raise BackfireError(f"{path}: {where}: found {entry!r}, expected a block of keys.", _HINT)
-    for key in entry:
-        _known(path, f"{where}: key", key, keys)
-    for key, types in keys.items():
-        if key not in entry:
-            if key in _OPTIONAL:
-                continue
-            raise BackfireError(f"{path}: {where}: the key '{key}' is missing.", _HINT)
-        if not isinstance(entry[key], types) or isinstance(entry[key], bool):
-            expected = " or ".join("null" if kind is type(None) else kind.__name__ for kind in types)
-            raise BackfireError(f"{path}: {where}: {key} is {entry[key]!r}, expected {expected}.", _HINT)
-
-
-_HINT = "every key is explained in the comments of studies/expected.yaml."
-
-
-def _known(path: str | Path, where: str, name: Any, known: Iterable[str]) -> None:
-    if name not in known:
-        raise BackfireError(f"{path}: {where} '{name}' is not known.", nearest(name, known))

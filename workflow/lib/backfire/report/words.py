@@ -60,6 +60,7 @@ COST = {
     "query_latency_p95": "Query latency, 95th percentile",
     "query_latency_p50_unmerged": "Median, adapter not merged",
     "query_latency_p95_unmerged": "95th percentile, adapter not merged",
+    "reranking_time": "Reranking a query, mean",
 }
 """Heading of each quantity in the table `cost`."""
 

@@ -66,6 +66,11 @@ class Lineage:
         return [(name, seed) for name, seed in self.runs if self.variants[name].embedded]
 
     @property
+    def costed_runs(self) -> list[tuple[str, int]]:
+        """Every (variant, seed) whose cost is measured."""
+        return [(name, seed) for name, seed in self.runs if self.variants[name].costed]
+
+    @property
     def first_runs(self) -> list[tuple[str, int]]:
         """(variant, first seed) of every variant, base first."""
         first = {variant: (variant, seed) for variant, seed in reversed(self.runs)}
@@ -103,8 +108,8 @@ class Lineage:
             for each in seeds
         ]
 
-    def fused(self, name: str, seed: int | str) -> list[tuple[str, int | str]]:
-        """The (variant, seed) of each run that a variant fuses."""
+    def runs_of(self, name: str, seed: int | str) -> list[tuple[str, int | str]]:
+        """The (variant, seed) of each run that a variant is made of."""
         return [self._run_of(parent, seed) for parent in self.variants[name].parents]
 
     def _run_of(self, name: str, seed: int | str) -> tuple[str, int | str]:

@@ -65,7 +65,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class Triples:
-    """A set of (query, positive, negative) triples: where negatives come from, how deep, how many."""
+    """A set of examples (query, positive, negatives): where negatives come from, how deep, how many of each."""
 
     name: str
     negatives: str
@@ -73,6 +73,13 @@ class Triples:
     depth: int
     size: int | None
     ranks: list[int] | None = None
+    negatives_per_query: int = 1
+    filter: dict[str, float] | None = None
+
+    @property
+    def texts(self) -> int:
+        """Texts of an example: query, positive and negatives."""
+        return 2 + self.negatives_per_query
 
     @property
     def window(self) -> tuple[int, int]:

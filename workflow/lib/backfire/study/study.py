@@ -91,6 +91,12 @@ class Study(Lineage):
         return {name: triples.source for name, triples in self.triples.items() if triples.source}
 
     @property
+    def filtered(self) -> list[str]:
+        """Names of the triple sets that a filter drops negatives of and a variant trains on."""
+        used = {self.variants[name].triples for name in self.trained}
+        return [name for name, triples in self.triples.items() if triples.filter and name in used]
+
+    @property
     def parts(self) -> int:
         """Number of jobs that a search for negatives is cut into, at most one for each shard."""
         return min(self.config["mining"]["parts"], self.shards_of(self.train_on))
@@ -202,6 +208,24 @@ class Study(Lineage):
                     f"triples.{triples.name}: negatives are '{triples.negatives}', source is {triples.source!r}.",
                     "source names an ir_datasets id with document pairs and goes with negatives: published.",
                 )
+            if triples.source and triples.negatives_per_query > 1:
+                raise BackfireError(
+                    f"triples.{triples.name}.negatives_per_query: found {triples.negatives_per_query}, but published "
+                    "triples have one negative each.",
+                    f"leave it out, or set negatives to {' or '.join(SEARCHED)}.",
+                )
+            if triples.source and triples.filter:
+                raise BackfireError(
+                    f"triples.{triples.name}.filter: found {triples.filter}, but published triples are taken as they "
+                    "are.",
+                    f"leave it out, or set negatives to {' or '.join(SEARCHED)}.",
+                )
+            lowest, highest = (triples.filter or {}).get("min_score"), (triples.filter or {}).get("max_score")
+            if None not in (lowest, highest) and lowest > highest:
+                raise BackfireError(
+                    f"triples.{triples.name}.filter: min_score {lowest:g} is above max_score {highest:g}.",
+                    "no negative meets both: raise max_score, or lower min_score.",
+                )
             if triples.ranks and triples.negatives not in SEARCHED:
                 raise BackfireError(
                     f"triples.{triples.name}.ranks: found {triples.ranks}, but negatives are '{triples.negatives}', "
@@ -212,6 +236,13 @@ class Study(Lineage):
                 raise BackfireError(
                     f"triples.{triples.name}.ranks: found {triples.ranks} with depth {triples.depth}.",
                     "give the first and the last rank, the last no larger than depth, as ranks: [50, 200].",
+                )
+            first, last = triples.window
+            if triples.negatives in SEARCHED and triples.negatives_per_query > last - first + 1:
+                raise BackfireError(
+                    f"triples.{triples.name}.negatives_per_query: found {triples.negatives_per_query}, but there are "
+                    f"{last - first + 1} ranks to draw them from.",
+                    f"{'widen ranks' if triples.ranks else 'raise depth'}, or ask for fewer negatives.",
                 )
             if triples.source and train_on.relevant_from(TRAIN) > 1:
                 raise BackfireError(

@@ -26,6 +26,11 @@ class Variant:
     """Whether it is a model that gives vectors, as against one that only gives runs."""
 
     @property
+    def costed(self) -> bool:
+        """Whether there is a measurement of what it costs."""
+        return self.embedded
+
+    @property
     def parents(self) -> list[str]:
         """Names of the variants that it is made of; none where it is taken as it is."""
         return []
@@ -220,6 +225,29 @@ class Fused(Variant):
 
 
 @dataclass(frozen=True)
+class Reranked(Variant):
+    """`rerank`: the first passages of another's run in the order of a cross-encoder (see `retrieval.reranking`)."""
+
+    embedded: ClassVar[bool] = False
+    costed: ClassVar[bool] = True
+
+    @property
+    def model(self) -> str:
+        """Hub name or folder of the cross-encoder."""
+        return self.settings["model"]
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What the cross-encoder is: its name, the digest of its weights, the key that names it."""
+        return {"name": self.model, "sha256": self.settings["model_sha256"], "where": f"{self.where}.model"}
+
+    @property
+    def parents(self) -> list[str]:
+        """The one whose run is reranked."""
+        return [self.settings["of"]]
+
+
+@dataclass(frozen=True)
 class Given(Variant):
     """`run`: TREC runs that another tool made."""
 
@@ -238,6 +266,7 @@ METHODS: dict[str, type[Variant]] = {
     "mix": Mixed,
     "bm25": Lexical,
     "fuse": Fused,
+    "rerank": Reranked,
     "run": Given,
 }
 

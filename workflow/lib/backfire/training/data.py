@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from backfire.datasets.passages import texts_of
 from backfire.encoders.tokens import ModelTokenizer, Tokens, joined
+from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows
 from backfire.keyed import key
 from backfire.negatives.itself import Itself
@@ -22,9 +23,10 @@ class Examples:
     negatives, int32.
 
     `relevant` holds, text by text from `starts`, the passages that are relevant to a query, as rows of `tokens`; of a
-    passage there are none. Memory: 4 bytes a token, 16 a text and 12 a triple. A million triples of MS MARCO (half a
-    million queries of 10 tokens, two million passages of 80) are 0.7 GB, and twice that while they are put together.
-    `base` (texts, dimensions) float32 are the base's vectors of the texts, for an objective that needs them.
+    passage there are none. Memory: 4 bytes a token, 16 a text, 12 a triple and 4 for each negative more. A
+    million triples of MS MARCO (half a million queries of 10 tokens, two million passages of 80) are 0.7 GB, and twice
+    that while they are put together. `base` (texts, dimensions) float32 are the base's vectors of the texts, for an
+    objective that needs them.
     """
 
     tokens: Tokens
@@ -74,13 +76,13 @@ def load_examples(
     examples count. With `base` the examples have its vectors. Raises `BackfireError` when a text or a vector is
     missing.
     """
-    table = read_rows(triples, "triples", columns=["query_id", "positive_id", "negative_id"])
-    query_ids, query_tokens = _tokenised([queries], "queries", table["query_id"], tokenizer, max_length)
-    passages = pa.chunked_array([*table["positive_id"].chunks, *table["negative_id"].chunks], pa.string())
+    asked, *columns = read_examples(triples)
+    query_ids, query_tokens = _tokenised([queries], "queries", asked, tokenizer, max_length)
+    passages = pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string())
     passage_ids, passage_tokens = _tokenised(corpus, "corpus", passages, tokenizer, max_length)
-    query_rows = _rows(query_ids, table["query_id"])
+    query_rows = _rows(query_ids, asked)
     passage_rows = _rows(passage_ids, passages) + len(query_tokens)
-    rows = np.stack([query_rows, *passage_rows.reshape(2, -1)], axis=1).astype(np.int32)
+    rows = np.stack([query_rows, *passage_rows.reshape(len(columns), -1)], axis=1).astype(np.int32)
     tokens = joined([query_tokens, passage_tokens])
     vectors = base and base.of(list(query_ids), list(passage_ids))
     if qrels is None:
@@ -94,6 +96,31 @@ def load_examples(
         if query_id in query_ids and doc_id in passage_ids
     ]
     return replace(Examples.of(tokens, rows, np.array(pairs, np.int32).reshape(-1, 2)), base=vectors)
+
+
+def read_examples(triples: str) -> list[pa.ChunkedArray]:
+    """Ids of the queries, of the positives and of each negative in turn: columns of a triple table with a row for each
+    example.
+
+    Raises `BackfireError` where the rows of an example do not stand together, name several queries or positives, or
+    are not as many as those of the others.
+    """
+    table = read_rows(triples, "triples", columns=["example", "query_id", "positive_id", "negative_id"])
+    example = table["example"].to_numpy()
+    each = int(np.count_nonzero(example == 0)) or 1
+    first = table.take(np.arange(0, len(example), each))
+    columns = [first["query_id"], first["positive_id"]]
+    whole = np.array_equal(example, np.arange(len(example)) // each) and len(example) == each * len(first)
+    for number in range(each) if whole else ():
+        rows = table.take(np.arange(number, len(example), each))
+        whole = whole and all(rows[name].equals(first[name]) for name in ("query_id", "positive_id"))
+        columns.append(rows["negative_id"])
+    if not whole:
+        raise BackfireError(
+            f"{triples}: examples are not of {each} rows each, one after another, with one query and one positive.",
+            "delete the file and run again; it was not written by this version of Backfire.",
+        )
+    return columns
 
 
 def batches(count: int, batch_size: int, steps: range, seed: int) -> Iterator[np.ndarray]:

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from backfire.errors import BackfireError
-from backfire.formats.tables import read_rows
 from backfire.keyed import keyed_sample
 from backfire.training.checkpoints import State
-from backfire.training.data import Examples
+from backfire.training.data import Examples, read_examples
 from backfire.training.steps import Diverged, Stepper
 
 LOSS, ACCURACY = "held_out_loss", "held_out_accuracy"
@@ -19,16 +18,14 @@ _KEPT = "kept/"
 
 
 def held_out(triples: str, share: float, by: str, seed: int) -> np.ndarray:
-    """(examples,) true for each row of a triple table that is held out: a share of its queries, or of its examples.
+    """(examples,) true for each example of a triple table that is held out: a share of its queries, or of its examples.
 
     They are those with the smallest keys of `seed` and id, so that a larger share holds the smaller one, and the order
     of the table does not matter. By `query` no query is both trained on and looked at; by `example` one may be, with
     another passage. Raises `BackfireError` where none would be held out, or none left.
     """
-    table = read_rows(triples, "triples", columns=["query_id", "positive_id", "negative_id"])
-    ids = table["query_id"]
-    if by == "example":
-        ids = pc.binary_join_element_wise(*table.columns, "\x1f")
+    columns = read_examples(triples)
+    ids = columns[0] if by == "query" else pc.binary_join_element_wise(*columns, "\x1f")
     ids = ids.combine_chunks().dictionary_encode()
     known = ids.dictionary.to_pylist()
     count = round(share * len(known))

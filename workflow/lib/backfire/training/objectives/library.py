@@ -27,6 +27,11 @@ def build(settings: dict) -> Objective:
     def objective(batch: Batch) -> Outcome:
         vectors = normalize(batch.vectors) if settings["normalize"] else batch.vectors
         query, passages = vectors[batch.queries], [vectors[column] for column in batch.passages.T]
+        if settings["class"] == "TripletLoss" and len(passages) > 2:
+            # It takes one negative: an example with several is as many triplets.
+            positive, *negatives = passages
+            pairs = [each.repeat(len(negatives), 1) for each in (query, positive)]
+            return Outcome(loss.compute_loss_from_embeddings([*pairs, torch.cat(negatives)], None), None)
         if on_columns:
             return Outcome(loss.compute_loss_from_embeddings([query, *passages], None), None)
         labels = torch.zeros(len(passages), len(query), device=vectors.device)
