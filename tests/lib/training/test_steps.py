@@ -184,7 +184,7 @@ def test_a_batch_that_is_too_large_to_keep_has_the_same_gradient(base_model, col
         stepper = Stepper(model, settings, 1, 0)
         model.network.train()
         found = stepper._gradients(Examples.of(tokens, np.arange(72).reshape(3, -1).T), np.arange(24))
-        return found[0], [weight.grad.clone() for weight in stepper.weights]
+        return found.loss.item(), [weight.grad.clone() for weight in stepper.weights]
 
     monkeypatch.setattr(training_steps, "BATCH_TOKENS", {"cpu": 256})
     loss_kept, kept = gradient()
