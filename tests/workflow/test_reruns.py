@@ -161,6 +161,12 @@ CASES = [
         variants={"full_held": BLOCK | {"loss": HELD}},
     ),
     setting(
+        "a teacher, and a variant more whose objective follows it",
+        ["prepare_teacher hard", "score_teacher hard", *trained("full_taught"), *GATHERING],
+        triples={"hard": {"teacher": {"model": "cross-encoder/ms-marco-MiniLM-L6-v2"}}},
+        variants={"full_taught": BLOCK | {"loss": {"name": "margin_mse"}}},
+    ),
+    setting(
         "a variant more that is another model, or base with other prompts",
         [
             "prepare_model asked",

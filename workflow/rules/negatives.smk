@@ -1,4 +1,8 @@
-"""Negatives: for each training query passages that do not answer it, and triples sampled from them."""
+"""Negatives: for each training query passages that do not answer it, and triples sampled from them, scored by a teacher where one is named."""
+
+
+localrules:
+    prepare_teacher,
 
 
 rule count_terms:

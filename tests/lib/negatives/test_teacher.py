@@ -10,7 +10,8 @@ from backfire.encoders.folders import find_base
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows, write_rows
 from backfire.negatives import teacher
-from backfire.negatives.teacher import prepare_teacher, score_teacher, teacher_scores
+from backfire.negatives.teacher import prepare_teacher, score_teacher
+from backfire.training.teacher import teacher_scores
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUERIES = {"q1": "eigenvalues of a matrix", "q2": "a sorted copy of an array"}

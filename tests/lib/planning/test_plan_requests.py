@@ -255,6 +255,7 @@ def test_the_table_of_the_documentation_is_what_is_computed(study_of, root, tmp_
         "rank_bm25",
         "fuse_runs",
         "rerank_run",
+        "score_teacher",
         "take_run",
     )
     for rule in both[0].rules:

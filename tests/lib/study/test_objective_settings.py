@@ -89,3 +89,26 @@ def test_an_objective_is_told_in_words_with_all_that_it_adds_up(variant):
     )
     assert "positive less 5 % is no negative" in of(GUIDED | {"margin": 0.05, "margin_strategy": "relative"})
     assert "positive less 0.1 is no negative" in of(GUIDED | {"margin": 0.1, "contrast_anchors": False})
+
+
+def test_what_follows_a_teacher_needs_one_in_its_triples(study_of):
+    taught = {"method": "full", "triples": "hard", "loss": {"name": "margin_mse"}}
+    held = taught | {"loss": weighted({"name": "distill_kl_div"}, TRIPLET)}
+    teacher = {"triples": {"hard": {"teacher": {"model": "a/cross-encoder"}}}}
+    for block in (taught, held):
+        with pytest.raises(BackfireError, match=r"variants\.taught\.loss: .* triples\.hard names no teacher") as caught:
+            study_of({"variants": {"taught": block}})
+        assert "triples.hard.teacher: {model: cross-encoder/" in str(caught.value)
+        study = study_of({"variants": {"taught": block}}, teacher)
+        assert study.variants["taught"].objective.teacher and study.taught_by == ["hard"]
+    assert study.teacher_length("hard") is None
+    assert study.triples["hard"].teacher_source == {
+        "name": "a/cross-encoder", "sha256": None, "where": "triples.hard.teacher.model",
+    }  # fmt: skip
+    other = {"triples": {"hard": {"teacher": {"model": "a/model", "kind": "bi-encoder"}}}}
+    assert study_of(other).teacher_length("hard") == study.config["encoding"]["max_length"]
+    loss = study.variants["taught"].settings["loss"]["terms"][0]
+    assert told(loss) == (
+        "Kullback-Leibler divergence from the teacher's distribution over an example's passages (cosine similarity "
+        "times 20, temperature 1)"
+    )

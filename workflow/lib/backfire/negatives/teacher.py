@@ -14,7 +14,6 @@ from backfire.encoders.base import prepare_base
 from backfire.encoders.cross_encoder import load_cross_encoder, prepare_cross_encoder
 from backfire.encoders.device import pick_device
 from backfire.encoders.encoder import load_encoder
-from backfire.errors import BackfireError
 from backfire.formats.tables import SCHEMAS, read_rows, write_batches
 from backfire.jobs.logs import progress
 
@@ -62,29 +61,6 @@ def score_teacher(
             yield pa.table([*some, scores], schema=SCHEMAS["teacher"])
 
     write_batches(output, "teacher", batches())
-
-
-def teacher_scores(table: str, queries: list[str], passages: list[list[str]]) -> np.ndarray:
-    """(examples, 1 + negatives) float32: the teacher's scores of the passages, column by column, of each example.
-
-    Raises `BackfireError` for a pair that was not scored.
-    """
-    rows = read_rows(table, "teacher")
-    known = dict(
-        zip(
-            zip(rows["query_id"].to_pylist(), rows["doc_id"].to_pylist(), strict=True),
-            rows["teacher_score"].to_pylist(),
-            strict=True,
-        )
-    )
-    try:
-        columns = [[known[pair] for pair in zip(queries, column, strict=True)] for column in passages]
-    except KeyError as error:
-        raise BackfireError(
-            f"{table}: there is no score of the query and the passage {error.args[0]}.",
-            "the scores belong to other examples; delete them and run again.",
-        ) from error
-    return np.array(columns, np.float32).T.copy()
 
 
 def _pairs(triples: str) -> pa.Table:

@@ -117,11 +117,20 @@ def _negatives(config: dict[str, Any], samples: Mapping[str, list[Mapping[str, A
             f"'{name}' holds {size(block)} (a query, a relevant passage and {_irrelevant(block)}), the negatives "
             f"{sources[block['negatives']].format(window=_window(block), source=block['source'])}."
             + (f" {filtered(name, block['filter'], samples[name])}" if block["filter"] else "")
+            + (f" {_taught(block['teacher'])}" if block["teacher"] else "")
             for name, block in config["triples"].items()
             if name in used
         )
         or "No triples were used."
     )
+
+
+def _taught(teacher: dict[str, Any]) -> str:
+    if teacher["kind"] == "bi-encoder":
+        how = "a bi-encoder: by the similarity of its vectors"
+    else:
+        how = "a cross-encoder, which reads query and passage together: by its logits"
+    return f"Each query and its passages are scored by {teacher['model']}, {how}."
 
 
 def _irrelevant(triples: dict[str, Any]) -> str:

@@ -12,8 +12,8 @@ from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows
 from backfire.keyed import key
 from backfire.negatives.itself import Itself
-from backfire.negatives.teacher import teacher_scores
 from backfire.training.base_vectors import BaseVectors
+from backfire.training.teacher import teacher_scores
 
 _PROMPT = {"queries": "query", "corpus": "document"}
 
