@@ -3,14 +3,10 @@
 from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.provenance.cache import reusing
+    from backfire.provenance.cache import reusing_of
     from backfire.retrieval.lexical import count_terms
 
-    with reusing(
-        rule="count_terms",
-        cfg=None,
-        code=snakemake.params.code,
-        script=__file__,
+    with reusing_of(__file__, snakemake.params)(
         inputs={"corpus": list(snakemake.input)},
         outputs={"terms": snakemake.output[0]},
     ) as found:

@@ -6,7 +6,7 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
     from functools import partial
 
     from backfire.encoders.encoding import decisive, encode_passages
-    from backfire.provenance.cache import reusing
+    from backfire.provenance.cache import reusing_of
 
     cfg = snakemake.params.cfg
     encode_passages(
@@ -15,11 +15,7 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
         outputs=snakemake.output.embeddings,
         costs=snakemake.output.cost,
         reused=partial(
-            reusing,
-            rule="encode_corpus",
-            cfg=cfg,
-            code=snakemake.params.code,
-            script=__file__,
+            reusing_of(__file__, snakemake.params),
             facts=lambda: decisive(snakemake.input.model, cfg["precision"]),
             when=snakemake.wildcards.variant == "base",
         ),

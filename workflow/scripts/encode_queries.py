@@ -4,14 +4,10 @@ from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
     from backfire.encoders.encoding import decisive, encode_queries
-    from backfire.provenance.cache import reusing
+    from backfire.provenance.cache import reusing_of
 
     cfg = snakemake.params.cfg
-    with reusing(
-        rule="encode_queries",
-        cfg=cfg,
-        code=snakemake.params.code,
-        script=__file__,
+    with reusing_of(__file__, snakemake.params)(
         inputs={"queries": snakemake.input.queries},
         outputs={"embeddings": snakemake.output.embeddings},
         facts=lambda: decisive(snakemake.input.model, cfg["precision"]),

@@ -5,14 +5,10 @@ from backfire.jobs.logs import job
 with job(snakemake.log[0], snakemake.threads):
     from backfire.datasets.export import export_corpus
     from backfire.datasets.load import contents
-    from backfire.provenance.cache import reusing
+    from backfire.provenance.cache import reusing_of
 
     cfg = snakemake.params.cfg
-    with reusing(
-        rule="export_corpus",
-        cfg=cfg,
-        code=snakemake.params.code,
-        script=__file__,
+    with reusing_of(__file__, snakemake.params)(
         inputs={},
         outputs={"shards": list(snakemake.output.shards), "manifest": snakemake.output.manifest},
         facts=lambda: {"source": contents(cfg["corpus"], snakemake.input, text=cfg["text"])},

@@ -5,14 +5,10 @@ from backfire.jobs.logs import job
 with job(snakemake.log[0], snakemake.threads):
     from backfire.datasets.export import export_queries
     from backfire.datasets.load import contents
-    from backfire.provenance.cache import reusing
+    from backfire.provenance.cache import reusing_of
 
     cfg = snakemake.params.cfg
-    with reusing(
-        rule="export_queries",
-        cfg=cfg,
-        code=snakemake.params.code,
-        script=__file__,
+    with reusing_of(__file__, snakemake.params)(
         inputs={"shards": list(snakemake.input.shards)},
         outputs=dict(snakemake.output.items()),
         facts=lambda: {"source": contents(cfg["corpus"], snakemake.input, cfg["split"])},

@@ -4,7 +4,7 @@ from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
     from backfire.jobs.resources import processor
-    from backfire.provenance.cache import reusing
+    from backfire.provenance.cache import reusing_of
     from backfire.retrieval.lexical import mine_bm25
 
     inputs = {
@@ -12,11 +12,7 @@ with job(snakemake.log[0], snakemake.threads):
         "corpus": list(snakemake.input.corpus),
         "queries": snakemake.input.queries,
     }
-    with reusing(
-        rule="mine_bm25",
-        cfg=snakemake.params.cfg,
-        code=snakemake.params.code,
-        script=__file__,
+    with reusing_of(__file__, snakemake.params)(
         inputs=inputs,
         outputs={"candidates": snakemake.output[0]},
         facts=lambda: {"processor": processor()},

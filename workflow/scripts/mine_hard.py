@@ -5,18 +5,14 @@ from backfire.jobs.logs import job
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)) as threads:
     from backfire.jobs.resources import processor
     from backfire.negatives.hard import mine_hard
-    from backfire.provenance.cache import reusing
+    from backfire.provenance.cache import reusing_of
 
     inputs = {
         "queries": snakemake.input.queries,
         "embeddings": list(snakemake.input.embeddings),
         "indexes": list(snakemake.input.indexes),
     }
-    with reusing(
-        rule="mine_hard",
-        cfg=snakemake.params.cfg,
-        code=snakemake.params.code,
-        script=__file__,
+    with reusing_of(__file__, snakemake.params)(
         inputs=inputs,
         outputs={"candidates": snakemake.output[0]},
         facts=lambda: {"processor": processor()},

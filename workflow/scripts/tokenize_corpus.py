@@ -7,7 +7,7 @@ with job(snakemake.log[0], snakemake.threads):
 
     from backfire.encoders.folders import contents
     from backfire.encoders.tokenizing import tokenize_passages
-    from backfire.provenance.cache import reusing
+    from backfire.provenance.cache import reusing_of
 
     cfg = snakemake.params.cfg
     tokenize_passages(
@@ -15,11 +15,7 @@ with job(snakemake.log[0], snakemake.threads):
         corpus=snakemake.input.corpus,
         outputs=snakemake.output.tokens,
         reused=partial(
-            reusing,
-            rule="tokenize_corpus",
-            cfg=cfg,
-            code=snakemake.params.code,
-            script=__file__,
+            reusing_of(__file__, snakemake.params),
             facts=lambda: {"model": contents(snakemake.input.model, weights=False)},
         ),
         **cfg,

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from snakemake.iocontainers import Params
 
 from backfire.encoders.folders import contents
-from backfire.provenance.cache import MANIFEST, VARIABLE, reusing
+from backfire.provenance.cache import MANIFEST, VARIABLE, reusing, reusing_of
 
 # What a process of its own runs: arguments are the folder of outputs, megabytes of the first, and a file to wait for.
 JOB = """
@@ -350,3 +351,20 @@ def test_a_file_of_an_entry_that_may_not_be_read_is_computed(monkeypatch, caplog
         with without_rights():
             computed, told = job(folder / "two", caplog, **NOTHING)
         assert computed and "cannot be read (Permission denied)" in told
+
+
+@pytest.mark.parametrize("copy", ["", "tmpk3_x0.", "tmp.k3."])
+def test_a_script_goes_by_its_name_wherever_the_engine_runs_it(cache, tmp_path, copy):
+    """The engine runs a copy with something before its name; what one copy made another one takes."""
+    script = tmp_path / f"{copy}count_terms.py"
+    script.write_text("import json\n")
+    params = Params(fromdict={"cfg": {"a": 1, "label": copy}, "code": "code"})
+    for place in ("one", "two"):
+        outputs = {"terms": str(tmp_path / place)}
+        with reusing_of(str(script), params)(inputs={}, outputs=outputs) as found:
+            assert found == (place == "two")
+            if not found:
+                Path(outputs["terms"]).write_text("terms")
+    assert json.loads(next(cache.rglob(MANIFEST)).read_text())["made of"]["rule"] == "count_terms"
+    with reusing_of(str(script), Params(fromdict={"code": "code"}))(inputs={}, outputs=outputs) as found:
+        assert not found, "without settings it is another job"

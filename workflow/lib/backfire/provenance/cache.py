@@ -12,7 +12,8 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,13 @@ def reusing(
         yield found
         if not found:
             _keep(entry, made_of, files)
+
+
+def reusing_of(script: str, params: Any) -> Callable[..., AbstractContextManager[bool]]:
+    """`reusing` for the jobs of a rule's `script`, with the `cfg` and the `code` of its `params`."""
+    # The engine runs a copy, with something random and a dot before its name.
+    rule = Path(script).stem.rpartition(".")[2]
+    return partial(reusing, rule=rule, cfg=params.get("cfg"), code=params.code, script=script)
 
 
 def _named(files: Files) -> dict[str, Path]:
