@@ -249,9 +249,9 @@ def test_the_recipes_that_the_documentation_spells_out_can_be_written(config, sc
     config["variants"]["full_hard"] |= kept
     config["variants"] |= paper
     variants = Study(checked(config, schema)).variants
-    assert variants["full_hard"].keeps_best and variants["paper_bm25"].keeps_best
+    assert variants["full_hard"].keeps_best and variants["paper_full_1m"].keeps_best
     # A fifth of a million, looked at after each of five epochs, three times between, and at the start.
-    found = variants["paper_bm25"].course(1_000_000)
+    found = variants["paper_full_1m"].course(1_000_000)
     assert (found.held_out, found.steps, found.looks) == (200_000, 3910, 9)
 
 

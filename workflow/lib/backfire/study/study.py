@@ -305,7 +305,8 @@ class Study(Lineage):
                 f"{each.where}: it is trained but names no triple set.", f"add triples: {', '.join(self.triples)}."
             )
         triples = _known(f"{each.where}.triples", each.triples, self.triples, "triple set")
-        if each.objective.teacher and not triples.teacher:
+        # A plan's study leaves the objective out.
+        if "loss" in each.settings and each.objective.teacher and not triples.teacher:
             raise BackfireError(
                 f"{each.where}.loss: it follows a teacher's scores, and triples.{triples.name} names no teacher.",
                 f"add triples.{triples.name}.teacher: {{model: cross-encoder/ms-marco-MiniLM-L6-v2}}, or another one.",
