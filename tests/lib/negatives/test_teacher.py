@@ -6,6 +6,7 @@ import small_models
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
+import short_passages
 from backfire.encoders.folders import find_base
 from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows, write_rows
@@ -15,12 +16,7 @@ from backfire.training.teacher import teacher_scores
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUERIES = {"q1": "eigenvalues of a matrix", "q2": "a sorted copy of an array"}
-PASSAGES = {
-    "sort": "Sort the elements of an array along an axis and return a sorted copy of it.",
-    "svd": "Factor a matrix into singular vectors and singular values.",
-    "eig": "Compute the eigenvalues and eigenvectors of a square matrix.",
-    "join": "Join a sequence of strings into one string, with a separator between them.",
-}
+PASSAGES = {name: short_passages.PASSAGES[name] for name in ("sort", "svd", "eig", "join")}
 # Two examples of two negatives; a pair comes twice.
 EXAMPLES = [("q1", "eig", "svd"), ("q1", "eig", "join"), ("q2", "sort", "join"), ("q2", "sort", "svd")]
 PAIRS = [("q1", "eig"), ("q1", "svd"), ("q1", "join"), ("q2", "sort"), ("q2", "join"), ("q2", "svd")]

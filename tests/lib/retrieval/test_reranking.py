@@ -7,6 +7,7 @@ import pytest
 import small_models
 from sentence_transformers import CrossEncoder
 
+import short_passages
 from backfire.errors import BackfireError
 from backfire.formats.tables import write_rows
 from backfire.formats.trec import read_run, write_run
@@ -14,15 +15,9 @@ from backfire.retrieval import reranking
 from backfire.retrieval.reranking import rerank
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-PASSAGES = {
-    "sort": "Sort the elements of an array along an axis and return a sorted copy of it.",
-    "fft": "Compute the discrete Fourier transform of a signal with the fast algorithm.",
-    "svd": "Factor a matrix into singular vectors and singular values.",
-    "eig": "Compute the eigenvalues and eigenvectors of a square matrix.",
-    "mean": "Compute the arithmetic mean along the specified axis of an array.",
-    "join": "Join a sequence of strings into one string, with a separator between them.",
-    "again": "Join a sequence of strings into one string, with a separator between them.",
-}
+PASSAGES = {name: short_passages.PASSAGES[name] for name in ("sort", "fft", "svd", "eig", "mean", "join")}
+# The text of another one.
+PASSAGES["again"] = PASSAGES["join"]
 QUERIES = {"q2": "eigenvalues of a matrix", "q1": "a sorted copy", "q3": "put strings together"}
 
 

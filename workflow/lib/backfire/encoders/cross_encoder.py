@@ -35,8 +35,7 @@ def prepare_cross_encoder(name: str, sha256: str | None, output: str, where: str
         try:
             load_cross_encoder(temporary).scores(_PROBE)
         except BackfireError as error:
-            told = str(error).replace(f"{temporary}", f"{where}: '{name}'")
-            raise BackfireError(*told.split("\nHint: ")) from error
+            raise BackfireError(error.message.replace(str(temporary), f"{where}: '{name}'"), error.hint) from error
 
 
 class CrossEncoder:

@@ -14,11 +14,12 @@ from backfire.encoders.base import prepare_base
 from backfire.encoders.cross_encoder import load_cross_encoder, prepare_cross_encoder
 from backfire.encoders.device import pick_device
 from backfire.encoders.encoder import load_encoder
+from backfire.encoders.encoding import encode
 from backfire.formats.tables import SCHEMAS, read_rows, write_batches
 from backfire.jobs.logs import progress
 
 CROSS_ENCODER = "cross-encoder"
-# Pairs, or texts, that are scored between two looks at the clock; the library sorts them by length.
+# Pairs that are scored between two looks at the clock; the library sorts them by length.
 BLOCK = 1024
 
 
@@ -52,10 +53,11 @@ def score_teacher(
     texts = texts_by_id(corpus, "corpus", pairs["doc_id"].unique().to_pylist())
     score = _by_cross_encoder if kind == CROSS_ENCODER else _by_bi_encoder
     ids = (pairs["query_id"].to_pylist(), pairs["doc_id"].to_pylist())
+    worded = [(asked[query_id], texts[doc_id]) for query_id, doc_id in zip(*ids, strict=True)]
 
     def batches() -> Iterator[pa.Table]:
         start = 0
-        for scores in score(model, max_length, *ids, asked, texts, label):
+        for scores in score(model, max_length, worded, label):
             some = [column[start : start + len(scores)] for column in ids]
             start += len(scores)
             yield pa.table([*some, scores], schema=SCHEMAS["teacher"])
@@ -74,44 +76,22 @@ def _pairs(triples: str) -> pa.Table:
 
 
 def _by_cross_encoder(
-    model: str,
-    max_length: int | None,
-    query_ids: list[str],
-    doc_ids: list[str],
-    asked: dict[str, str],
-    texts: dict[str, str],
-    label: str,
+    model: str, max_length: int | None, pairs: list[tuple[str, str]], label: str
 ) -> Iterator[np.ndarray]:
     encoder = load_cross_encoder(model, pick_device(), max_length)
-    with progress(label, len(query_ids), "pair") as bar:
-        for start in range(0, len(query_ids), BLOCK):
-            some = slice(start, start + BLOCK)
-            pairs = [(asked[query], texts[doc]) for query, doc in zip(query_ids[some], doc_ids[some], strict=True)]
-            yield encoder.scores(pairs)
-            bar.update(len(pairs))
+    with progress(label, len(pairs), "pair") as bar:
+        for start in range(0, len(pairs), BLOCK):
+            some = pairs[start : start + BLOCK]
+            yield encoder.scores(some)
+            bar.update(len(some))
 
 
-def _by_bi_encoder(
-    model: str,
-    max_length: int,
-    query_ids: list[str],
-    doc_ids: list[str],
-    asked: dict[str, str],
-    texts: dict[str, str],
-    label: str,
-) -> Iterator[np.ndarray]:
+def _by_bi_encoder(model: str, max_length: int, pairs: list[tuple[str, str]], label: str) -> Iterator[np.ndarray]:
     encoder = load_encoder(model, "fp32")
-    vectors = []
-    with progress(label, len(asked) + len(texts), "text") as bar:
-        for some, kind in ((asked, "query"), (texts, "document")):
-            found, names = {}, list(some)
-            for start in range(0, len(names), BLOCK):
-                block = names[start : start + BLOCK]
-                tokens = encoder.tokenize([some[name] for name in block], kind, max_length)
-                found |= dict(zip(block, encoder.embed(tokens, kind), strict=True))
-                bar.update(len(block))
-            vectors.append(found)
-    queries, passages = vectors
-    yield np.array(
-        [np.dot(queries[query], passages[doc]) for query, doc in zip(query_ids, doc_ids, strict=True)], np.float32
-    )
+    sides = [list(dict.fromkeys(side)) for side in zip(*pairs, strict=True)]
+    with progress(label, sum(map(len, sides)), "text") as bar:
+        queries, passages = (
+            dict(zip(side, encode(encoder, side, kind, max_length, bar=bar), strict=True))
+            for side, kind in zip(sides, ("query", "document"), strict=True)
+        )
+    yield np.array([np.dot(queries[query], passages[passage]) for query, passage in pairs], np.float32)
