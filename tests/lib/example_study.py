@@ -340,7 +340,8 @@ def example_config(root: Path, verdicts: dict[str, str], seeds: int = 1, extra: 
         if method == "lora":
             variants[name] |= {"lora": {"rank": 8}, "learning_rate": 2e-4}
     triples = {
-        source: {"negatives": source, "depth": 200, "size": 600, "negatives_per_query": 1, "filter": None}
+        source: {"negatives": source, "size": 600, "negatives_per_query": 1, "filter": None}
+        | ({} if source == "random" else {"depth": 200})
         for source in ("random", "bm25", "hard")
     }
     config = {

@@ -5,30 +5,21 @@ import shutil
 import pandas as pd
 import pyarrow as pa
 import pytest
-import yaml
 
 from backfire.checks.results import CHECKS, TABLES, check_results
 from backfire.checks.verdicts import FILLED
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
 from backfire.formats.tables import SCHEMAS, read_rows, write_rows
-from backfire.study.settings import checked
 from backfire.study.study import Study
+from merged import merged_config
 
 pytestmark = pytest.mark.workflow
 
 
 def config_of(root):
     """The configuration of the tiny study, merged as Snakemake merges it."""
-
-    def merged(one, other):
-        for key, value in other.items():
-            one[key] = merged(one.get(key) or {}, value) if isinstance(value, dict) else value
-        return one
-
-    files = (root / "config.yaml", root / "tests/studies/tiny.yaml")
-    study = merged(*(yaml.safe_load(file.read_text(encoding="utf-8")) for file in files))
-    return checked(study, yaml.safe_load((root / "workflow/schemas/config.yaml").read_text(encoding="utf-8")))
+    return merged_config(root, "tests/studies/tiny.yaml")
 
 
 @pytest.fixture

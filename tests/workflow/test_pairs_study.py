@@ -30,6 +30,10 @@ def pairs(clone, rows, tmp_path_factory):
     engine = clone.on("pairs").elsewhere(tmp_path_factory.mktemp("pairs"))
     with (engine.directory / "pairs.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([("question", "answer", "negative", "from"), *rows])
+    # Each query with the two passages after its own; those of queries that are judged or watched stay out.
+    answers = [" ".join(row[1].split()) for row in rows]
+    mined = [(row[0], *(answers[(at + step) % PAIRS] for step in range(3))) for at, row in enumerate(rows)]
+    (engine.directory / "mined.tsv").write_text("".join("\t".join(row) + "\n" for row in mined), encoding="utf-8")
     engine.succeed()
     return engine
 
@@ -60,6 +64,34 @@ def test_triples_are_those_of_the_file(pairs, rows):
     found = {(texts[each["query_id"]], texts[each["positive_id"]], texts[each["negative_id"]]) for each in triples}
     assert found <= {tuple(text.strip() for text in row[:3]) for row in rows}
     assert len(found) == len(triples) > 80
+
+
+def test_a_file_of_triples_is_trained_on_as_it_is_and_never_on_what_is_judged(pairs, rows):
+    triples = table(pairs, f"{RESULTS}/triples/mined/seed-0.parquet", "triples")
+    texts = {row["doc_id"]: row["text"] for row in table(pairs, "data/mine/corpus/1-of-1.parquet", "corpus")}
+    asked = {row["query_id"]: row["text"] for row in table(pairs, "data/mine/queries/train.parquet", "queries")}
+    counts = read_json(pairs.directory / RESULTS / "triples/mined/seed-0.json")
+    assert (counts["named by"], counts["read"], counts["kept"]) == ("texts", 2 * PAIRS, len(triples))
+    assert sum(counts["dropped"].values()) == 2 * PAIRS - len(triples) > 2 * 60
+    assert {"have a query of the split 'watched'", "have a query of the split 'test'"} <= counts["dropped"].keys()
+    order = {row[0].strip(): at for at, row in enumerate(rows)}
+    answers = [row[1].strip() for row in rows]
+    for row in triples:
+        at = order[asked[row["query_id"]]]
+        assert texts[row["positive_id"]] == answers[at]
+        assert texts[row["negative_id"]] in {answers[(at + 1) % PAIRS], answers[(at + 2) % PAIRS]}
+    page = (pairs.directory / RESULTS / "report.html").read_text()
+    assert "all triples of mined.tsv" in page and f"Of its {2 * PAIRS} triples, named by texts," in page
+    assert pairs.planned() == []
+    path, times = pairs.directory / "mined.tsv", (pairs.directory / "mined.tsv").stat()
+    before = path.read_bytes()
+    try:
+        path.write_bytes(before.splitlines(keepends=True)[0] + before)
+        planned = {job.split()[0] for job in pairs.planned()}
+        assert {"take_triples", "train_variant"} <= planned and "sample_triples" not in planned
+    finally:
+        path.write_bytes(before)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def test_the_report_says_what_was_made_of_the_file(pairs):
@@ -98,7 +130,8 @@ def test_a_row_more_reads_the_file_again(pairs):
 )
 def test_a_mistake_about_pairs_is_told_before_anything_is_computed(pairs, overlay, tmp_path, settings, message):
     engine = pairs.elsewhere(tmp_path / "work")
-    (engine.directory / "pairs.csv").write_bytes((pairs.directory / "pairs.csv").read_bytes())
+    for name in ("pairs.csv", "mined.tsv"):
+        (engine.directory / name).write_bytes((pairs.directory / name).read_bytes())
     done = engine.run(overlays=overlay({"collections": {"mine": settings}}))
     text = done.stdout + done.stderr
     assert done.returncode != 0 and message in text and "Hint: " in text, text[-3000:]

@@ -11,7 +11,6 @@ import torch
 import yaml
 from safetensors.numpy import load_file
 from sentence_transformers import CrossEncoder, SentenceTransformer
-from snakemake.utils import update_config
 
 from backfire.evaluation.verdict import Verdict
 from backfire.formats.tables import read_embeddings, read_rows
@@ -20,8 +19,8 @@ from backfire.report.advice import RULES
 from backfire.report.curves import read_curves
 from backfire.report.findings import read_findings
 from backfire.retrieval.fusion import fuse
-from backfire.study.settings import checked
 from backfire.study.study import Study
+from merged import merged_config
 from modules import write_modules
 
 pytestmark = [pytest.mark.workflow, pytest.mark.long]
@@ -71,10 +70,7 @@ def by_the_library(folder, clone):
 
 
 def findings(engine):
-    config = yaml.safe_load((engine.source / "config.yaml").read_text())
-    update_config(config, yaml.safe_load(engine.study.read_text()))
-    schema = yaml.safe_load((engine.source / "workflow/schemas/config.yaml").read_text())
-    study = Study(checked(config, schema))
+    study = Study(merged_config(engine.source, yaml.safe_load(engine.study.read_text())))
     config, results = study.config, engine.directory / f"results/{study.name}"
     curves = read_curves(
         [results / f"dynamics/{name}/seed-{seed}.parquet" for name, seed in study.trained_runs], study.trained_runs

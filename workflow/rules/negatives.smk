@@ -142,7 +142,7 @@ rule sample_triples:
     benchmark:
         "results/{study}/benchmarks/sample_triples/{triples}/seed-{seed}.tsv"
     wildcard_constraints:
-        triples="|".join(name for name in STUDY.triples if name not in STUDY.published) or "(?!)",
+        triples="|".join(name for name in STUDY.triples if name not in STUDY.published | STUDY.listed) or "(?!)",
     conda:
         "../../envs/train.yaml"
     threads: 1
@@ -200,6 +200,45 @@ rule sample_published:
         code=code("sample_published"),
     script:
         "../scripts/sample_published.py"
+
+
+rule take_triples:
+    """Examples of a file of one's own are taken as they are, those of training queries and of passages that the collection has; what a file names otherwise stops the study or is left out and counted, and equal ones count once."""
+    input:
+        file=lambda w: pairs_files(STUDY.listed[w.triples]),
+        queries=f"data/{STUDY.train_on}/queries/train.parquet",
+        splits=[f"data/{STUDY.train_on}/queries/{split}.parquet" for split in STUDY.collections[STUDY.train_on].splits],
+        corpus=per_shard(f"data/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"),
+        query_embeddings=f"results/{{study}}/embeddings/base/seed-0/{STUDY.train_on}/queries/train.parquet",
+        embeddings=per_shard(
+            f"results/{{study}}/embeddings/base/seed-0/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"
+        ),
+    output:
+        triples="results/{study}/triples/{triples}/seed-{seed}.parquet",
+        manifest="results/{study}/triples/{triples}/seed-{seed}.json",
+    log:
+        "results/{study}/logs/take_triples/{triples}/seed-{seed}.log",
+    benchmark:
+        "results/{study}/benchmarks/take_triples/{triples}/seed-{seed}.tsv"
+    wildcard_constraints:
+        triples="|".join(STUDY.listed) or "(?!)",
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=asked("take_triples", "mem_mb"),
+        runtime=asked("take_triples", "runtime"),
+    params:
+        cfg=lambda w: plain(STUDY.triples[w.triples].reading)
+        | {
+            "splits": list(STUDY.collections[STUDY.train_on].splits),
+            "cut": STUDY.collections[STUDY.train_on].cut,
+            "seed": int(w.seed),
+            "label": f"triples {w.triples} seed {w.seed}",
+        },
+        code=code("take_triples"),
+    script:
+        "../scripts/take_triples.py"
 
 
 rule prepare_teacher:

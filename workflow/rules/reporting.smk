@@ -198,7 +198,7 @@ rule write_report:
         # What the filters dropped.
         samples=expand(
             "results/{study}/triples/{triples}/seed-{seed}.json",
-            triples=STUDY.filtered,
+            triples=STUDY.counted,
             seed=STUDY.seeds,
             allow_missing=True,
         ),

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from backfire.datasets.pairs import first_pairs, read_pairs, rows_of, split_by_hash
+from backfire.datasets.pairs import first_pairs, read_pairs, split_by_hash
 from backfire.datasets.pydocs import collection_file
+from backfire.datasets.rows import count_rows
 from backfire.datasets.sources import PARTS, is_folder, is_pairs
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json
@@ -143,7 +144,7 @@ def refusal(source, folder):
 
 
 def page():
-    from backfire.datasets.pairs import NAMES
+    from backfire.datasets.rows import NAMES
 
     names = "; ".join(f"{part}: {', '.join(map('`{}`'.format, found))}" for part, found in NAMES.items())
     names += "; passages that do not answer: `negative`, `neg`, `negative_1`, `negatives`, ..."
@@ -169,7 +170,7 @@ def test_a_file_is_read(name, tmp_path):
     assert sorted(sum(judged.values(), [])) == sorted((query, passage, 1) for query, passage in ROWS)
     assert {each["judgments"] for each in manifest["splits"].values()} <= {0, 1, 2}
     assert first_pairs(source, None, 1)[0][:2] == ROWS[0]
-    assert 2 <= rows_of(source) <= 3
+    assert 2 <= count_rows(source) <= 3
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -238,7 +239,7 @@ def test_a_saved_data_set_is_read_as_a_file_is(docstrings, tmp_path):
     Dataset.from_list(rows).save_to_disk(tmp_path / "saved")
     source = written(tmp_path, "pairs.jsonl", lines(*rows))
     (tmp_path / "a").mkdir()
-    assert is_pairs(str(tmp_path / "saved")) and rows_of(str(tmp_path / "saved")) == 90
+    assert is_pairs(str(tmp_path / "saved")) and count_rows(str(tmp_path / "saved")) == 90
     assert collection(str(tmp_path / "saved"), tmp_path / "a")[:3] == collection(source, tmp_path / "a")[:3]
 
     parts = {"train": Dataset.from_list(rows[:60]), "validation": Dataset.from_list(rows[60:70])}

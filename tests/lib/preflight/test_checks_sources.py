@@ -9,6 +9,7 @@ import pytest
 from backfire.datasets import catalogue, extraction
 from backfire.errors import BackfireError
 from backfire.preflight.sources import PYDOCS_SETS, check_different, check_sources
+from backfire.study.triples import triples_named
 
 
 def folder(path, **qrels):
@@ -172,7 +173,6 @@ def test_a_split_that_a_folder_lacks(on, mine):
         check_sources(on(mine, {"dev": "dev", "test": "tset"}))
     with pytest.raises(BackfireError, match="'triples-small'|published triples name passages by their ids"):
         study = on(mine, {"dev": "dev", "test": "test"})
-        study.triples["bm25"] = type(study.triples["bm25"])(
-            "bm25", "published", "msmarco-passage/train/triples-small", 9, 9
-        )
+        block = {"negatives": "published", "source": "msmarco-passage/train/triples-small", "size": 9}
+        study.triples["bm25"] = triples_named("bm25", block)
         check_sources(study)

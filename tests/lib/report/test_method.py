@@ -7,6 +7,7 @@ from backfire.report.curves import accuracy, kept
 from backfire.report.method import method_paragraphs
 from backfire.report.models import read_certificates
 from backfire.report.recipes import recipe
+from backfire.study.study import Study
 from backfire.study.variants import variant
 
 
@@ -84,7 +85,7 @@ def test_which_weights_are_kept_and_how_they_are_chosen_is_told(tmp_path, root):
     assert told["lora_hard"].endswith("The weights of the last step are kept.")
     assert "(constant, without warm-up, weight decay 0, gradients not clipped)" in told["lora_hard"]
     assert told["Choices"].endswith("and full_hard with those that did best on held-out training examples.")
-    line = recipe(variant("full_hard", config["variants"]["full_hard"]), config["triples"])
+    line = recipe(variant("full_hard", config["variants"]["full_hard"]), Study(config).triples)
     assert line.endswith(", best weights on held-out examples kept")
 
 
@@ -103,17 +104,18 @@ def test_which_step_was_kept_is_told():
 
 def test_published_triples_and_triples_for_every_query(tmp_path, root):
     config = example_config(root, {"full_hard": "HARMS", "full_bm25": "HARMS"})
-    config["triples"]["bm25"] |= {"negatives": "published", "source": "msmarco/triples", "size": 1000000}
+    published = {"negatives": "published", "source": "msmarco/triples", "size": 1000000, "teacher": None}
+    config["triples"]["bm25"] = published
     config["triples"]["hard"] |= {"size": None}
     told = paragraphs(tmp_path, config)["Negatives"]
     assert "'bm25' holds 1,000,000 triples" in told and "those of the published triples msmarco/triples." in told
     assert "'hard' holds one triple per training query" in told
-    line = recipe(variant("full_hard", config["variants"]["full_hard"]), config["triples"])
+    line = recipe(variant("full_hard", config["variants"]["full_hard"]), Study(config).triples)
     assert line.startswith("full fine-tuning on one triple per training query with hard negatives")
     config["triples"]["hard"] |= {"negatives_per_query": 4}
     told = paragraphs(tmp_path, config)["Negatives"]
     assert "of 4 negatives per training query (a query, a relevant passage and 4 that are not)" in told
-    line = recipe(variant("full_hard", config["variants"]["full_hard"]), config["triples"])
+    line = recipe(variant("full_hard", config["variants"]["full_hard"]), Study(config).triples)
     assert line.startswith("full fine-tuning on one example of 4 negatives per training query with hard negatives")
 
 

@@ -12,7 +12,7 @@ from backfire.report.curves import Curve, Ends
 from backfire.report.numbers import MISSING
 from backfire.report.published import read_published
 from backfire.report.references import mark, reference_table
-from backfire.study.settings import checked
+from merged import merged_config
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 FIGURES = {
@@ -272,9 +272,7 @@ def test_the_figures_that_come_along_are_sound(root):
 
 def test_the_papers_study_has_each_published_recipe_under_its_name(root):
     """As the study is merged and filled in; with one row for each figure."""
-    blocks = [yaml.safe_load((root / name).read_text()) for name in ("config.yaml", "studies/msmarco.yaml")]
-    schema = yaml.safe_load((root / "workflow/schemas/config.yaml").read_text())
-    config = checked(merged(*blocks), schema)
+    config = merged_config(root, "studies/msmarco.yaml")
     sizes = {"dev_small": 6980, "dl19": 43, "dl20": 54}
     manifests = {name: manifest() for name in config["collections"]} | {"msmarco": manifest(read=8841823)}
     manifests["msmarco"]["splits"] = {
@@ -307,9 +305,3 @@ def test_the_documentation_shows_the_recipe_of_the_study(root):
     text = (root / "docs/recipes.md").read_text()
     shown = yaml.safe_load(text.split("```yaml\npaper_full_1m:")[1].split("```")[0])
     assert shown == yaml.safe_load((root / "studies/msmarco.yaml").read_text())["variants"]["paper_full_1m"]
-
-
-def merged(under, over):
-    """Blocks merged key by key, as overlays are."""
-    both = {key for key in under.keys() & over.keys() if isinstance(under[key], dict) and over[key]}
-    return under | over | {key: merged(under[key], over[key]) for key in both}

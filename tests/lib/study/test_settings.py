@@ -9,6 +9,7 @@ import yaml
 from backfire.errors import BackfireError
 from backfire.study.settings import checked, left_out
 from backfire.study.study import Study
+from merged import merged_config
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ def test_null_removes_an_entry_of_an_overlay(config, schema):
         ("collections.pydocs.splits", {"train": "pydocs/test"}, "reserved", ""),
         ("dynamics.split", "valid", "'valid' is not a split of 'pydocs'", "known:"),
         ("primary.split", "dev", "is the split that is watched in training", "another split"),
-        ("triples.hard.negatives", "easy", "expected one of random, bm25, hard", ""),
+        ("triples.hard.negatives", "easy", "expected one of random, judged, bm25, hard, published, file", ""),
         (
             "variants.full_hard.schedule",
             "cosin",
@@ -335,7 +336,7 @@ def test_ranks_of_negatives_are_a_window_within_the_depth(config, schema, name, 
 
 def test_random_negatives_have_no_ranks(config, schema):
     config["triples"]["hard"] = {"negatives": "random", "size": 10, "ranks": [1, 5]}
-    with pytest.raises(BackfireError, match="negatives are 'random', which have no rank"):
+    with pytest.raises(BackfireError, match=r"key 'ranks' where negatives is 'random' \(it goes with bm25 or hard\)"):
         Study(checked(config, schema))
 
 
@@ -367,3 +368,47 @@ def test_a_variant_that_is_like_nothing_is_refused(config, schema, blocks, said)
     config["variants"] |= blocks
     with pytest.raises(BackfireError, match=said):
         checked(config, schema)
+
+
+@pytest.mark.parametrize(
+    ("overlay", "kind", "gone", "stays"),
+    [
+        (
+            {"triples": {"bm25": {"negatives": "published", "source": "a/b", "size": 5}}},
+            "triples.bm25.negatives",
+            ["depth", "ranks"],
+            {"source": "a/b", "size": 5},
+        ),
+        ({"triples": {"hard": {"file": "mined.tsv"}}}, "triples.hard.negatives", ["depth"], {"file": "mined.tsv"}),
+        ({"triples": {"hard": {"negatives": "random"}}}, "triples.hard.negatives", ["depth"], {"size": 480}),
+        (
+            {"variants": {"paper_hard": {"loss": {"name": "multiple_negatives_ranking"}}}},
+            "variants.paper_hard.loss.name",
+            ["margin", "distance", "normalize"],
+            {"scale": 20},
+        ),
+        (
+            {"variants": {"lora_hard": {"method": "bm25"}}},
+            "variants.lora_hard.method",
+            ["lora", "triples"],
+            {"k1": 0.9},
+        ),
+    ],
+)
+def test_an_overlay_that_changes_the_kind_takes_the_keys_of_the_old_one_away(root, overlay, kind, gone, stays):
+    config = merged_config(root, overlay)
+    *path, _ = kind.split(".")
+    block = config
+    for step in path:
+        block = block[step]
+    assert not set(gone) & block.keys()
+    assert {key: block[key] for key in stays} == stays
+    Study(config)
+
+
+def test_a_key_of_another_kind_that_the_overlay_itself_says_is_refused(root):
+    message = r"unknown key 'depth' where negatives is 'random' \(it goes with bm25 or hard\)"
+    with pytest.raises(BackfireError, match=message):
+        merged_config(root, {"triples": {"hard": {"negatives": "random", "depth": 50}}})
+    with pytest.raises(BackfireError, match=message):
+        merged_config(root, {"triples": {"hard": {"negatives": "random"}}}, {"triples": {"hard": {"depth": 50}}})

@@ -6,6 +6,7 @@ import yaml
 from backfire.errors import BackfireError
 from backfire.study.settings import checked
 from backfire.study.study import Study
+from merged import merged_config
 
 
 @pytest.fixture
@@ -52,20 +53,6 @@ def test_negatives_of_an_example_are_as_many_as_can_be_drawn(config):
         ({"negatives_per_query": 152}, "hard.negatives_per_query: found 152, but there are 151 .*\nHint: widen ranks"),
         ({"ranks": None, "depth": 150}, "found 151, but there are 150 ranks .*\nHint: raise depth"),
         ({"filter": {"min_score": 0.5, "max_score": 0.4}}, "hard.filter: min_score 0.5 is above max_score 0.4"),
-        (
-            {
-                "negatives": "published",
-                "source": "x/y",
-                "ranks": None,
-                "negatives_per_query": 1,
-                "filter": {"min_score": 0},
-            },
-            "hard.filter: found .*, but published triples are taken as they are",
-        ),
-        (
-            {"negatives": "published", "source": "x/y", "ranks": None, "negatives_per_query": 2},
-            "negatives_per_query: found 2, but published triples have one negative each",
-        ),
     ):
         with pytest.raises(BackfireError, match=message):
             Study(config | {"triples": config["triples"] | {"hard": config["triples"]["hard"] | changed}})
@@ -151,7 +138,7 @@ def test_a_whole_collection_has_one_shard(config):
 
 
 def published(config, **changed):
-    block = {"negatives": "published", "source": "msmarco-passage/train/triples-small", "depth": 200, "size": 5}
+    block = {"negatives": "published", "source": "msmarco-passage/train/triples-small", "teacher": None, "size": 5}
     config["triples"]["bm25"] = block | changed
     return config
 
@@ -170,12 +157,6 @@ def test_a_choice_changes_one_factor_and_text_for_its_collection_alone(config):
     assert study.chosen("text-untitled") == own | {"text": "untitled"}
     assert study.chosen("max_length-64") == own | {"max_length": 64}
     assert (study.texts("pydocs"), study.texts("other")) == (["default", "untitled"], ["default"])
-
-
-@pytest.mark.parametrize("changed", [{"source": None}, {"negatives": "bm25"}])
-def test_published_triples_and_a_source_go_together(config, changed):
-    with pytest.raises(BackfireError, match="triples.bm25: .*\nHint: source names an ir_datasets id"):
-        Study(published(config, **changed))
 
 
 def test_grades_and_protocols_name_what_exists(config):
@@ -206,15 +187,7 @@ def test_choices_of_protocol_are_what_the_study_does_not_do_anyway(config):
 
 @pytest.mark.parametrize("name", ["msmarco", "vaswani"])
 def test_the_studies_that_come_along_are_whole(config, root, name):
-    overlay = yaml.safe_load((root / f"studies/{name}.yaml").read_text())
-    schema = yaml.safe_load((root / "workflow/schemas/config.yaml").read_text())
-
-    def merge(under, over):
-        both = under.keys() & over.keys()
-        merged = {key: merge(under[key], over[key]) for key in both if isinstance(under[key], dict) and over[key]}
-        return under | over | merged
-
-    study = Study(checked(merge(yaml.safe_load((root / "config.yaml").read_text()), overlay), schema))
+    study = Study(merged_config(root, f"studies/{name}.yaml"))
     assert study.name == name
     full, lora = ["full_bm25", "full_hard"], ["lora_bm25", "lora_hard"]
     if name == "vaswani":

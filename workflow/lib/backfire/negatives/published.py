@@ -13,10 +13,11 @@ import pyarrow as pa
 from backfire.datasets.load import load_pairs, provenance, records
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
-from backfire.formats.tables import iterate_rows, read_rows
+from backfire.formats.tables import read_rows
 from backfire.jobs.logs import progress
 from backfire.keyed import key
 from backfire.negatives.itself import Itself
+from backfire.negatives.places import Places
 from backfire.negatives.table import write_triples
 
 # Triples that are read together.
@@ -51,9 +52,9 @@ def sample_published(
     pairs = records(load_pairs(corpus, source), source, "docpairs")
     triples = ((pair.query_id, pair.doc_id_a, pair.doc_id_b) for pair in pairs)
     query_ids = read_rows(queries, "queries", ["query_id"])["query_id"].combine_chunks()
-    keys = np.sort(np.concatenate(list(_passage_keys(corpus_shards))))
+    passages = Places(corpus_shards)
     chosen, read, dropped = _choose(
-        triples, query_ids.to_pylist(), keys, Itself(queries, corpus_shards), size, seed, label
+        triples, query_ids.to_pylist(), passages, Itself(queries, corpus_shards), size, seed, label
     )
     asked = size or 1
     if len(chosen) < asked:
@@ -61,8 +62,8 @@ def sample_published(
             f"triples: {asked} asked for, but '{source}' gives only {len(chosen)} of the {read} read ({dropped}).",
             "lower size, or check that the triples belong to the collection that is trained on.",
         )
-    names = _names(corpus_shards, keys, np.union1d(chosen["positive"], chosen["negative"]))
-    del keys
+    names = passages.names(np.union1d(chosen["positive"], chosen["negative"]))
+    del passages
     write_triples(
         output,
         "published",
@@ -80,7 +81,7 @@ def sample_published(
 def _choose(
     triples: Iterator[tuple[str, str, str]],
     query_ids: Sequence[str],
-    keys: np.ndarray,
+    passages: Places,
     itself: Itself,
     size: int | None,
     seed: int,
@@ -101,7 +102,7 @@ def _choose(
             answered = [triple for triple in known if not itself(triple[0], triple[2])]
             same += len(known) - len(answered)
             known = answered
-            places = [_places(keys, [triple[column] for triple in known]) for column in (1, 2)]
+            places = [passages.of([triple[column] for triple in known]) for column in (1, 2)]
             whole = np.flatnonzero((places[0] >= 0) & (places[1] >= 0))
             cut += len(known) - len(whole)
             rows = np.empty(len(whole), _ROW)
@@ -152,41 +153,3 @@ class _Smallest:
             self._highest = rows["key"][-1]
         self._pieces, self._count = [rows], len(rows)
         return rows
-
-
-def _passage_keys(corpus_shards: list[str]) -> Iterator[np.ndarray]:
-    """64-bit keys of the ids of all passages, a batch at a time.
-
-    Two of 10 million ids share one with a probability of 3e-6; they would count as the same passage.
-    """
-    for path in corpus_shards:
-        for batch in iterate_rows(path, "corpus"):
-            yield _keys(batch["doc_id"].to_pylist())
-
-
-def _keys(ids: Sequence[str]) -> np.ndarray:
-    return np.fromiter(map(key, ids), np.uint64, len(ids))
-
-
-def _places(keys: np.ndarray, ids: Sequence[str]) -> np.ndarray:
-    """Where the ids stand among the sorted keys, -1 for those that do not."""
-    found = _keys(ids)
-    places = np.minimum(np.searchsorted(keys, found), len(keys) - 1)
-    return np.where(keys[places] == found, places, -1)
-
-
-def _names(corpus_shards: list[str], keys: np.ndarray, places: np.ndarray):
-    """A function from places among the sorted keys, of those in `places`, to the passages' ids."""
-    wanted = np.zeros(len(keys), bool)
-    wanted[places] = True
-    at, ids = [], []
-    for path in corpus_shards:
-        for batch in iterate_rows(path, "corpus"):
-            found = np.searchsorted(keys, _keys(batch["doc_id"].to_pylist()))
-            rows = np.flatnonzero(wanted[found])
-            at.append(found[rows])
-            ids.append(batch["doc_id"].take(pa.array(rows)))
-    at, ids = np.concatenate(at), pa.concat_arrays(ids)
-    order = np.argsort(at)
-    at = at[order]
-    return lambda asked: ids.take(pa.array(order[np.searchsorted(at, asked)]))

@@ -6,6 +6,9 @@ Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
 import functools
+import gzip
+import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json
 from backfire.study.parts import TRAIN, Collection
 from backfire.study.study import Study
+from backfire.study.triples import Listed, Triples
 
 # Passages, and training queries, where nothing tells. pydocs has some 27,000 passages.
 ASSUMED = 1_000_000
@@ -73,6 +77,38 @@ class Counts:
 
     def _planned(self, name: str, *keys: str) -> int | None:
         return _entry(self.root / f"results/{self.study.name}/plan.json", "collections", name, *keys)
+
+
+def examples(triples: Triples, queries: int) -> int:
+    """Examples of a set: its size, about what its file gives, or one for each of the training `queries`."""
+    if triples.size is not None:
+        return triples.size
+    return _of_file(triples) if isinstance(triples, Listed) else queries
+
+
+def _of_file(triples: Listed) -> int:
+    """Examples that a file gives, about: by the length of its first lines, and the columns of negatives it has."""
+    total = _lines(lambda: pairs_files(triples.file), 1) or 0
+    lines = _first_lines(Path(triples.file))
+    if not lines:
+        return max(1, total // (3 * PASSAGE_LINE))
+    rows = total * len(lines) // sum(map(len, lines))
+    # A header, or the keys of a first row; a list of negatives is taken for one.
+    negatives = len(re.findall(rb"\bneg(?:ative)?(?:_\d+)?\b", lines[0], re.IGNORECASE))
+    return max(1, rows * max(1, negatives // triples.negatives_per_query))
+
+
+def _first_lines(file: Path) -> list[bytes]:
+    """The first whole lines of a text file, packed or not; none of other files."""
+    opened = {".gz": gzip.open, ".jsonl": open, ".json": open, ".tsv": open, ".csv": open}.get(file.suffix)
+    try:
+        if opened is None or not file.is_file():
+            return []
+        with opened(file, "rb") as stream:
+            return stream.read(1 << 16).splitlines(keepends=True)
+    except (OSError, EOFError, zlib.error):
+        # It is told by the job that reads the file.
+        return []
 
 
 def _entry(file: Path, *keys: str) -> Any:

@@ -9,8 +9,9 @@ import ir_datasets
 
 from backfire.datasets.layout import corpus_files
 from backfire.datasets.load import load_corpus, load_split
-from backfire.datasets.pairs import ID_DIGITS, first_pairs, rows_of
+from backfire.datasets.pairs import ID_DIGITS, first_pairs
 from backfire.datasets.records import count as count_records
+from backfire.datasets.rows import count_rows
 from backfire.datasets.sources import is_folder, is_pairs, is_pydocs
 from backfire.formats.tables import iterate_rows
 from backfire.study.parts import Collection
@@ -117,7 +118,7 @@ def _read(corpus: str) -> tuple[int, list[str], list[str]]:
 
 def _paired(collection: Collection) -> tuple[int, list[str], list[str], dict[str, int | None]]:
     """Rows of a file of pairs, ids and passages of the first, and queries by query set: at most one for each row."""
-    count = rows_of(collection.corpus)
+    count = count_rows(collection.corpus)
     sample = [pair.passage for pair in first_pairs(collection.corpus, collection.columns, SAMPLE)]
     queries = {name: round(count * collection.share(name)) for name in collection.query_sets}
     return count, ["0" * ID_DIGITS], sample, queries

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 from backfire.datasets.sources import pairs_files
 from backfire.encoders.folders import find_base
 from backfire.errors import BackfireError
-from backfire.planning.counts import Counts
+from backfire.planning.counts import Counts, examples
 from backfire.study.study import Study
+from backfire.study.triples import Published, Searched
 from backfire.study.variants import BASE
 
 MIB = 2**20
@@ -120,6 +121,7 @@ class Requests:
             "merge_candidates": self._merged,
             "sample_triples": self._sampled,
             "sample_published": self._sampled,
+            "take_triples": self._listed,
             "score_teacher": self._taught,
             "train_variant": self._training,
             # Two models at a time, and the sum in double precision. Loading takes seconds.
@@ -273,7 +275,8 @@ class Requests:
     def _sampled(self, w: Any) -> tuple[float, float]:
         queries, passages = self._training_size
         triples = self.study.triples[w.triples]
-        count, listed = triples.size or queries, queries * triples.depth
+        count = examples(triples, queries)
+        listed = queries * triples.depth if isinstance(triples, Searched) else 0
         more = triples.negatives_per_query - 1
         kept = SAMPLED_QUERY * queries + SAMPLED_NEGATIVE * more * max(queries, count)
         # Scores of positives, and counts of what was dropped, by query: assumed.
@@ -281,12 +284,20 @@ class Requests:
         mib = LIGHT + self._vectors(queries) + (kept + 12 * passages + 48 * count) / MIB + 300
         # 10 s for 2 million candidates, 7 s to look for queries among a million passages; a published list, of some 40
         # million lines, is read once.
-        return mib, 5e-6 * listed + 7e-6 * passages + (600 if triples.source else 60)
+        return mib, 5e-6 * listed + 7e-6 * passages + (600 if isinstance(triples, Published) else 60)
+
+    def _listed(self, w: Any) -> tuple[float, float]:
+        queries, passages = self._training_size
+        triples = self.study.triples[w.triples]
+        rows = triples.negatives_per_query * examples(triples, queries)
+        # 1.9 us a passage and its key, and 30 us for a triple, of 400 bytes.
+        mib = LIGHT + self._vectors(queries) + (SAMPLED_QUERY * queries + 12 * passages + 400 * rows) / MIB + 300
+        return mib, 2e-5 * passages + 3e-5 * rows + 60
 
     def _taught(self, w: Any) -> tuple[float, float]:
         triples = self.study.triples[w.triples]
-        examples = triples.size or self._training_size[0]
-        texts, pairs = triples.texts * examples, (triples.texts - 1) * examples
+        count = examples(triples, self._training_size[0])
+        texts, pairs = triples.texts * count, (triples.texts - 1) * count
         mib = TORCH + 2 * ASSUMED_MODEL.mib + (CUDA_HOST if self.gpu else 0)
         mib += TRIPLE_TEXTS * texts / 3 / MIB + texts * ASSUMED_MODEL.dimensions * 4 / MIB
         tokens = pairs * (self.study.teacher_length(w.triples) or ASSUMED_PAIR)
@@ -296,8 +307,8 @@ class Requests:
     def _training(self, w: Any) -> tuple[float, float]:
         variant = self.study.variants[w.variant]
         settings, shape = variant.settings, self.shape(w.variant)
-        examples = self.study.triples[variant.triples]
-        triples, texts = examples.size or self._training_size[0], examples.texts
+        trained_on = self.study.triples[variant.triples]
+        triples, texts = examples(trained_on, self._training_size[0]), trained_on.texts
         step = texts * settings["batch_size"] * settings["max_length"]
         copies = TRAINED_COPIES[settings["method"]] if not self.gpu else TRAINED_COPIES_GPU
         # Of an adapter what is kept is as small as it is.

@@ -6,9 +6,11 @@ against the files of a whole run.
 
 from dataclasses import dataclass
 
+from backfire.planning.counts import examples
 from backfire.planning.facts import Facts
-from backfire.study.parts import SEARCHED, TRAIN
+from backfire.study.parts import TRAIN
 from backfire.study.study import Study
+from backfire.study.triples import Searched
 from backfire.study.variants import Course
 
 # Bytes on disk for each byte of text in a Parquet table.
@@ -148,9 +150,8 @@ def training_queries(study: Study, facts: dict[str, Facts]) -> int:
 
 
 def triple_count(study: Study, facts: dict[str, Facts], name: str) -> int:
-    """Examples of a set: its size, or one for each training query."""
-    size = study.triples[name].size
-    return training_queries(study, facts) if size is None else size
+    """Examples of a set."""
+    return examples(study.triples[name], training_queries(study, facts))
 
 
 def mining_bytes(study: Study, facts: dict[str, Facts]) -> tuple[float, float]:
@@ -159,7 +160,7 @@ def mining_bytes(study: Study, facts: dict[str, Facts]) -> tuple[float, float]:
     lists = {
         (each.negatives, each.depth)
         for name, each in study.triples.items()
-        if name in used and each.negatives in SEARCHED
+        if name in used and isinstance(each, Searched)
     }
     corpus, queries = facts[study.train_on], training_queries(study, facts)
     passages = corpus.passages or 0

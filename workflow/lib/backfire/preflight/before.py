@@ -7,6 +7,8 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from backfire.datasets.layout import RECORDS
+from backfire.datasets.sources import is_pairs
 from backfire.encoders.folders import find_base, verify
 from backfire.encoders.overrides import lacking_prompts
 from backfire.errors import BackfireError
@@ -33,6 +35,7 @@ def check_study(study: Study, thoroughly: bool = False, rules: Collection[str] =
     check_sources(study, thoroughly)
     check_different(study)
     _check_given(study)
+    _check_listed(study, thoroughly)
     lines = check_sizes(study, rules) + check_objectives(study)
     return lines + _check_models(study, thoroughly)
 
@@ -46,6 +49,28 @@ def _check_given(study: Study) -> None:
                     f"variants.{name}.runs.{'/'.join(place)}: there is no file '{path}'.",
                     "give the path of a TREC run, from the folder that you run in or in full.",
                 )
+
+
+def _check_listed(study: Study, thoroughly: bool) -> None:
+    """Raise `BackfireError` for a file of triples that is not there, `thoroughly` for columns that cannot be told."""
+    for name, file in study.listed.items():
+        if not is_pairs(file):
+            hub = file.startswith("hf:")
+            raise BackfireError(
+                f"triples.{name}.file: "
+                + (f"found '{file}'; data sets of the hub are read from a folder." if hub else f"found '{file}'."),
+                "save it once with datasets.load_dataset(...).save_to_disk('folder') and give that folder."
+                if hub
+                else f"give the path of a file ({', '.join(RECORDS)}, all but .parquet also with .gz) that is there, "
+                "or of a folder that datasets.save_to_disk wrote.",
+            )
+        if thoroughly:
+            try:
+                from backfire.datasets.rows import file_rows
+            # An engine that leaves the libraries to the jobs' own environments.
+            except ImportError:
+                return
+            next(file_rows(file, study.triples[name].reading["columns"], triples=True), None)
 
 
 def _check_models(study: Study, thoroughly: bool) -> list[str]:

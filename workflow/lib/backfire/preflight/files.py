@@ -41,6 +41,15 @@ def check_files(files: Iterable[str | Path]) -> None:
             )
 
 
+def read_layer(file: str | Path) -> Any:
+    """What a configuration file says by itself; None for one that cannot be read, which the engine tells."""
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+        return json.loads(text) if _is_json(text) else yaml.load(text, _LOADER)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+
+
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)

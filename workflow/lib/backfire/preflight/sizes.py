@@ -11,8 +11,8 @@ from backfire.datasets.catalogue import published_count
 from backfire.datasets.layout import qrels_files
 from backfire.datasets.sources import input_files, is_folder, is_pydocs
 from backfire.errors import BackfireError
-from backfire.study.parts import SEARCHED, Triples
 from backfire.study.study import Study
+from backfire.study.triples import Drawn, Published, Searched, Triples
 
 # Lines of a folder's corpus are counted up to this many bytes, in 30 ms.
 COUNTED = 1 << 26
@@ -60,12 +60,13 @@ def most_triples(study: Study, triples: Triples) -> int | None:
     Each training query has at most as many negatives as there are passages but its positive, and as it has candidates.
     How many candidates share a word with a query, or are judged relevant to it, is known once they are mined.
     """
-    if triples.source:
+    if isinstance(triples, Published):
         return published_count(triples.source, "docpairs")
+    if not isinstance(triples, Drawn):
+        return None
     queries, passages = most_queries(study), most_passages(study, study.train_on)
     negatives = [passages - 1] if passages else []
-    first, last = triples.window
-    negatives += [last - first + 1] if triples.negatives in SEARCHED else []
+    negatives += [triples.most_ranks] if triples.most_ranks else []
     return None if queries is None or not negatives else queries * (min(negatives) // triples.negatives_per_query)
 
 
@@ -89,8 +90,8 @@ def check_sizes(study: Study, rules: Collection[str] = ()) -> list[str]:
         _check_index(study, name, max(1, passages // shards))
         asked = {"ranking.depth": study.config["ranking"]["depth"]}
         if study.trained and name == study.train_on:
-            searched = [each for each in study.triples.values() if each.negatives in SEARCHED]
-            asked |= {f"triples.{each.name}.depth": each.depth for each in searched}
+            searched = [each for each in study.triples.values() if isinstance(each, Searched)]
+            asked |= {f"{each.where}.depth": each.depth for each in searched}
         lines += [
             f"{where}: {depth} passages a query are asked for and '{name}' has {passages}, so all are ranked."
             for where, depth in asked.items()
@@ -136,19 +137,18 @@ def _check_triples(study: Study, triples: Triples) -> None:
     most = most_triples(study, triples)
     if triples.size is None or most is None or triples.size <= most:
         return
-    if triples.source:
+    if isinstance(triples, Published):
         why = f"'{triples.source}' has {most}"
     else:
-        deep = triples.negatives in SEARCHED
+        deep = f" to a depth of {triples.depth}" if isinstance(triples, Searched) else ""
         why = f"at most {most_queries(study)} training queries of '{study.train_on}' give at most {most}"
-        why += f" with negatives from {triples.negatives}" + f" to a depth of {triples.depth}" * deep
+        why += f" with negatives from {triples.negatives}{deep}"
     several = triples.negatives_per_query > 1
     unit = "example" if several else "triple"
     of = f" of {triples.negatives_per_query} negatives" if several else ""
     raise BackfireError(
-        f"triples.{triples.name}.size: {triples.size} {unit}s{of} are asked for, but {why}.",
-        f"set it to {most} or less, or to null for "
-        + ("all of them." if triples.source else f"one {unit} of each training query."),
+        f"{triples.where}.size: {triples.size} {unit}s{of} are asked for, but {why}.",
+        f"set it to {most} or less, or to null for {triples.unit.replace('example', unit)}.",
     )
 
 

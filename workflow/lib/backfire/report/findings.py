@@ -10,6 +10,7 @@ from backfire.evaluation.verdict import Verdict
 from backfire.formats.tables import read_rows
 from backfire.report.curves import Curve
 from backfire.report.numbers import names
+from backfire.study.triples import Triples, triples_named
 from backfire.study.variants import BASE, variant
 
 Row = dict[str, Any]
@@ -35,7 +36,7 @@ class Findings:
     """(collection, split, measure) of the headline."""
     variants: dict[str, dict]
     """Settings of every variant, in the study's order."""
-    triples: dict[str, dict]
+    triples: dict[str, Triples]
     alpha: float
     train_on: str | None = None
     """The collection that variants are trained on."""
@@ -122,7 +123,8 @@ class Findings:
 
     def negatives(self, variant: str) -> str | None:
         """Where a variant's negatives come from."""
-        return self.triples.get(self.variants[variant].get("triples"), {}).get("negatives")
+        triples = self.variants[variant].get("triples")
+        return self.triples[triples].negatives if triples else None
 
 
 def read_findings(
@@ -137,7 +139,7 @@ def read_findings(
         rows=read_rows(comparison, "comparison").to_pylist(),
         primary=tuple(config["primary"][key] for key in ("collection", "split", "measure")),
         variants={name: config["variants"][name] for name in variants},
-        triples=config["triples"],
+        triples={name: triples_named(name, block) for name, block in config["triples"].items()},
         alpha=config["comparison"]["alpha"],
         train_on=config["train_on"],
         curves=curves,

@@ -5,10 +5,10 @@ from typing import Any
 
 from backfire.evaluation.verdict import words
 from backfire.formats.certificates import Certificate
-from backfire.report.filters import filtered
+from backfire.report.examples import Manifests, held
 from backfire.report.models import paths, similarities
 from backfire.report.numbers import count, names
-from backfire.report.recipes import described, overridden, size
+from backfire.report.recipes import described, overridden
 from backfire.report.words import relevance_note
 from backfire.study.parts import WATCHED_SHARE
 from backfire.study.study import Study
@@ -21,12 +21,12 @@ def method_paragraphs(
     manifests: Mapping[str, Mapping],
     selected: list[Mapping[str, Any]],
     certificates: Mapping[str, Certificate],
-    samples: Mapping[str, list[Mapping[str, Any]]],
+    samples: Mapping[str, Manifests],
 ) -> list[tuple[str, str]]:
     """(heading, text) for each stage of the study; `manifests` are those of its collections.
 
     `selected` are the rows of the table `selection`, none where nothing is chosen; `certificates` say by which path
-    each variant was run (see `report.models`); `samples` are the manifests of every triple set with a filter, by seed.
+    each variant was run (see `report.models`); `samples` are manifests of sets of triples that say what was dropped.
     """
     return [
         ("Base", _base(config)),
@@ -103,46 +103,11 @@ def _paired(pairs: Mapping[str, Any]) -> str:
     return f"{read}. Of its queries {held}, by a hash of their text, near-duplicates together; the rest is train. "
 
 
-def _negatives(config: dict[str, Any], samples: Mapping[str, list[Mapping[str, Any]]]) -> str:
-    sources = {
-        "random": "drawn evenly from the whole corpus",
-        "bm25": "drawn from {window} that BM25 finds for the query and that are not judged relevant",
-        "hard": "drawn from {window} that the base itself finds and that are not judged relevant",
-        "judged": "drawn from the passages that are judged not relevant to the query",
-        "published": "those of the published triples {source}",
-    }
-    used = {settings.get("triples") for settings in config["variants"].values()}
-    return (
-        " ".join(
-            f"'{name}' holds {size(block)} (a query, a relevant passage and {_irrelevant(block)}), the negatives "
-            f"{sources[block['negatives']].format(window=_window(block), source=block['source'])}."
-            + (f" {filtered(name, block['filter'], samples[name])}" if block["filter"] else "")
-            + (f" {_taught(block['teacher'])}" if block["teacher"] else "")
-            for name, block in config["triples"].items()
-            if name in used
-        )
-        or "No triples were used."
-    )
-
-
-def _taught(teacher: dict[str, Any]) -> str:
-    if teacher["kind"] == "bi-encoder":
-        how = "a bi-encoder: by the similarity of its vectors"
-    else:
-        how = "a cross-encoder, which reads query and passage together: by its logits"
-    return f"Each query and its passages are scored by {teacher['model']}, {how}."
-
-
-def _irrelevant(triples: dict[str, Any]) -> str:
-    each = triples["negatives_per_query"]
-    return "one that is not" if each == 1 else f"{each} that are not"
-
-
-def _window(triples: dict[str, Any]) -> str:
-    if triples["ranks"]:
-        first, last = map(count, triples["ranks"])
-        return f"the passages at ranks {first} to {last} among those"
-    return f"the first {count(triples['depth'], 'passage')}"
+def _negatives(config: dict[str, Any], samples: Mapping[str, Manifests]) -> str:
+    study = Study(config)
+    used = {study.variants[name].triples for name in study.trained}
+    told = [held(each, samples.get(name, ())) for name, each in study.triples.items() if name in used]
+    return " ".join(told) or "No triples were used."
 
 
 def _encoding(config: dict[str, Any], certificates: Mapping[str, Certificate]) -> str:

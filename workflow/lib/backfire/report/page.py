@@ -128,9 +128,9 @@ def write_report(
 
 
 def _samples(study: Study, paths: list[str]) -> dict[str, list[dict[str, Any]]]:
-    """The manifests of each triple set with a filter, from their paths: set by set, and of each seed by seed."""
+    """The manifests of each set that says what was dropped, from their paths: set by set, and of each seed by seed."""
     read = iter(paths)
-    return {name: [read_json(next(read)) for _ in study.seeds] for name in study.filtered}
+    return {name: [read_json(next(read)) for _ in study.seeds] for name in study.counted}
 
 
 def cards(findings: Findings) -> list[dict[str, Any]]:

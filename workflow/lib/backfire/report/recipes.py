@@ -1,17 +1,20 @@
 """How a variant comes to its model, in words: in a sentence for its card, and in full for the method."""
 
+from collections.abc import Mapping
 from functools import singledispatch
 from typing import Any
 
 from backfire.report.adapters import adapted, adapter
+from backfire.report.examples import briefly
 from backfire.report.numbers import count, names, rate
 from backfire.study.objectives import told
+from backfire.study.triples import Triples
 from backfire.study.variants import BASE, Fused, Given, Lexical, Mixed, Reranked, Taken, Trained, Variant
 
 
 @singledispatch
-def recipe(variant: Variant, triples: dict[str, dict]) -> str:
-    """A variant in a line, for its card; `triples` are the blocks of the configuration."""
+def recipe(variant: Variant, triples: Mapping[str, Triples]) -> str:
+    """A variant in a line, for its card; `triples` are the study's sets by name."""
     raise NotImplementedError(type(variant))
 
 
@@ -22,7 +25,7 @@ def described(variant: Variant) -> str:
 
 
 @recipe.register
-def _(variant: Taken, triples: dict[str, dict]) -> str:
+def _(variant: Taken, triples: Mapping[str, Triples]) -> str:
     what = f"{variant.model}, not trained here" if variant.model else "the base, not trained"
     changed = overridden(variant)
     return f"{what}, {changed}" if changed else what
@@ -34,7 +37,7 @@ def _(variant: Taken) -> str:
 
 
 @recipe.register
-def _(variant: Mixed, triples: dict[str, dict]) -> str:
+def _(variant: Mixed, triples: Mapping[str, Triples]) -> str:
     return f"weights averaged: {_shares(variant)}"
 
 
@@ -45,13 +48,12 @@ def _(variant: Mixed) -> str:
 
 
 @recipe.register
-def _(variant: Trained, triples: dict[str, dict]) -> str:
+def _(variant: Trained, triples: Mapping[str, Triples]) -> str:
     settings = variant.settings
     how = adapter(settings["lora"]) if variant.adapted else "full fine-tuning"
-    source = triples[variant.triples]
     start = "" if variant.start_from == BASE else f", starting from {variant.start_from}"
     return (
-        f"{how} on {size(source)} with {source['negatives']} negatives, {told(settings['loss'])}, "
+        f"{how} on {briefly(triples[variant.triples])}, {told(settings['loss'])}, "
         f"learning rate {rate(settings['learning_rate'])}, {_epochs(settings)}{start}"
         + (", best weights on held-out examples kept" if variant.keeps_best else "")
     )
@@ -76,7 +78,7 @@ def _(variant: Trained) -> str:
 
 
 @recipe.register
-def _(variant: Lexical, triples: dict[str, dict]) -> str:
+def _(variant: Lexical, triples: Mapping[str, Triples]) -> str:
     return f"BM25 (k1 {variant.settings['k1']:g}, b {variant.settings['b']:g})"
 
 
@@ -89,7 +91,7 @@ def _(variant: Lexical) -> str:
 
 
 @recipe.register
-def _(variant: Fused, triples: dict[str, dict]) -> str:
+def _(variant: Fused, triples: Mapping[str, Triples]) -> str:
     return f"reciprocal rank fusion of {names(variant.parents)} (k {variant.settings['k']:g})"
 
 
@@ -99,7 +101,7 @@ def _(variant: Fused) -> str:
 
 
 @recipe.register
-def _(variant: Reranked, triples: dict[str, dict]) -> str:
+def _(variant: Reranked, triples: Mapping[str, Triples]) -> str:
     return f"the first {variant.settings['depth']} passages of {variant.parents[0]}, reranked by {variant.model}"
 
 
@@ -114,7 +116,7 @@ def _(variant: Reranked) -> str:
 
 
 @recipe.register
-def _(variant: Given, triples: dict[str, dict]) -> str:
+def _(variant: Given, triples: Mapping[str, Triples]) -> str:
     return "a run that another tool made"
 
 
@@ -131,13 +133,6 @@ def overridden(variant: Taken) -> str:
     if similarity := variant.changes.get("similarity"):
         said.append("cosine similarity" if similarity == "cosine" else "the dot product")
     return f"with {names(said)}" if said else ""
-
-
-def size(triples: dict[str, Any]) -> str:
-    """How many examples a set holds, and of how many negatives where they are not triples."""
-    each = triples["negatives_per_query"]
-    unit, of = ("triple", "") if each == 1 else ("example", f" of {each} negatives")
-    return f"one {unit}{of} per training query" if triples["size"] is None else f"{count(triples['size'], unit)}{of}"
 
 
 def _shares(variant: Mixed) -> str:

@@ -10,9 +10,6 @@ TRAIN = "train"
 UNSEEN = "unseen"
 # The split that is cut off the training queries where none is named to be watched, and its share of them.
 WATCHED, WATCHED_SHARE = "watched", 0.1
-PUBLISHED = "published"
-# Sources of negatives that rank the corpus for every training query.
-SEARCHED = ("bm25", "hard")
 
 
 @dataclass(frozen=True)
@@ -61,42 +58,6 @@ class Collection:
     def relevant_from(self, split: str) -> int:
         """The lowest grade that measures without grades count as relevant on a split; of train, that of a positive."""
         return self.relevance.get(TRAIN if split == self.cut else split, 1)
-
-
-@dataclass(frozen=True)
-class Triples:
-    """A set of examples (query, positive, negatives): where negatives come from, how deep, how many of each."""
-
-    name: str
-    negatives: str
-    source: str | None
-    depth: int
-    size: int | None
-    ranks: list[int] | None = None
-    negatives_per_query: int = 1
-    filter: dict[str, float] | None = None
-    teacher: dict[str, Any] | None = None
-
-    @property
-    def texts(self) -> int:
-        """Texts of an example: query, positive and negatives."""
-        return 2 + self.negatives_per_query
-
-    @property
-    def teacher_source(self) -> dict[str, Any]:
-        """What its teacher is: the name of the model, the digest of its weights, the key that names it."""
-        where = f"triples.{self.name}.teacher.model"
-        return {"name": self.teacher["model"], "sha256": self.teacher["model_sha256"], "where": where}
-
-    @property
-    def window(self) -> tuple[int, int]:
-        """First and last rank that a searched negative may have."""
-        return (self.ranks[0], self.ranks[1]) if self.ranks else (1, self.depth)
-
-    @property
-    def candidates(self) -> list[str]:
-        """Name of the candidate list that negatives are drawn from, as hard-200; empty where none is searched."""
-        return [f"{self.negatives}-{self.depth}"] if self.negatives in SEARCHED else []
 
 
 @dataclass(frozen=True)

@@ -7,22 +7,24 @@ names the key, what was found and what was expected.
 import copy
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from backfire.errors import BackfireError, nearest
+from backfire.study.kinds import OTHERS, resolved
+from backfire.study.layers import drop_leftovers, name_kinds
 
-# In the schema of a block that comes in kinds, once its kind is known: the key that names it, its name, and the kinds
-# that each key of the others belongs to.
-_OTHERS = "x-other-kinds"
 # Keys that a library has for the block and Backfire does not, with the reason.
 _REFUSED = "x-refused"
 
 
-def checked(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+def checked(config: dict[str, Any], schema: dict[str, Any], layers: Iterable[Any] = ()) -> dict[str, Any]:
     """A copy of `config` that fits `schema`, with defaults filled in at every depth.
+
+    `layers` are the files that it was merged from, the lowest first (see `study.layers`).
 
     An entry of an open block (collections and their splits, triples, variants, selections) that is null is removed, so
     that an overlay can drop what the file beneath defines. A whole number that was written with a decimal point
@@ -30,7 +32,13 @@ def checked(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """
     config = copy.deepcopy(config)
     _check_plain(config)
+    layers = [copy.deepcopy(layer) for layer in layers if isinstance(layer, dict)]
+    for each in (config, *layers):
+        name_kinds(each)
+    drop_leftovers(config, layers, schema, schema)
     _take_after(config)
+    # A variant that is like another one may have its kind from there.
+    drop_leftovers(config, layers, schema, schema)
     for block in ("collections", "triples", "variants", "selections"):
         _drop_nulls(config, block)
     for collection in (config.get("collections") or {}).values():
@@ -90,34 +98,9 @@ def _drop_nulls(parent: Any, block: str) -> None:
         parent[block] = {name: entry for name, entry in parent[block].items() if entry is not None}
 
 
-def _resolved(part: dict[str, Any], schema: dict[str, Any], value: Any) -> dict[str, Any]:
-    """A part of the schema with what it refers to, and with that of its kinds which `value` names.
-
-    Where a block comes in kinds (`oneOf` beside a `discriminator`, as OpenAPI writes it), one key says which.
-    """
-    if "$ref" in part:
-        own = {name: each for name, each in part.items() if name != "$ref"}
-        part = schema["$defs"][part["$ref"].rsplit("/", 1)[1]] | own
-    if "discriminator" not in part:
-        return part
-    key = part["discriminator"]["propertyName"]
-    kinds = {kind["properties"][key]["const"]: kind for kind in part["oneOf"]}
-    common = {name: each for name, each in part.items() if name not in ("oneOf", "discriminator")}
-    named = value.get(key) if isinstance(value, dict) else None
-    if not isinstance(named, str) or named not in kinds:
-        return common | {"properties": {key: {"enum": list(kinds)}} | part.get("properties", {})}
-    own = part.get("properties", {}) | kinds[named]["properties"]
-    others = {
-        name: sorted(kind for kind in kinds if name in kinds[kind]["properties"])
-        for kind in kinds.values()
-        for name in kind["properties"].keys() - own.keys()
-    }
-    return common | kinds[named] | {"properties": own, _OTHERS: (key, named, others)}
-
-
 def _concrete(part: dict[str, Any], value: Any, schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of one value: like `part`, with the kind that each block within it names."""
-    part = _resolved(part, schema, value)
+    part = resolved(part, schema, value)
     if isinstance(value, list) and "items" in part:
         return part | {"prefixItems": [_concrete(part["items"], each, schema) for each in value]}
     if not isinstance(value, dict):
@@ -133,18 +116,18 @@ def _fill(value: Any, part: dict[str, Any], schema: dict[str, Any]) -> None:
     """Insert the defaults of `part` into `value`, in place, at every depth."""
     if isinstance(value, list) and "items" in part:
         for each in value:
-            _fill(each, _resolved(part["items"], schema, each), schema)
+            _fill(each, resolved(part["items"], schema, each), schema)
     if not isinstance(value, dict):
         return
     known, extra = part.get("properties", {}), part.get("additionalProperties")
     for key, sub in known.items():
-        if key not in value and "default" in (given := _resolved(sub, schema, None)):
+        if key not in value and "default" in (given := resolved(sub, schema, None)):
             value[key] = copy.deepcopy(given["default"])
         if key in value:
-            _fill(value[key], _resolved(sub, schema, value[key]), schema)
+            _fill(value[key], resolved(sub, schema, value[key]), schema)
     if isinstance(extra, dict):
         for key in value.keys() - known.keys():
-            _fill(value[key], _resolved(extra, schema, value[key]), schema)
+            _fill(value[key], resolved(extra, schema, value[key]), schema)
 
 
 def _whole(value: Any, part: dict[str, Any], schema: dict[str, Any]) -> Any:
@@ -152,7 +135,7 @@ def _whole(value: Any, part: dict[str, Any], schema: dict[str, Any]) -> Any:
 
     JSON Schema calls 2.0 an integer, and Python does not cut a corpus into 2.0 shards.
     """
-    part = _resolved(part, schema, value)
+    part = resolved(part, schema, value)
     for branch in (*part.get("anyOf", []), *part.get("oneOf", []), *part.get("allOf", [])):
         value = _whole(value, branch, schema)
     if isinstance(value, dict):
@@ -192,7 +175,7 @@ def _explain(error: ValidationError, schema: dict[str, Any]) -> tuple[str, str]:
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         unknown = sorted(map(str, error.instance.keys() - known.keys()))
-        kind, named, others = error.schema.get(_OTHERS, ("", "", {}))
+        kind, named, others = error.schema.get(OTHERS, ("", "", {}))
         refused = error.schema.get(_REFUSED, {})
         line = "; ".join(
             f"{where}: unknown key '{key}' where {kind} is '{named}' (it goes with {' or '.join(others[key])}), "

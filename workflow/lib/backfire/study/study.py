@@ -11,17 +11,8 @@ from backfire.errors import BackfireError, nearest
 from backfire.provenance.fingerprints import plain
 from backfire.study.lineage import Lineage
 from backfire.study.objectives import completed
-from backfire.study.parts import (
-    PUBLISHED,
-    SEARCHED,
-    TRAIN,
-    UNSEEN,
-    WATCHED,
-    Choice,
-    Collection,
-    Selection,
-    Triples,
-)
+from backfire.study.parts import UNSEEN, WATCHED, Choice, Collection, Selection
+from backfire.study.triples import Listed, Published, triples_named
 from backfire.study.variants import BASE, Given, Trained, Variant, variant
 
 
@@ -41,7 +32,7 @@ class Study(Lineage):
         # Order of the configuration file, which is the order of every table and figure.
         self.variants = {name: variant(name, self.config["variants"][name]) for name in config["variants"]}
         self.collections = {name: Collection(name=name, **block) for name, block in config["collections"].items()}
-        self.triples = {name: Triples(name=name, **block) for name, block in config["triples"].items()}
+        self.triples = {name: triples_named(name, block) for name, block in self.config["triples"].items()}
         self.selections = {name: Selection(name=name, **block) for name, block in config["selections"].items()}
         self.train_on: str = config["train_on"]
         self._cut_what_is_watched()
@@ -88,13 +79,18 @@ class Study(Lineage):
     @property
     def published(self) -> dict[str, str]:
         """Source of every triple set that is taken as published, by its name."""
-        return {name: triples.source for name, triples in self.triples.items() if triples.source}
+        return {each.name: each.source for each in self.triples.values() if isinstance(each, Published)}
 
     @property
-    def filtered(self) -> list[str]:
-        """Names of the triple sets that a filter drops negatives of and a variant trains on."""
+    def listed(self) -> dict[str, str]:
+        """File of every triple set that is taken from one, by its name."""
+        return {each.name: each.file for each in self.triples.values() if isinstance(each, Listed)}
+
+    @property
+    def counted(self) -> list[str]:
+        """Names of the triple sets that a variant trains on and whose manifests say what was dropped."""
         used = {self.variants[name].triples for name in self.trained}
-        return [name for name, triples in self.triples.items() if triples.filter and name in used]
+        return [each.name for each in self.triples.values() if each.counted and each.name in used]
 
     @property
     def taught_by(self) -> list[str]:
@@ -214,53 +210,7 @@ class Study(Lineage):
             for split in collection.relevance:
                 _known(f"collections.{collection.name}.relevance", split, dict.fromkeys(collection.query_sets), "split")
         for triples in self.triples.values():
-            if (triples.negatives == PUBLISHED) != (triples.source is not None):
-                raise BackfireError(
-                    f"triples.{triples.name}: negatives are '{triples.negatives}', source is {triples.source!r}.",
-                    "source names an ir_datasets id with document pairs and goes with negatives: published.",
-                )
-            if triples.source and triples.negatives_per_query > 1:
-                raise BackfireError(
-                    f"triples.{triples.name}.negatives_per_query: found {triples.negatives_per_query}, but published "
-                    "triples have one negative each.",
-                    f"leave it out, or set negatives to {' or '.join(SEARCHED)}.",
-                )
-            if triples.source and triples.filter:
-                raise BackfireError(
-                    f"triples.{triples.name}.filter: found {triples.filter}, but published triples are taken as they "
-                    "are.",
-                    f"leave it out, or set negatives to {' or '.join(SEARCHED)}.",
-                )
-            lowest, highest = (triples.filter or {}).get("min_score"), (triples.filter or {}).get("max_score")
-            if None not in (lowest, highest) and lowest > highest:
-                raise BackfireError(
-                    f"triples.{triples.name}.filter: min_score {lowest:g} is above max_score {highest:g}.",
-                    "no negative meets both: raise max_score, or lower min_score.",
-                )
-            if triples.ranks and triples.negatives not in SEARCHED:
-                raise BackfireError(
-                    f"triples.{triples.name}.ranks: found {triples.ranks}, but negatives are '{triples.negatives}', "
-                    "which have no rank.",
-                    f"leave ranks out, or set negatives to {' or '.join(SEARCHED)}.",
-                )
-            if not 1 <= triples.window[0] <= triples.window[1] <= triples.depth:
-                raise BackfireError(
-                    f"triples.{triples.name}.ranks: found {triples.ranks} with depth {triples.depth}.",
-                    "give the first and the last rank, the last no larger than depth, as ranks: [50, 200].",
-                )
-            first, last = triples.window
-            if triples.negatives in SEARCHED and triples.negatives_per_query > last - first + 1:
-                raise BackfireError(
-                    f"triples.{triples.name}.negatives_per_query: found {triples.negatives_per_query}, but there are "
-                    f"{last - first + 1} ranks to draw them from.",
-                    f"{'widen ranks' if triples.ranks else 'raise depth'}, or ask for fewer negatives.",
-                )
-            if triples.source and train_on.relevant_from(TRAIN) > 1:
-                raise BackfireError(
-                    f"collections.{train_on.name}.relevance.train: found {train_on.relevant_from(TRAIN)}, but "
-                    f"triples.{triples.name} are taken as published, with the positives that they name.",
-                    "leave train out of relevance, or draw the triples with negatives: random, bm25 or hard.",
-                )
+            triples.check(train_on)
         primary, split, _ = self.primary
         _known(
             "primary.split",
