@@ -141,7 +141,7 @@ CASES = [
     ),
     setting("a variant more", [*trained("full_more"), *GATHERING], variants={"full_more": BLOCK}),
     setting(
-        "a variant more whose objective takes the base's vectors (`gist`, `anchor`)",
+        "a variant more whose objective takes the base's vectors (`gist` with `guide: base`, `anchor`)",
         [*trained("full_held"), *GATHERING],
         variants={"full_held": BLOCK | {"loss": HELD}},
     ),

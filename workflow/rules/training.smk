@@ -8,6 +8,14 @@ localrules:
     prepare_model,
 
 
+def vectors_of(variant):
+    """Files of a model's vectors of the training queries and of the shards of their corpus, where there is a model."""
+    if variant is None:
+        return []
+    folder = f"results/{{study}}/embeddings/{variant}/seed-0/{STUDY.train_on}"
+    return [f"{folder}/queries/train.parquet", *per_shard(folder + "/corpus/{shard}-of-{shards}.parquet")]
+
+
 rule prepare_base:
     """The base model is taken from this machine or the hub, its weights are checked against a pinned SHA-256, and what it gives for some sixty texts is compared with sentence-transformers, which runs it wherever Backfire's own path gives anything else."""
     output:
@@ -94,14 +102,9 @@ rule train_variant:
             else []
         ),
         # What the base makes of the texts, where the objective compares with it.
-        base=lambda w: (
-            [
-                f"results/{{study}}/embeddings/base/seed-0/{STUDY.train_on}/queries/train.parquet",
-                *per_shard("results/{study}/embeddings/base/seed-0/{collection}/corpus/{shard}-of-{shards}.parquet"),
-            ]
-            if STUDY.variants[w.variant].objective.base
-            else []
-        ),
+        base=lambda w: vectors_of("base" if STUDY.variants[w.variant].objective.base else None),
+        # And what a guide makes of them, where one guides it.
+        guide=lambda w: vectors_of(STUDY.variants[w.variant].guide),
         development_queries=f"data/{STUDY.train_on}/queries/{STUDY.config['dynamics']['split']}.parquet",
         development_qrels=f"data/{STUDY.train_on}/qrels/{STUDY.config['dynamics']['split']}.parquet",
     output:

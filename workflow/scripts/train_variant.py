@@ -20,6 +20,7 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
         code=f"{snakemake.params.code} {snakemake.params.objective} {snakemake.params.adapters}".rstrip(),
         qrels=next(iter(snakemake.input.qrels), None),
         base=list(snakemake.input.base),
+        guide=list(snakemake.input.guide),
         teacher=next(iter(snakemake.input.teacher), None),
         **snakemake.params.cfg,
     )

@@ -5,8 +5,8 @@ import pytest
 from backfire.errors import BackfireError
 from backfire.study.objectives import Kind, told
 
-TRIPLET, RANKED, GUIDED, ANCHOR = (
-    {"name": name} for name in ("triplet", "multiple_negatives_ranking", "gist", "anchor")
+TRIPLET, RANKED, GUIDED, ANCHOR, START = (
+    {"name": name} for name in ("triplet", "multiple_negatives_ranking", "gist", "anchor", "l2_sp")
 )
 
 
@@ -28,7 +28,11 @@ def variant(study_of):
 @pytest.mark.parametrize(
     ("loss", "said"),
     [
-        (GUIDED | {"guide": "some/model"}, r"loss\.guide: found 'some/model', expected one of base"),
+        (GUIDED | {"guide": "some/model"}, r"loss\.guide: 'some/model' is not a variant of this study"),
+        (GUIDED | {"guide": "full_hard"}, r"loss\.guide: 'full_hard' is not a model that is taken as it is"),
+        (weighted(GUIDED, GUIDED | {"guide": "other"}), r"held\.loss: it is guided by base and other"),
+        (START, r"held\.loss: l2_sp alone holds on to the start and teaches nothing"),
+        (weighted(START, ANCHOR), r"held\.loss: l2_sp alone holds on"),
         (GUIDED | {"margin": -0.1}, r"loss\.margin: found -0\.1, expected at least 0"),
         ({"name": "weighted"}, r"loss: missing key terms"),
         (weighted(TRIPLET), r"loss\.terms: found .*, expected at least 2 item"),
@@ -67,12 +71,33 @@ def test_a_sum_needs_what_its_terms_need_and_is_computed_by_their_modules(varian
         return found.objective, found.objectives
 
     assert of(RANKED) == (Kind(in_batch=True), ["multiple_negatives_ranking"])
-    assert of(GUIDED) == (Kind(in_batch=True, base=True), ["gist"])
+    assert of(GUIDED) == (Kind(in_batch=True, guide=True), ["gist"])
     assert of(weighted(ANCHOR, RANKED, ANCHOR)) == (
         Kind(in_batch=True, base=True, holds=True),
         ["weighted", "anchor", "multiple_negatives_ranking"],
     )
     assert of(weighted(TRIPLET, RANKED))[0] == Kind(margin=True, in_batch=True)
+
+
+def test_weights_are_held_near_the_start_in_a_sum_and_not_for_adapters(study_of):
+    held = {"method": "full", "triples": "hard", "loss": weighted(TRIPLET, START | {"weight": 0.01})}
+    variant = study_of({"variants": {"held": held}}).variants["held"]
+    assert variant.objective == Kind(margin=True, start=True) and variant.guide is None
+    assert told(variant.settings["loss"]).endswith(
+        "0.01 times the squared distance of the weights from those of the start, halved (L2-SP)"
+    )
+    adapted = held | {"method": "lora", "lora": {"rank": 4}}
+    with pytest.raises(BackfireError, match=r"held\.loss: l2_sp holds weights (.|\n)*Hint: set weight_decay"):
+        study_of({"variants": {"held": adapted}})
+
+
+def test_another_model_may_guide(study_of):
+    loss = weighted(GUIDED | {"guide": "large"}, ANCHOR)
+    variants = {"large": {"method": "none", "model": "a/model"}, "held": {"method": "full", "triples": "hard"}}
+    study = study_of({"variants": variants | {"held": variants["held"] | {"loss": loss}}})
+    held = study.variants["held"]
+    assert held.guide == "large" and held.objective == Kind(in_batch=True, guide=True, base=True, holds=True)
+    assert "what large finds more similar" in told(held.settings["loss"])
 
 
 def test_an_objective_is_told_in_words_with_all_that_it_adds_up(variant):

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from backfire.errors import BackfireError
 from backfire.formats.tables import write_embeddings
-from backfire.training.base_vectors import BaseVectors
+from backfire.training.model_vectors import ModelVectors
 from backfire.training.objectives import anchor, gist, multiple_negatives_ranking, triplet, weighted
 from backfire.training.objectives.batch import Batch
 
@@ -43,7 +43,7 @@ def a_batch(examples=8, negatives=1, alike=2.0, known=()):
     relevant[torch.arange(examples), places[:, 1]] = True
     for example, text in known:
         relevant[example, text] = True
-    return Batch(vectors.requires_grad_(), places[:, 0], places[:, 1:], relevant, base)
+    return Batch(vectors.requires_grad_(), places[:, 0], places[:, 1:], relevant, base, base)
 
 
 def assert_equal(outcome, expected, batch):
@@ -75,7 +75,7 @@ def tokenizer(base_model):
 
 def guided(kind, settings, batch, tokenizer):
     """The library's loss, with `kind` its class, where model and guide give the batch's vectors."""
-    model, guide = Given(batch.vectors, tokenizer), Given(batch.base, tokenizer)
+    model, guide = Given(batch.vectors, tokenizer), Given(batch.guide, tokenizer)
     loss = kind(model, guide, **settings)
     columns = [batch.queries, *batch.passages.T]
     features = [{"input_ids": rows.unsqueeze(1), "attention_mask": torch.ones(len(rows), 1)} for rows in columns]
@@ -133,7 +133,7 @@ def test_a_text_that_comes_twice_is_no_negative_of_itself_though_the_guide_sees_
     vectors, base = torch.randn(2, 8).requires_grad_(), torch.ones(2, 4)
     places = torch.zeros(2, dtype=torch.int64)
     known = torch.tensor([[False, True], [False, True]])
-    batch = Batch(vectors, places, torch.ones(2, 1, dtype=torch.int64), known, base)
+    batch = Batch(vectors, places, torch.ones(2, 1, dtype=torch.int64), known, guide=base)
     assert gist.build(GIST)(batch).loss.item() == pytest.approx(0, abs=1e-6)
 
 
@@ -182,8 +182,8 @@ def test_the_bases_vectors_are_read_in_the_order_of_the_ids(tmp_path):
     write_embeddings(tmp_path / "queries", "query_id", ["a", "b"], vectors[:2])
     write_embeddings(tmp_path / "1", "doc_id", ["a", "x", "y"], vectors[2:5])
     write_embeddings(tmp_path / "2", "doc_id", ["z", "w"], vectors[5:])
-    assert BaseVectors.at([]) is None
-    base = BaseVectors.at([str(tmp_path / name) for name in ("queries", "1", "2")])
+    assert ModelVectors.at([]) is None
+    base = ModelVectors.at([str(tmp_path / name) for name in ("queries", "1", "2")])
     np.testing.assert_array_equal(base.of(["b"], ["z", "a", "y"]), vectors[[1, 5, 2, 4]])
     with pytest.raises(BackfireError, match=r"no vector of doc_id 'v' \(1 missing\)"):
         base.of(["b"], ["z", "v"])

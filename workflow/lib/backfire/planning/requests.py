@@ -313,14 +313,15 @@ class Requests:
         copies = TRAINED_COPIES[settings["method"]] if not self.gpu else TRAINED_COPIES_GPU
         # Of an adapter what is kept is as small as it is.
         copies += variant.keeps_best and not variant.adapted
+        copies += variant.objective.start
         mib = TORCH + copies * shape.mib + TRIPLE_TEXTS * triples * texts / 3 / MIB
         kept = min(step, KEPT_TOKENS)
         mib += CUDA_HOST if self.gpu else ACTIVATION * kept * shape.layers * shape.dimensions / MIB
         # Vectors of a batch, their gradient and similarities, where only those are kept of it.
         mib += 16 * texts * settings["batch_size"] * (shape.dimensions + settings["batch_size"]) / MIB
-        if variant.objective.base:
-            # The base's vectors of all texts of the triples.
-            mib += self._vectors(min(texts * triples, sum(self._training_size)), BASE)
+        # Vectors of all texts of the triples.
+        for other in {name for name in (variant.objective.base and BASE, variant.guide) if name}:
+            mib += self._vectors(min(texts * triples, sum(self._training_size)), other)
         going = variant.course(triples)
         # All texts of an example, and forward only, which takes a third.
         tokens = going.steps * step + going.looks * going.held_out * texts / 3 * settings["max_length"]

@@ -1,4 +1,4 @@
-"""Objectives that compare with the base: whether its vectors on disk are those that they should be compared with.
+"""Objectives that compare with a model: whether its vectors on disk are those that they should be compared with.
 
 Loaded whenever the DAG is built, so it uses the standard library only.
 """
@@ -9,7 +9,7 @@ from backfire.study.variants import BASE, Trained
 
 
 def check_objectives(study: Study) -> list[str]:
-    """A line for each variant that is trained at another length than the base's vectors are of.
+    """A line for each variant that is trained at another length than the vectors are of that it compares with.
 
     Raises `BackfireError` for an objective that holds vectors near the base's where they are of another space, or of
     texts with other prompts.
@@ -19,9 +19,9 @@ def check_objectives(study: Study) -> list[str]:
         variant = study.variants[name]
         if variant.objective.holds:
             _check_space(study, name)
-        if variant.objective.base and (length := variant.settings["max_length"]) != taken:
+        if (variant.objective.base or variant.guide) and (length := variant.settings["max_length"]) != taken:
             lines.append(
-                f"variants.{name}.loss: it takes the base's vectors of texts cut at {taken} tokens "
+                f"variants.{name}.loss: it takes vectors that are on disk, of texts cut at {taken} tokens "
                 f"(encoding.max_length), and is trained on texts cut at {length}."
             )
     return lines

@@ -17,21 +17,25 @@ MARGINS = {"cosine": 0.2, "euclidean": 5.0, "manhattan": 5.0}
 class Kind:
     """`margin`: an example may be satisfied, and then has no gradient. `in_batch`: other examples' passages are its
     negatives, so it must be known which are relevant. `base`: it takes the base's vectors of the batch's texts.
-    `holds`: it compares a text's vector with the base's own, so both must be of one space; it teaches nothing.
-    `teacher`: it follows the scores that a teacher gave the passages of each example."""
+    `guide`: it takes those of the model that its settings name. `holds`: it compares a text's vector with the base's
+    own, so both must be of one space; it teaches nothing. `start`: it holds weights near those of the start, and
+    teaches nothing either. `teacher`: it follows the scores that a teacher gave the passages of each example."""
 
     margin: bool = False
     in_batch: bool = False
     base: bool = False
+    guide: bool = False
     holds: bool = False
+    start: bool = False
     teacher: bool = False
 
 
 KINDS = {
     "triplet": Kind(margin=True),
     "multiple_negatives_ranking": Kind(in_batch=True),
-    "gist": Kind(in_batch=True, base=True),
+    "gist": Kind(in_batch=True, guide=True),
     "anchor": Kind(base=True, holds=True),
+    "l2_sp": Kind(start=True),
     "margin_mse": Kind(teacher=True),
     "distill_kl_div": Kind(teacher=True),
     "library": Kind(),
@@ -58,14 +62,20 @@ def modules(loss: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys([loss["name"], *sorted(term["name"] for term in terms(loss))]))
 
 
+def guides(loss: dict[str, Any]) -> list[str]:
+    """Names of the variants that guide it."""
+    return list(dict.fromkeys(term["guide"] for term in terms(loss) if KINDS[term["name"]].guide))
+
+
 def completed(where: str, loss: dict[str, Any]) -> dict[str, Any]:
     """Settings of an objective that fit the schema, with what follows from one another filled in.
 
     Raises `BackfireError`, naming the block `where`, for settings that do not go together.
     """
-    if all(KINDS[term["name"]].holds for term in terms(loss)):
+    kinds = [KINDS[term["name"]] for term in terms(loss)]
+    if all(kind.holds or kind.start for kind in kinds):
         raise BackfireError(
-            f"{where}: {loss['terms'][0]['name'] if 'terms' in loss else loss['name']} alone holds on to the base and "
+            f"{where}: {terms(loss)[0]['name']} alone holds on to {'the base' if kinds[0].holds else 'the start'} and "
             "teaches nothing.",
             "make it a term beside one that teaches, as {name: weighted, terms: [{name: multiple_negatives_ranking}, "
             "{name: anchor, weight: 0.1}]}.",
@@ -131,9 +141,17 @@ def _guided(loss: dict[str, Any]) -> str:
     others = [said for said, key in (("queries", "anchors"), ("positives", "positives")) if loss[f"contrast_{key}"]]
     also = f", {' and '.join(others)} against each other as well" if others else ""
     return (
-        f"guided contrastive loss over the batch (GISTEmbed, temperature {loss['temperature']:g}{also}; what the base "
-        f"finds more similar than a query and its positive{less} is no negative)"
+        f"guided contrastive loss over the batch (GISTEmbed, temperature {loss['temperature']:g}{also}; what "
+        f"{_guide(loss)} finds more similar than a query and its positive{less} is no negative)"
     )
+
+
+def _guide(loss: dict[str, Any]) -> str:
+    return "the base" if loss["guide"] == "base" else loss["guide"]
+
+
+def _near_start(loss: dict[str, Any]) -> str:
+    return "squared distance of the weights from those of the start, halved (L2-SP)"
 
 
 def _anchor(loss: dict[str, Any]) -> str:
@@ -161,6 +179,7 @@ _TOLD = {
     "multiple_negatives_ranking": _contrastive,
     "gist": _guided,
     "anchor": _anchor,
+    "l2_sp": _near_start,
     "margin_mse": _margins,
     "distill_kl_div": _distribution,
     "library": _library,

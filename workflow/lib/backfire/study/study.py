@@ -13,7 +13,7 @@ from backfire.study.lineage import Lineage
 from backfire.study.objectives import completed
 from backfire.study.parts import UNSEEN, WATCHED, Choice, Collection, Selection
 from backfire.study.triples import Listed, Published, triples_named
-from backfire.study.variants import BASE, Given, Trained, Variant, variant
+from backfire.study.variants import BASE, Given, Taken, Trained, Variant, variant
 
 
 class Study(Lineage):
@@ -260,6 +260,15 @@ class Study(Lineage):
             raise BackfireError(
                 f"{each.where}.loss: it follows a teacher's scores, and triples.{triples.name} names no teacher.",
                 f"add triples.{triples.name}.teacher: {{model: cross-encoder/ms-marco-MiniLM-L6-v2}}, or another one.",
+            )
+        guide = each.guide if "loss" in each.settings else None
+        if guide is not None and not isinstance(
+            _known(f"{each.where}.loss.guide", guide, self.variants, "variant"), Taken
+        ):
+            raise BackfireError(
+                f"{each.where}.loss.guide: '{guide}' is not a model that is taken as it is.",
+                f"name one of {', '.join(self.taken_models)}, or add another: "
+                "{method: none, model: its hub name or a folder}.",
             )
         size = triples.size
         apart = each.settings["held_out"]

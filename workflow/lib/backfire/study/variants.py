@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from backfire.errors import BackfireError
 from backfire.study.adapters import by_peft, check_adapter
-from backfire.study.objectives import Kind, modules, needs
+from backfire.study.objectives import Kind, guides, modules, needs
 
 BASE = "base"
 
@@ -122,6 +122,11 @@ class Trained(Variant):
         return modules(self.settings["loss"])
 
     @property
+    def guide(self) -> str | None:
+        """Name of the variant whose vectors guide its objective; None where nothing does."""
+        return next(iter(guides(self.settings["loss"])), None)
+
+    @property
     def start_from(self) -> str:
         """Name of the variant whose weights training starts from."""
         return self.settings["start_from"]
@@ -162,6 +167,19 @@ class Trained(Variant):
         super().check()
         if self.adapted:
             check_adapter(f"{self.where}.lora", self.settings["lora"])
+        # A plan's study leaves the objective out.
+        loss = self.settings.get("loss")
+        if loss and len(guides(loss)) > 1:
+            raise BackfireError(
+                f"{self.where}.loss: it is guided by {' and '.join(guides(loss))}.",
+                "let one model guide all its terms.",
+            )
+        if loss and self.adapted and self.objective.start:
+            raise BackfireError(
+                f"{self.where}.loss: l2_sp holds weights near those of the start, and an adapter leaves these as they "
+                "are.",
+                "set weight_decay, which pulls an adapter towards no change, or use method: full.",
+            )
         if self.keeps_best and not self.settings["held_out"]:
             raise BackfireError(
                 f"{self.where}.keep: best, but nothing is held out that weights could be judged by.",

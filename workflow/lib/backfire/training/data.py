@@ -12,7 +12,7 @@ from backfire.errors import BackfireError
 from backfire.formats.tables import read_rows
 from backfire.keyed import key
 from backfire.negatives.itself import Itself
-from backfire.training.base_vectors import BaseVectors
+from backfire.training.model_vectors import ModelVectors
 from backfire.training.teacher import teacher_scores
 
 _PROMPT = {"queries": "query", "corpus": "document"}
@@ -27,7 +27,8 @@ class Examples:
     passage there are none. Memory: 4 bytes a token, 16 a text, 12 a triple and 4 for each negative more. A
     million triples of MS MARCO (half a million queries of 10 tokens, two million passages of 80) are 0.7 GB, and twice
     that while they are put together. `base` (texts, dimensions) float32 are the base's vectors of the texts, for an
-    objective that needs them, and `teacher` (examples, 1 + negatives) float32 a teacher's scores of their passages.
+    objective that needs them, `guide` those of the model that guides, and `teacher` (examples, 1 + negatives) float32 a
+    teacher's scores of their passages.
     """
 
     tokens: Tokens
@@ -35,6 +36,7 @@ class Examples:
     starts: np.ndarray
     relevant: np.ndarray
     base: np.ndarray | None = None
+    guide: np.ndarray | None = None
     teacher: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -70,14 +72,15 @@ def load_examples(
     tokenizer: ModelTokenizer,
     max_length: int,
     qrels: str | None = None,
-    base: BaseVectors | None = None,
+    base: ModelVectors | None = None,
+    guide: ModelVectors | None = None,
     teacher: str | None = None,
 ) -> Examples:
     """The triples of a table, their texts tokenised as they are read and cut at `max_length`.
 
     Texts carry the model's own prompts, as they do when they are encoded. `qrels` are the judgments of the training
     queries, which say what else is relevant; a passage that is the query itself counts as such. Only passages of the
-    examples count. With `base` the examples have its vectors, with the table `teacher` its scores. Raises
+    examples count. With `base` and `guide` the examples have their vectors, with the table `teacher` its scores. Raises
     `BackfireError` when a text, a vector or a score is missing.
     """
     asked, *columns = read_examples(triples)
@@ -88,7 +91,9 @@ def load_examples(
     passage_rows = _rows(passage_ids, passages) + len(query_tokens)
     rows = np.stack([query_rows, *passage_rows.reshape(len(columns), -1)], axis=1).astype(np.int32)
     tokens = joined([query_tokens, passage_tokens])
-    more = {"base": base and base.of(list(query_ids), list(passage_ids))}
+    of = {"base": base, "guide": guide}
+    read = {each: each.of(list(query_ids), list(passage_ids)) for each in set(of.values()) if each is not None}
+    more = {name: read.get(each) for name, each in of.items()}
     if teacher is not None:
         more["teacher"] = teacher_scores(teacher, asked.to_pylist(), [column.to_pylist() for column in columns])
     if qrels is None:

@@ -16,12 +16,12 @@ from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.formats.tables import write_rows
 from backfire.provenance.fingerprints import installed_versions
-from backfire.training.base_vectors import BaseVectors
 from backfire.training.checkpoints import PACE, Checkpoints, Pace, alone, discard, training_digest
 from backfire.training.data import Examples, load_examples
 from backfire.training.development import development_set
 from backfire.training.held_out import ACCURACY, LOSS, HeldOut, held_out
 from backfire.training.loop import take_steps
+from backfire.training.model_vectors import ModelVectors
 from backfire.training.recorder import Recorder
 from backfire.training.steps import Diverged, Stepper
 from backfire.training.trainable import Trainable, load_start
@@ -55,6 +55,7 @@ def train_variant(
     relevant_from: int = 1,
     qrels: str | None = None,
     base: Sequence[str] = (),
+    guide: Sequence[str] = (),
     teacher: str | None = None,
 ) -> None:
     """Train from the model folder `start` and write the model folder, what was measured meanwhile, and its cost.
@@ -62,9 +63,9 @@ def train_variant(
     `settings` is the variant's block of the configuration, `dynamics` the block of that name, `relevant_from` the
     lowest relevant grade of the watched split, `qrels` the judgments of the training queries, for an objective that
     takes negatives from the batch, `base` the base's vectors of them and of the shards of the corpus, for one that
-    compares with the base, `teacher` the table of a teacher's scores, for one that follows them. The model folder
-    loads with `SentenceTransformer(output)`; for LoRA it holds the merged weights, and the adapter in `adapter/`. The
-    cost is that of all attempts (see `Spent`).
+    compares with the base, `guide` those of the model that guides, for one that is guided, `teacher` the table of a
+    teacher's scores, for one that follows them. The model folder loads with `SentenceTransformer(output)`; for LoRA it
+    holds the merged weights, and the adapter in `adapter/`. The cost is that of all attempts (see `Spent`).
 
     A killed training goes on from its last state under the folder `checkpoints`, which belongs to this model alone. A
     state is used only where settings, data, start, packages and `code`, a fingerprint, are those it was written with.
@@ -75,7 +76,7 @@ def train_variant(
     torch.set_flush_denormal(True)
     with alone(checkpoints):
         model = load_start(start, settings, base_name, seed, pick_device())
-        vectors = BaseVectors.at(base)
+        vectors = {"base": ModelVectors.at(base), "guide": ModelVectors.at(guide)}
         digest = training_digest(
             {
                 "settings": settings,
@@ -85,7 +86,7 @@ def train_variant(
                 "base_name": base_name,
                 "code": code,
                 "arithmetic": [installed_versions(PACKAGES), model.device.type, model.arithmetic],
-                "base": vectors and vectors.digests(),
+                "vectors": {name: each and each.digests() for name, each in vectors.items()},
             },
             [start, triples, queries, *corpus, development_queries, development_qrels, *filter(None, (qrels, teacher))],
         )
@@ -95,7 +96,10 @@ def train_variant(
         length, apart = settings["max_length"], settings["held_out"]
         # Before texts are read, which takes long: it may be refused.
         seen = None if apart is None else ~held_out(triples, apart["share"], apart["by"], seed)
-        data, unseen = load_examples(triples, queries, corpus, model.tokenizer, length, qrels, vectors, teacher), None
+        data, unseen = (
+            load_examples(triples, queries, corpus, model.tokenizer, length, qrels, **vectors, teacher=teacher),
+            None,
+        )
         if seen is not None:
             data, unseen = data.only(seen), data.only(~seen)
         development = development_set(

@@ -11,6 +11,7 @@ from torch import Tensor
 from backfire.encoders.encoding import token_batches
 from backfire.encoders.tokens import Tokens, padded
 from backfire.keyed import key
+from backfire.study.objectives import needs
 from backfire.training.checkpoints import BUFFERS, State
 from backfire.training.data import Examples, batches
 from backfire.training.objectives.batch import Batch, Outcome, objective
@@ -51,7 +52,7 @@ class _Part:
 @dataclass(frozen=True)
 class _Texts:
     """A batch by its distinct texts: their `rows` in the tokens, which of them are queries (`asked`), and the places of
-    queries and passages among them; `known`, `base` and `teacher` as in `Batch`."""
+    queries and passages among them; `known`, `base`, `guide` and `teacher` as in `Batch`."""
 
     rows: np.ndarray
     asked: np.ndarray
@@ -59,6 +60,7 @@ class _Texts:
     passages: np.ndarray
     known: np.ndarray
     base: np.ndarray | None
+    guide: np.ndarray | None
     teacher: np.ndarray | None
 
     @classmethod
@@ -72,15 +74,15 @@ class _Texts:
         texts, places = distinct[order], place[inverse.reshape(rows.T.shape)].T
         asked = np.zeros(len(texts), bool)
         asked[places[:, 0]] = True
-        base = None if examples.base is None else examples.base[texts]
+        base, guide = (None if each is None else each[texts] for each in (examples.base, examples.guide))
         teacher = None if examples.teacher is None else examples.teacher[chosen]
         known = examples.known_among(rows[:, 0], texts)
-        return cls(texts, asked, places[:, 0], places[:, 1:], known, base, teacher)
+        return cls(texts, asked, places[:, 0], places[:, 1:], known, base, guide, teacher)
 
-    def of_vectors(self, vectors: Tensor, device: torch.device) -> Batch:
+    def of_vectors(self, vectors: Tensor, device: torch.device, moved: Tensor | None) -> Batch:
         """What the objective sees."""
-        of = (self.queries, self.passages, self.known, self.base, self.teacher)
-        return Batch(vectors, *(None if each is None else torch.from_numpy(each).to(device) for each in of))
+        of = (self.queries, self.passages, self.known, self.base, self.guide, self.teacher)
+        return Batch(vectors, *(None if each is None else torch.from_numpy(each).to(device) for each in of), moved)
 
 
 class Diverged(Exception):
@@ -107,6 +109,8 @@ class Stepper:
         self.peak, self.warm_up = settings["learning_rate"], round(settings["warmup_ratio"] * steps)
         self.schedule = SCHEDULES[settings["schedule"]]
         self.weights = [weight for weight in model.network.parameters() if weight.requires_grad]
+        # Where training starts, for an objective that holds on to it.
+        self._start = [weight.detach().clone() for weight in self.weights] if needs(settings["loss"]).start else None
         self.taken = 0
         self._active = 0.0
         decay = settings["weight_decay"]
@@ -160,7 +164,7 @@ class Stepper:
             texts = _Texts.of(examples, chosen)
             with self._one_cast():
                 vectors = self._vectors(examples.tokens, texts, self._parts(examples.tokens, texts))[0]
-            batch = texts.of_vectors(vectors, self.model.device)
+            batch = texts.of_vectors(vectors, self.model.device, self._moved())
             loss += len(chosen) * self.objective(batch).loss.item()
             if self.model.unit:
                 vectors = torch.nn.functional.normalize(vectors, dim=1)
@@ -217,8 +221,8 @@ class Stepper:
         with self._one_cast():
             with torch.set_grad_enabled(not looked):
                 vectors, held = self._vectors(examples.tokens, batch, parts)
-            leaf = vectors.requires_grad_()
-            outcome = self.objective(batch.of_vectors(leaf, self.model.device))
+            leaf, moved = vectors.requires_grad_(), self._moved()
+            outcome = self.objective(batch.of_vectors(leaf, self.model.device, moved))
             outcome.loss.backward()
             touched = (leaf.grad != 0).any(dim=1).cpu().numpy()
             gradient = self._scaler.scale(leaf.grad)
@@ -228,8 +232,24 @@ class Stepper:
                     vectors.backward(gradient[part.places])
         if looked:
             self._again(examples.tokens, batch, parts, touched, gradient)
+        if moved is not None:
+            self._pull_back(self._scaler.scale(moved.grad).item())
         self._active = float(touched.mean())
         return outcome
+
+    @torch.no_grad()
+    def _moved(self) -> Tensor | None:
+        """Half the squared distance from the start, a leaf; None where no objective takes it."""
+        if self._start is None:
+            return None
+        squares = [(weight - start).square().sum() for weight, start in zip(self.weights, self._start, strict=True)]
+        return (torch.stack(squares).sum() / 2).requires_grad_()
+
+    @torch.no_grad()
+    def _pull_back(self, slope: float) -> None:
+        """Add the gradient of `slope` times `_moved`."""
+        for weight, start in zip(self.weights, self._start, strict=True):
+            weight.grad.add_(weight, alpha=slope).sub_(start, alpha=slope)
 
     def _again(self, tokens: Tokens, batch: "_Texts", parts: list["_Part"], touched: np.ndarray, gradient: Tensor):
         """Embed once more what has a gradient, and send it back."""

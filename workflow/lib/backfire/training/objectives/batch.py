@@ -15,8 +15,9 @@ class Batch:
     to unit length; it is a leaf, so that its gradient says which texts have one. `queries` (examples,) and `passages`
     (examples, 1 + negatives), the positive first, are rows of it, int64. `known` (examples, texts) is true where a
     text is relevant to the example's query, as its positive is: never a negative of it. `base` (texts, its dimensions)
-    are the base's vectors of the same texts, as they are on disk; `teacher` (examples, 1 + negatives) are a teacher's
-    scores of `passages`. Each is None for an objective that does not need it.
+    are the base's vectors of the same texts, as they are on disk, and `guide` those of the model that guides;
+    `teacher` (examples, 1 + negatives) are a teacher's scores of `passages`; `moved`, a leaf, is half the squared
+    distance of the weights from those of the start. Each is None for an objective that does not need it.
     """
 
     vectors: Tensor
@@ -24,7 +25,9 @@ class Batch:
     passages: Tensor
     known: Tensor
     base: Tensor | None = None
+    guide: Tensor | None = None
     teacher: Tensor | None = None
+    moved: Tensor | None = None
 
     @property
     def query(self) -> Tensor:

@@ -1,9 +1,9 @@
 """Guided contrastive loss: in-batch negatives that a guide finds nearer than the positive are left out as false.
 
 GISTEmbed (Solatorio 2024, arXiv 2402.16829) as sentence-transformers' `CachedGISTEmbedLoss` computes it, to which tests
-hold it equal; the guide is the study's base, by its vectors. That class takes two models and no vectors, so the sums
-are written out here, as products of matrices. As in `multiple_negatives_ranking`, a passage that is known to be
-relevant to a query is no negative of it either, and neither is the same text come twice.
+hold it equal; the guide is a model of the study that is not trained, by its vectors. That class takes two models and no
+vectors, so the sums are written out here, as products of matrices. As in `multiple_negatives_ranking`, a passage that
+is known to be relevant to a query is no negative of it either, and neither is the same text come twice.
 """
 
 import torch
@@ -17,7 +17,7 @@ def build(settings: dict) -> Objective:
     as the library names them."""
 
     def guided(batch: Batch) -> Outcome:
-        vectors, guide = normalize(batch.vectors), normalize(batch.base)
+        vectors, guide = normalize(batch.vectors), normalize(batch.guide)
         queries, positives, negatives = batch.queries, batch.passages[:, 0], batch.passages[:, 1:].T.reshape(-1)
         own = (guide[queries] * guide[positives]).sum(dim=1, keepdim=True)
         limit = own - settings["margin"] * (own.abs() if settings["margin_strategy"] == "relative" else 1)

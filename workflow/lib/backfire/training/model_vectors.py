@@ -1,4 +1,4 @@
-"""The base's vectors of the texts that a training sees, read from what the study has on disk."""
+"""Vectors of the texts that a training sees, by a model that is not trained, read from what the study has on disk."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from backfire.formats.tables import EMBEDDING_ROWS, embeddings_digest, iterate_e
 
 
 @dataclass(frozen=True)
-class BaseVectors:
-    """Where the base's vectors of the training `queries` and of the shards of the `corpus` are."""
+class ModelVectors:
+    """Where a model's vectors of the training `queries` and of the shards of the `corpus` are."""
 
     queries: str
-    corpus: list[str]
+    corpus: tuple[str, ...]
 
     @classmethod
-    def at(cls, files: list[str]) -> "BaseVectors | None":
+    def at(cls, files: list[str]) -> "ModelVectors | None":
         """The files of the queries and then of the corpus; None for no file at all."""
-        return cls(files[0], list(files[1:])) if files else None
+        return cls(files[0], tuple(files[1:])) if files else None
 
     def digests(self) -> list[int | None]:
         """What tells these vectors from others, file by file, by the checksums that they were written with."""
@@ -49,7 +49,7 @@ def _fill(found: np.ndarray, paths: list[str], id_column: str, wanted: list[str]
             missing[places[places >= 0]] = False
     if missing.any():
         raise BackfireError(
-            f"{paths[0]}: the base has no vector of {id_column} '{wanted[int(np.argmax(missing))]}' "
+            f"{paths[0]}: there is no vector of {id_column} '{wanted[int(np.argmax(missing))]}' "
             f"({int(missing.sum())} missing), which a training takes for its loss.",
             "the vectors belong to other data; delete them and run again.",
         )
