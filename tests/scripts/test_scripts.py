@@ -37,7 +37,7 @@ FAR = {
 LOAF, BOILED = "how to bake a loaf", "boil vegetables"
 FAR_PAIRS = [(LOAF, "bread", 2), (LOAF, "tea", 1), (BOILED, "soup", 2), (BOILED, "rice", 0), (BOILED, "jam", 0)]
 RESULTS = "results/scripts"
-TRAINED = ("full_bm25", "full_random", "lora_hard")
+TRAINED = ("full_bm25", "full_own", "full_random", "lora_hard")
 # Made of those, and of none of them.
 DERIVED, TAKEN = ("half", "both", "sorted"), ("asked", "words", "given")
 TAUGHT = (*TRAINED, *DERIVED)
@@ -63,6 +63,7 @@ def study(planned, run_job, tmp_path_factory):
     with (folder / "far.jsonl").open("w") as stream:
         for query, passage, grade in FAR_PAIRS:
             stream.write(json.dumps({"question": query, "answer": FAR[passage], "label": grade}) + "\n")
+    (folder / "mined.tsv").write_text("t1\tsort\tfft\nt2\tmean\tsvd\nt3\tsplit\tjoin\n")
     far = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in (LOAF, FAR["bread"])]
     for name, query, passage in (("test", "q2", "random"), ("unseen", "u1", "fft"), ("far", *far)):
         (folder / f"{name}.trec").write_text(f"{query} Q0 {passage} 1 2.5 tool\n")
@@ -102,6 +103,8 @@ def test_rankings_and_triples_are_those_of_the_texts(study):
     assert read_run(folder / RESULTS / "runs/base/seed-0/mine/test.trec")["q1"][0][0] == "eig"
     ranks = read_rows(folder / RESULTS / "triples/hard/seed-0.parquet", "triples")["rank"].to_pylist()
     assert all(1 <= rank <= 8 for rank in ranks), "negatives come from the candidates that were mined"
+    own = read_rows(folder / RESULTS / "triples/own/seed-1.parquet", "triples").to_pylist()
+    assert [(row["query_id"], row["negative_id"]) for row in own] == [("t1", "fft"), ("t2", "svd"), ("t3", "join")]
     ties = read_rows(folder / RESULTS / "ties.parquet", "ties").to_pylist()
     assert {(row["collection"], row["split"], row["queries"]) for row in ties} == {
         ("mine", "test", 3),
@@ -121,7 +124,7 @@ def test_what_is_compared_is_what_the_study_evaluates(study):
         taught = row["variant"] in TAUGHT
         assert (row["retention"] is not None) == (taught and elsewhere and row["reference"] == "base"), row
         primary = (row["collection"], row["split"], row["measure"]) == ("mine", "test", "RR@10")
-        chosen = {row["variant"] for row in chosen_rows(study)} | {"lora_hard", *TAKEN, *DERIVED}
+        chosen = {row["variant"] for row in chosen_rows(study)} | {"full_own", "lora_hard", *TAKEN, *DERIVED}
         claims = compared and primary and row["variant"] in chosen
         assert (row["family"] == "claims") == claims, row
     others = {*TRAINED, *TAKEN, *DERIVED} - {"full_bm25"}
