@@ -89,8 +89,21 @@ def test_durations_by_hand(study_of):
         {"variants": {"full_hard": {"keep": "best", "held_out": {"share": 0.2}}}},
     )
     seconds = {each.stage: each.seconds for each in durations(apart, facts, RATES, [])}
+    assert "score examples" not in seconds
     looks = 2 * 640 * (18 + 2 * 96) / 10_000
     assert seconds["train"] == pytest.approx(80 * 2.0 + 12 * (300 * 96 + 100 * 18) / 10_000 + looks)
+
+
+@pytest.mark.parametrize(("kind", "tokens"), [("cross-encoder", 7 * 120), ("bi-encoder", 18 + 7 * 96)])
+def test_examples_that_a_teacher_scores_take_their_time_once_for_each_seed(study_of, kind, tokens):
+    teacher = {"model": "a/teacher", "kind": kind, "max_length": 96 if kind == "bi-encoder" else None}
+    hard = {"size": 3200, "negatives_per_query": 6, "teacher": teacher}
+    study = study_of({"seeds": [0, 1], "triples": {"hard": hard}})
+    facts = {"pydocs": Facts(100_000, 460.0, 5.0, {"train": 1000, "dev": 10, "test": 300, "unseen": 200}, {})}
+    steps = {"paper_hard": 1.0} | RATES.step
+    rates = Rates(**{**vars(RATES), "step": steps})
+    (scored,) = (each for each in durations(study, facts, rates, []) if each.stage == "score examples")
+    assert scored.seconds == pytest.approx(2 * 3200 * tokens / 10_000) and scored.on_gpu
 
 
 def test_the_page_of_the_papers_study(msmarco):

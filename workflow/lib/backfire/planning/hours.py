@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from backfire.planning.facts import Facts
 from backfire.planning.probe import QUERY_TOKENS, Rates, padded_tokens
-from backfire.planning.sizes import Stage, course, ranked_queries, training_queries
+from backfire.planning.sizes import Stage, course, ranked_queries, training_queries, triple_count
 from backfire.study.study import Study
 from backfire.study.variants import Reranked
 
@@ -27,6 +27,7 @@ def durations(study: Study, facts: dict[str, Facts], rates: Rates, sizes: list[S
         Duration("encode", _encoding(study, facts, rates), on_gpu=True),
         Duration("train", _training(study, facts, rates), on_gpu=True),
         *([Duration("mine hard negatives", _mining(study, facts, rates))] if _mined_depths(study) else []),
+        *([Duration("score examples", _scoring(study, facts, rates), on_gpu=True)] if study.taught_by else []),
         Duration("rank", _ranking(study, facts, rates)),
         *([Duration("rerank", _reranking(study, facts, rates), on_gpu=True)] if study.named(Reranked) else []),
         *([Duration("other protocols", _protocols(study, facts, rates), on_gpu=True)] if study.choices else []),
@@ -113,6 +114,18 @@ def _reranking(study: Study, facts: dict[str, Facts], rates: Rates) -> float:
                 for collection, here in facts.items()
             )
     return total / rates.tokens_per_second
+
+
+def _scoring(study: Study, facts: dict[str, Facts], rates: Rates) -> float:
+    """Of every seed's examples by their teacher, at the rate of the base (see `_reranking`)."""
+    passage, tokens = facts[study.train_on].passage_tokens, 0.0
+    for name in study.taught_by:
+        each, limit = study.triples[name], study.teacher_length(name) or PAIR_TOKENS
+        apart = padded_tokens(QUERY_TOKENS, limit) + (each.texts - 1) * padded_tokens(passage, limit)
+        together = (each.texts - 1) * padded_tokens(passage + QUERY_TOKENS, limit)
+        one = together if each.teacher["kind"] == "cross-encoder" else apart
+        tokens += len(study.seeds) * triple_count(study, facts, name) * one
+    return tokens / rates.tokens_per_second
 
 
 def _protocols(study: Study, facts: dict[str, Facts], rates: Rates) -> float:

@@ -168,6 +168,7 @@ def _time(plan: Plan) -> list[str]:
         "mine hard negatives": f"{1 / rates.seconds_per_pair / 1e6:,.0f} million query-passage pairs/s"
         if rates.seconds_per_pair
         else "",
+        "score examples": "at the rate of encoding: assumed, a teacher of the base's size",
         "rerank": "at the rate of encoding: assumed, a cross-encoder of the base's size",
         "rank": "as mining" if any(each.stage.startswith("mine") for each in plan.durations) else "",
         "other protocols": f"{len(plan.study.choices)} encodings of {plan.study.protocol[0]} by base",
