@@ -72,9 +72,10 @@ def by_the_library(folder, clone):
 def findings(engine):
     study = Study(merged_config(engine.source, yaml.safe_load(engine.study.read_text())))
     config, results = study.config, engine.directory / f"results/{study.name}"
-    curves = read_curves(
-        [results / f"dynamics/{name}/seed-{seed}.parquet" for name, seed in study.trained_runs], study.trained_runs
-    )
+    runs = study.trained_runs
+    tables = [results / f"dynamics/{name}/seed-{seed}.parquet" for name, seed in runs]
+    models = {(name, seed): results / f"models/{name}/seed-{seed}" for name, seed in runs}
+    curves = read_curves(tables, runs, models)
     return read_findings(results / "comparison.parquet", results / "geometry.parquet", curves, config, study.variants)
 
 
