@@ -45,7 +45,13 @@ def read_layer(file: str | Path) -> Any:
     """What a configuration file says by itself; None for one that cannot be read, which the engine tells."""
     try:
         text = Path(file).read_text(encoding="utf-8")
-        return json.loads(text) if _is_json(text) else yaml.load(text, _LOADER)
+        if _is_json(text):
+            return json.loads(text)
+        parsing = _LOADER(text)
+        try:
+            return parsing.get_single_data()
+        finally:
+            parsing.dispose()
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return None
 
