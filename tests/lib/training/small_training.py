@@ -18,3 +18,5 @@ SETTINGS = {
 }
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.1, "target_modules": ["query", "value"]}
 DYNAMICS = {"split": "dev", "measures": ["RR@10"], "interval": 2, "queries": 6, "pool": 20}
+# Of the real model that the tests of training take, see `base_model` in conftest.py.
+LAYERS = 2

@@ -51,8 +51,8 @@ def weights(folder):
     return load_file(folder / "model.safetensors")
 
 
-def test_the_best_look_is_kept_and_all_of_it_is_recorded(twice, train):
-    folder, rows, _ = train("best", keep="best", held_out=QUARTER, **RISING)
+def test_the_best_look_is_kept_and_all_of_it_is_recorded(twice, train, real_model):
+    folder, rows, _ = train("best", real_model, keep="best", held_out=QUARTER, **RISING)
     looks = {row["step"]: (row["held_out_loss"], row["held_out_accuracy"]) for row in rows}
     assert list(looks) == list(range(13)) and all(0 <= accuracy <= 1 for _, accuracy in looks.values())
     losses = [loss for loss, _ in looks.values()]

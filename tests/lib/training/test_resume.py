@@ -194,10 +194,10 @@ def start():
     ],
 )
 def test_a_training_killed_at_random_ends_as_an_unbroken_one(
-    start, inputs, base_model, unbroken, tmp_path, method, real
+    start, inputs, real_model, unbroken, tmp_path, method, real
 ):
     """Killed with checkpoints at every step, so that many kills fall into the writing of one; once the real model."""
-    inputs = inputs | {"start": str(base_model)} if real else inputs
+    inputs = inputs | {"start": str(real_model)} if real else inputs
     chance, kills, reached = random.Random(method), 0, 0
     while True:
         process = start(inputs, tmp_path, METHODS[method])
@@ -223,9 +223,9 @@ def test_a_training_killed_at_random_ends_as_an_unbroken_one(
 
 
 @pytest.mark.parametrize("method", ["full", "lora", "dora", "pissa", "full, best kept"])
-def test_every_method_goes_on_where_it_was(monkeypatch, inputs, base_model, unbroken, tmp_path, method):
+def test_every_method_goes_on_where_it_was(monkeypatch, inputs, real_model, unbroken, tmp_path, method):
     # What these steps do to the real model is known: they break it.
-    inputs = inputs | {"start": str(base_model)} if "best" in method else inputs
+    inputs = inputs | {"start": str(real_model)} if "best" in method else inputs
     broken(monkeypatch, inputs, tmp_path, after=3, settings=METHODS[method])
     broken(monkeypatch, inputs, tmp_path, after=6, settings=METHODS[method])
     assert [path.stem for path in states(tmp_path)] == ["step-000000004", "step-000000005"]
@@ -237,11 +237,11 @@ def test_every_method_goes_on_where_it_was(monkeypatch, inputs, base_model, unbr
     assert outcome(tmp_path) == unbroken(method, inputs["start"])
 
 
-def test_what_is_restored_is_what_was_kept(base_model):
+def test_what_is_restored_is_what_was_kept(real_model):
     """Also the share of violated triplets, which decides how the next step is computed, not what it computes."""
 
     def stepper():
-        return loop.Stepper(load_start(str(base_model), SETTINGS, "base", 0, torch.device("cpu")), SETTINGS, 9, 0)
+        return loop.Stepper(load_start(str(real_model), SETTINGS, "base", 0, torch.device("cpu")), SETTINGS, 9, 0)
 
     one, other = stepper(), stepper()
     tokens = one.model.tokenizer.tokenize(["a river", "a sea", "a market"], "query", 16)

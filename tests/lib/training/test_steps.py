@@ -26,6 +26,12 @@ LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["query", "valu
 
 
 @pytest.fixture(scope="module")
+def base_model(real_model):
+    """All of the real model: what a step does to it is compared with what is known of it."""
+    return real_model
+
+
+@pytest.fixture(scope="module")
 def columns():
     """Three columns of 24 texts of different lengths: a query, a passage that answers it, one that does not."""
     from backfire.planning.probe import words

@@ -48,7 +48,7 @@ def test_a_scale_stretches_cosines(name):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_training_follows_the_scores_that_it_is_given(train, files, tmp_path, name):
+def test_a_training_follows_the_scores_that_it_is_given(train, files, tmp_path, name, real_model):
     """Of a teacher that finds every negative better than the positive, the student learns to find it better too."""
     rows = read_rows(files["triples"], "triples").to_pylist()
     pairs = {(row["query_id"], row[column]): value for row in rows for column, value in COLUMNS.items()}
@@ -58,14 +58,14 @@ def test_a_training_follows_the_scores_that_it_is_given(train, files, tmp_path, 
     loss = {"name": name, "scale": 20.0, "normalize": True} | KINDS[name][1]
     settings = {"loss": loss, "learning_rate": 2e-4, "epochs": 8, "precision": "fp32"}
     _, dynamics, _ = train(
-        "student", held_out={"share": 0.25, "by": "query", "interval": None, "measure": "loss"}, **settings
+        "student", real_model, held_out={"share": 0.25, "by": "query", "interval": None, "measure": "loss"}, **settings
     )
     losses = [row["loss"] for row in dynamics if row["loss"] is not None]
     assert losses[-1] < 0.5 * losses[0]
     held = [row["held_out_loss"] for row in dynamics if row["held_out_loss"] is not None]
     assert held[-1] < held[0] and np.isfinite(held).all()
     write_rows(tmp_path / "teacher", "teacher", [row | {"teacher_score": -row["teacher_score"]} for row in scores])
-    _, others, _ = train("student", held_out=None, **settings)
+    _, others, _ = train("student", real_model, held_out=None, **settings)
     assert [row["loss"] for row in others] != [row["loss"] for row in dynamics]
 
 
