@@ -221,3 +221,10 @@ def test_a_file_that_is_no_set_of_triples_is_told(content, message, take, tmp_pa
     (tmp_path / "mined.tsv").write_text(content)
     with pytest.raises(BackfireError, match=message):
         take(tmp_path / "mined.tsv")
+
+
+def test_a_file_of_which_nothing_is_left_says_why(ids, take, tmp_path):
+    (tmp_path / "mined.tsv").write_text(lines([("w1", *ids[0][1:]), (ids[1][0], "nothing", ids[1][2])]))
+    message = "gives 0 .2 triples read; 1 have a query of the split 'watched', 1 have a positive that"
+    with pytest.raises(BackfireError, match=message):
+        take(tmp_path / "mined.tsv", missing="drop")
