@@ -113,6 +113,16 @@ def test_one_that_is_better_than_all_other_helpers_is_used(findings):
     assert f"{best} is better than {other} (" in text and "cost" not in text
 
 
+def test_comparisons_of_helpers_that_are_not_advised_stand_among_the_verdicts_alone(findings):
+    given = verdicts("HELPS", "HELPS", "HELPS", "HELPS")
+    best, *others = order(findings(given))
+    found = findings(given, among={(best, other): "HELPS" for other in others})
+    text = said(found)[f"Use {best}."]
+    assert len(found.helpers) == 6 and "as a family of 6: " in text
+    assert all(f"{best} is better than {other} (" in text for other in others)
+    assert text.count(" is better than ") == 3 and "cannot be told apart" not in text
+
+
 def test_inconclusive_keeps_base_for_now_and_shows_what_remains_possible(findings):
     found = findings(verdicts("INCONCLUSIVE"))
     spoken = said(found)

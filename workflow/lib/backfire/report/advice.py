@@ -63,7 +63,10 @@ def decision(findings: Findings) -> Advice | None:
 
 
 def _among(findings: Findings, helping: list[str]) -> Advice:
-    """Of several variants that help, those that no other is shown to be better than; cost decides between these."""
+    """Of several variants that help, those that no other is shown to be better than; cost decides between these.
+
+    What is told of the comparisons are those with these; all stand among the verdicts.
+    """
     claims, pairs = findings.claims, findings.helpers
     better = [row for row in pairs if row["verdict"] == Verdict.HELPS]
     beaten = {row["reference"] for row in better}
@@ -71,11 +74,18 @@ def _among(findings: Findings, helping: list[str]) -> Advice:
     best = max(helping, key=lambda name: claims[name]["delta"])
     tested = "They were compared with each other, paired by query"
     tested += f" and as a family of {len(pairs)}: " if len(pairs) > 1 else ": "
-    shown = [f"{row['variant']} is better than {row['reference']} ({_numbers(row)})" for row in better]
-    alike = [row for row in pairs if row["verdict"] == Verdict.EQUIVALENT]
-    shown += [f"{row['variant']} and {row['reference']} are equivalent ({_numbers(row)})" for row in alike]
-    unknown = [row for row in pairs if row["verdict"] == Verdict.INCONCLUSIVE]
-    shown += [f"{row['variant']} and {row['reference']} cannot be told apart ({_numbers(row)})" for row in unknown]
+    words = {
+        Verdict.HELPS: "{variant} is better than {reference}",
+        Verdict.EQUIVALENT: "{variant} and {reference} are equivalent",
+        Verdict.INCONCLUSIVE: "{variant} and {reference} cannot be told apart",
+    }
+    deciding = [row for row in pairs if not {row["variant"], row["reference"]}.isdisjoint(left)]
+    shown = [
+        f"{said.format_map(row)} ({_numbers(row)})"
+        for verdict, said in words.items()
+        for row in deciding
+        if row["verdict"] == verdict
+    ]
     text = (
         f"{names(helping)} gain over base on {'/'.join(findings.primary[:2])}, {best} most: {_change(claims[best])}. "
         f"{tested}{names(shown)}."
