@@ -60,7 +60,7 @@ def little_left(findings: Findings) -> Advice | None:
         "was already nearer to the query than the negative by more than the margin, so they changed no weight. More "
         "epochs of the same triples will not help; "
         + ("draw negatives from higher up (a smaller depth)" if hard else "use harder negatives (negatives: hard)")
-        + " or a larger loss.margin.",
+        + " or a larger margin of the loss.",
     )
 
 
@@ -75,8 +75,8 @@ def never_met(findings: Findings) -> Advice | None:
     return Advice(
         f"The margin was hardly ever met: {names(told)}.",
         f"At the end of training {_shares(told)} of the triplets were still active. Either the model needs more steps "
-        "or a higher learning rate, or these negatives cannot be told from answers: a smaller loss.margin, negatives "
-        "from further down (a larger depth), or a look at what the negatives say.",
+        "or a higher learning rate, or these negatives cannot be told from answers: a smaller margin of the loss, "
+        "negatives from further down a ranking, or a look at what the negatives say.",
     )
 
 
