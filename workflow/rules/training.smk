@@ -8,12 +8,11 @@ localrules:
     prepare_model,
 
 
-def vectors_of(variant):
-    """Files of a model's vectors of the training queries and of the shards of their corpus, where there is a model."""
-    if variant is None:
-        return []
-    folder = f"results/{{study}}/embeddings/{variant}/seed-0/{STUDY.train_on}"
-    return [f"{folder}/queries/train.parquet", *per_shard(folder + "/corpus/{shard}-of-{shards}.parquet")]
+# What a model that is not trained makes of the training queries and of their corpus.
+VECTORS = [
+    f"results/{{study}}/embeddings/{{of}}/seed-0/{STUDY.train_on}/queries/train.parquet",
+    *per_shard("results/{study}/embeddings/{of}/seed-0/{collection}/corpus/{shard}-of-{shards}.parquet"),
+]
 
 
 rule prepare_base:
@@ -102,9 +101,13 @@ rule train_variant:
             else []
         ),
         # What the base makes of the texts, where the objective compares with it.
-        base=lambda w: vectors_of("base" if STUDY.variants[w.variant].objective.base else None),
+        base=lambda w: expand(
+            VECTORS if STUDY.variants[w.variant].objective.base else [], of="base", allow_missing=True
+        ),
         # And what a guide makes of them, where one guides it.
-        guide=lambda w: vectors_of(STUDY.variants[w.variant].guide),
+        guide=lambda w: expand(
+            VECTORS if STUDY.variants[w.variant].guide else [], of=STUDY.variants[w.variant].guide, allow_missing=True
+        ),
         development_queries=f"data/{STUDY.train_on}/queries/{STUDY.config['dynamics']['split']}.parquet",
         development_qrels=f"data/{STUDY.train_on}/qrels/{STUDY.config['dynamics']['split']}.parquet",
     output:
