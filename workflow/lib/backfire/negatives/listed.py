@@ -5,8 +5,8 @@ Memory holds 8 bytes for each passage of the corpus, the queries, and some 300 b
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from backfire.datasets.records import short
-from backfire.datasets.rows import Row, file_rows
+from backfire.datasets.rows import file_rows
 from backfire.datasets.sources import pairs_files
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
@@ -166,13 +166,8 @@ def _counted(read: int, dropped: Mapping[str, int]) -> str:
 def _triples(file: str, columns: Mapping[str, Any] | None) -> Iterator[_Triple]:
     """Each query of the file with each of its positives and negatives; a grade is none of a triple."""
     for row in file_rows(file, {"grade": False, **(columns or {})}, triples=True):
-        yield from _of_row(row)
-
-
-def _of_row(row: Row) -> Iterable[_Triple]:
-    return (
-        _Triple(row.where, row.query, positive, negative) for positive in row.passages for negative in row.negatives
-    )
+        for positive, negative in product(row.passages, row.negatives):
+            yield _Triple(row.where, row.query, positive, negative)
 
 
 def _told(file: str, rows: Sequence[_Triple], queries: str, splits: Mapping[str, str], corpus: list[str]) -> _Names:
@@ -215,8 +210,10 @@ class _Found:
     def __init__(self, names: _Names, cut: str | None):
         self._names, self._cut = names, cut
         self._pieces: list[pd.DataFrame] = []
-        self.read, self.dropped, self.missing = 0, Counter(), {}
-        """Triples read; those left out, by reason; the first place of each reason that a file is refused for."""
+        # Triples read, and those left out by reason.
+        self.read, self.dropped = 0, Counter()
+        # Of each reason that a file is refused for, where it is first met and what stands there.
+        self.missing: dict[str, tuple[str, str]] = {}
 
     def add(self, triples: Sequence[_Triple]) -> None:
         """Look triples up, in their order."""
@@ -227,46 +224,41 @@ class _Found:
         rows = np.array([self._names.row_of.get(query, -1) for query in queries])
         kept = []
         for number, triple in enumerate(triples):
-            why = self._why(queries[number], positives[number], negatives[number])
+            why = self._why(triple, queries[number], positives[number], negatives[number])
             if why is None:
                 kept.append(number)
                 continue
-            reason, refused = why
+            reason, unknown = why
             self.dropped[reason] += 1
-            if refused:
-                self.missing.setdefault(reason, triple)
+            if unknown is not None:
+                self.missing.setdefault(reason, (triple.where, unknown))
         columns = {"query": rows, "positive": positives, "negative": negatives}
         self._pieces.append(pd.DataFrame({name: values[kept] for name, values in columns.items()}))
 
-    def _why(self, query: str, positive: int, negative: int) -> tuple[str, bool] | None:
-        """Why a triple is left out, and whether a file is refused for it; None for one that stays."""
+    def _why(self, triple: _Triple, query: str, positive: int, negative: int) -> tuple[str, str | None] | None:
+        """Why a triple is left out, and the name in it that a file is refused for; None for one that stays."""
         if query not in self._names.row_of:
             split = self._names.split_of.get(query)
             if split is None:
-                return "have a query that is none of the collection", True
-            return f"have a query of the split '{split}'", split != self._cut
+                return "have a query that is none of the collection", triple.query
+            return f"have a query of the split '{split}'", None if split == self._cut else triple.query
         if positive < 0:
-            return "have a positive that the collection lacks", True
+            return "have a positive that the collection lacks", triple.positive
         if negative < 0:
-            return "have a negative that the collection lacks", True
-        return ("have their positive as a negative", False) if positive == negative else None
+            return "have a negative that the collection lacks", triple.negative
+        return ("have their positive as a negative", None) if positive == negative else None
 
     def refusal(self, file: str) -> BackfireError:
         """The error of a file with triples that cannot be trained on."""
         total = sum(self.dropped[reason] for reason in self.missing)
         lines = [
-            f"  {self.dropped[reason]} {reason}: the first at {each.where}, {short(self._told(reason, each))}"
-            for reason, each in self.missing.items()
+            f"  {self.dropped[reason]} {reason}: the first at {where}, {short(unknown)}"
+            for reason, (where, unknown) in self.missing.items()
         ]
         return BackfireError(
             "\n".join([f"{file}: {total} of {self.read} triples cannot be trained on.", *lines]),
             "set missing: drop for these triples to leave them out; no query may be trained on and judged.",
         )
-
-    @staticmethod
-    def _told(reason: str, triple: _Triple) -> str:
-        part = next((part for part in ("positive", "negative") if f"a {part}" in reason), "query")
-        return getattr(triple, part)
 
     def table(self) -> pd.DataFrame:
         """Row of the query, places of positive and negative of the triples that stay, in their order."""

@@ -10,8 +10,6 @@ from typing import Any, ClassVar
 from backfire.errors import BackfireError
 from backfire.study.parts import TRAIN, Collection
 
-FILE = "file"
-
 
 @dataclass(frozen=True)
 class Triples:
@@ -193,7 +191,7 @@ KINDS: dict[str, type[Triples]] = {
     "bm25": Searched,
     "hard": Searched,
     "published": Published,
-    FILE: Listed,
+    "file": Listed,
 }
 
 
