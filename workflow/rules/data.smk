@@ -32,7 +32,12 @@ DOWNLOADS = {
 DOWNLOADED = {name: [f"data/{name}/download.json"] if DOWNLOADS[name]["needs"] else [] for name in DOWNLOADS}
 SHARDED = "|".join(name for name, each in STUDY.collections.items() if not each.whole) or "none"
 WHOLE = "|".join(name for name, each in STUDY.collections.items() if each.whole) or "none"
+JOINED = "|".join(name for name, each in STUDY.collections.items() if each.of) or "(?!)"
 
+# The shards of every collection's passages.
+PASSAGES = {
+    name: per_shard(f"data/{name}/corpus/{{shard}}-of-{{shards}}.parquet", name) for name in STUDY.collections
+}
 # All collections are fetched and checked before a model touches one: what is wrong with the last is told in minutes.
 FIRST = 10
 
@@ -93,6 +98,64 @@ rule read_pairs:
         code=code("read_pairs"),
     script:
         "../scripts/read_pairs.py"
+
+
+rule join_passages:
+    """The passages of several collections, one after another, become those of one; an id tells which it is from."""
+    input:
+        lambda w: [path for part in STUDY.collections[w.collection].of for path in PASSAGES[part]],
+    output:
+        "data/{collection}/joined/corpus.parquet",
+    log:
+        "data/{collection}/logs/join_passages.log",
+    benchmark:
+        "data/{collection}/benchmarks/join_passages.tsv"
+    wildcard_constraints:
+        collection=JOINED,
+    priority: FIRST
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=asked("join_passages", "mem_mb"),
+        runtime=asked("join_passages", "runtime"),
+    params:
+        cfg=lambda w: {"parts": {part: STUDY.shards_of(part) for part in STUDY.collections[w.collection].of}},
+        code=code("join_passages"),
+    script:
+        "../scripts/join_passages.py"
+
+
+rule join_queries:
+    """The queries and judgments of several collections, those of one query set of each, become those of one."""
+    input:
+        queries=lambda w: expand(
+            "data/{part}/queries/{split}.parquet", part=STUDY.collections[w.collection].of, split=w.split
+        ),
+        qrels=lambda w: expand(
+            "data/{part}/qrels/{split}.parquet", part=STUDY.collections[w.collection].of, split=w.split
+        ),
+    output:
+        queries="data/{collection}/joined/queries/{split}.parquet",
+        qrels="data/{collection}/joined/qrels/{split}.parquet",
+    log:
+        "data/{collection}/logs/join_queries/{split}.log",
+    benchmark:
+        "data/{collection}/benchmarks/join_queries/{split}.tsv"
+    wildcard_constraints:
+        collection=JOINED,
+    priority: FIRST
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=asked("join_queries", "mem_mb"),
+        runtime=asked("join_queries", "runtime"),
+    params:
+        cfg=lambda w: {"parts": dict.fromkeys(STUDY.collections[w.collection].of, 1)},
+        code=code("join_queries"),
+    script:
+        "../scripts/join_queries.py"
 
 
 rule export_corpus:

@@ -112,7 +112,7 @@ rule collect_geometry:
         per_run(
             expand(
                 "results/{study}/geometry/{variant}/seed-{seed}/{collection}.parquet",
-                collection=STUDY.collections,
+                collection=STUDY.looked_at,
                 allow_missing=True,
             ),
             STUDY.embedded_runs,
@@ -225,7 +225,7 @@ rule collect_cost:
         training=per_run("results/{study}/cost/{variant}/seed-{seed}/training.json", STUDY.trained_runs),
         encoding=[
             path
-            for collection in STUDY.collections
+            for collection in STUDY.looked_at
             for path in per_shard(
                 per_run(
                     "results/{study}/cost/{variant}/seed-{seed}/encoding-{collection}-{shard}-of-{shards}.json",

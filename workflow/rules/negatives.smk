@@ -5,6 +5,10 @@ localrules:
     prepare_teacher,
 
 
+# Of the examples that are drawn, where the collection that is trained on joins others.
+SHARES = STUDY.collections[STUDY.train_on].shares
+
+
 rule count_terms:
     """Words of the training corpus: for each the passages that hold it, and its occurrences."""
     input:
@@ -158,7 +162,8 @@ rule sample_triples:
             "ranks": plain(STUDY.triples[w.triples].ranks),
             "negatives_per_query": STUDY.triples[w.triples].negatives_per_query,
             "filter": plain(STUDY.triples[w.triples].filter),
-        },
+        }
+        | ({"shares": SHARES} if SHARES else {}),
         code=code("sample_triples"),
     script:
         "../scripts/sample_triples.py"

@@ -1,13 +1,16 @@
 """Sampling triples: the contract, the exclusions, and choices that do not depend on order or shards."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from backfire.datasets.text import normalised
 from backfire.errors import BackfireError
+from backfire.formats.atomic import read_json
 from backfire.formats.tables import read_rows, write_embeddings
 from backfire.keyed import key
-from backfire.negatives import triples as module
+from backfire.negatives import draws as module
 from backfire.negatives.hard import mine_hard
 from backfire.negatives.triples import sample_triples
 from backfire.retrieval.index import index_shard
@@ -396,3 +399,79 @@ def test_queries_with_too_few_negatives_give_no_example_and_are_counted(world, t
             several(files, "judged", size, each)
     with pytest.raises(BackfireError, match="give only 0 .*\nHint: lower negatives_per_query; or raise depth"):
         several(files, "hard", None, 9)
+
+
+@pytest.fixture
+def joined(table, tmp_path):
+    """Two collections as one: three training queries of `a`, nine of `b`, each answered by a passage of its own."""
+    asked = [*(f"a/{n}" for n in range(3)), *(f"b/{n}" for n in range(9))]
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(2, len(asked), 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+    files = [str(tmp_path / name) for name in ("queries-emb.parquet", "passages-emb.parquet")]
+    write_embeddings(files[0], "query_id", asked, vectors[0])
+    write_embeddings(files[1], "doc_id", asked, vectors[1])
+    out, manifest = tmp_path / "triples.parquet", tmp_path / "triples.json"
+
+    def sample(size, shares, **settings):
+        sample_triples(
+            "random",
+            None,
+            table("queries", "queries", [{"query_id": each, "text": f"what is {each}"} for each in asked]),
+            table("qrels", "qrels", [{"query_id": each, "doc_id": each, "relevance": 1} for each in asked]),
+            [table("corpus", "corpus", [{"doc_id": each, "text": f"text of {each}"} for each in asked])],
+            files[0],
+            [files[1]],
+            size,
+            0,
+            str(out),
+            manifest=str(manifest),
+            shares=shares,
+            **settings,
+        )
+        rows = read_rows(out, "triples").to_pylist()
+        return rows, read_json(manifest)
+
+    return sample
+
+
+@pytest.mark.parametrize(
+    ("size", "shares", "of"),
+    [
+        (8, {"a": 0.25, "b": 0.75}, {"a": 2, "b": 6}),
+        # More than one example of each query; a share that is no whole number of examples.
+        (12, {"a": 2 / 3, "b": 1 / 3}, {"a": 8, "b": 4}),
+        (7, {"a": 0.5, "b": 0.5}, {"a": 4, "b": 3}),
+        # What is short gives one of each of its queries, and the other what its share is to that.
+        (None, {"a": 0.5, "b": 0.5}, {"a": 3, "b": 3}),
+        (None, {"a": 0.1, "b": 0.9}, {"a": 1, "b": 9}),
+    ],
+)
+def test_each_collection_gives_its_share_of_the_examples(joined, size, shares, of):
+    rows, manifest = joined(size, shares)
+    assert manifest["of"] == of and manifest["examples"] == len(rows) == sum(of.values())
+    assert {name: sum(row["query_id"].startswith(f"{name}/") for row in rows) for name in of} == of
+    # Each query once before any is taken again.
+    for name, queries in (("a", 3), ("b", 9)):
+        most = Counter(row["query_id"] for row in rows if row["query_id"].startswith(f"{name}/"))
+        assert len(most) == min(of[name], queries) and max(most.values()) - min(most.values()) <= 1
+
+
+def test_the_queries_of_a_share_are_those_that_come_first_without_shares(joined):
+    whole, manifest = joined(None, None)
+    assert len(whole) == 12 and "of" not in manifest
+    shared, _ = joined(None, {"a": 0.5, "b": 0.5})
+    first = [row["query_id"] for row in whole if row["query_id"].startswith("b/")][:3]
+    assert [row["query_id"] for row in shared if row["query_id"].startswith("b/")] == first
+    assert {row["query_id"]: row["negative_id"] for row in shared}.items() <= {
+        row["query_id"]: row["negative_id"] for row in whole
+    }.items()
+
+
+def test_a_share_that_a_collection_cannot_give_is_told_with_what_it_can(joined):
+    with pytest.raises(
+        BackfireError, match=r"the 3 training queries of a \(its share is 75%\) give only 33 with"
+    ) as raised:
+        joined(400, {"a": 0.75, "b": 0.25})
+    assert "lower size to 44 or less" in str(raised.value)
+    joined(44, {"a": 0.75, "b": 0.25})

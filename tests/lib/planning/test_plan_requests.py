@@ -248,6 +248,8 @@ def test_the_table_of_the_documentation_is_what_is_computed(study_of, root, tmp_
     rows = []
     foreign = (
         "read_pairs",
+        "join_passages",
+        "join_queries",
         "take_triples",
         "count_terms",
         "mine_bm25",

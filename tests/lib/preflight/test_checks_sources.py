@@ -176,3 +176,58 @@ def test_a_split_that_a_folder_lacks(on, mine):
         block = {"negatives": "published", "source": "msmarco-passage/train/triples-small", "size": 9}
         study.triples["bm25"] = triples_named("bm25", block)
         check_sources(study)
+
+
+@pytest.fixture
+def joint(study_of, tmp_path):
+    """A study that trains on two folders as one; settings of the joined collection on top."""
+    folder(tmp_path / "one", train=[1, 2], dev=[3], test=[4, 5])
+    folder(tmp_path / "two", train=[1], dev=[2, 3], test=[6])
+
+    def make(**settings):
+        parts = {
+            name: {"corpus": str(tmp_path / name), "train": "train", "splits": {"dev": "dev", "test": "test"}}
+            for name in ("one", "two")
+        }
+        joined = {"of": ["one", "two"], "splits": {"dev": "dev"}} | settings
+        primary = {"collection": "one", "split": "test", "measure": "RR@10"}
+        collections = {"pydocs": None, **parts, "both": joined}
+        return study_of({"collections": collections, "train_on": "both", "primary": primary})
+
+    return make
+
+
+def test_what_is_watched_together_is_not_judged_apart(joint):
+    study = joint()
+    check_sources(study, thoroughly=True)
+    check_different(study)
+    assert study.evaluations == [("one", "test"), ("two", "test")]
+    assert study.trained_on == ["one", "two", "both"] and study.elsewhere == []
+
+
+def test_queries_of_a_part_are_known_again_in_the_whole(joint):
+    check_different(joint(splits={"dev": "dev", "all": "test"}))
+    told = refused(joint(splits={"dev": "dev", "again": "train"}))
+    assert "collections.both: 'train' and 'again' are the same queries" in told
+    told = refused(joint(splits={"dev": "dev", "again": "dev"}))
+    assert "collections.both: 'dev' and 'again' are the same queries" in told
+
+
+def test_one_part_is_trained_on_and_the_whole_judged(study_of, tmp_path):
+    folder(tmp_path / "one", train=[1, 2], dev=[3], test=[4, 5])
+    folder(tmp_path / "two", train=[1], dev=[2, 3], test=[6])
+    parts = {
+        name: {"corpus": str(tmp_path / name), "train": "train", "splits": {"dev": "dev", "test": "test"}}
+        for name in ("one", "two")
+    }
+    primary = {"collection": "one", "split": "test", "measure": "RR@10"}
+
+    def make(split):
+        both = {"of": ["one", "two"], "train": None, "splits": {"whole": split}}
+        return study_of({"collections": {"pydocs": None, **parts, "both": both}, "train_on": "one", "primary": primary})
+
+    study = make("test")
+    check_different(study)
+    assert study.elsewhere == [("two", "dev"), ("two", "test")], "both holds text that is trained on"
+    assert "'whole' are the queries that are trained on, 'train' of 'one'" in refused(make("train"))
+    assert "'whole' are the queries that are watched in training, 'dev' of 'one'" in refused(make("dev"))

@@ -26,7 +26,7 @@ def findings(tmp_path, root):
             if change is not None:
                 row.update(change(row))
         config = example_config(root, verdicts, seeds)
-        return Findings(rows, PRIMARY, config["variants"], Study(config).triples, 0.05, config["train_on"])
+        return Findings(rows, PRIMARY, config["variants"], Study(config).triples, 0.05, [config["train_on"]])
 
     return make
 

@@ -109,14 +109,16 @@ def test_published_triples_and_triples_for_every_query(tmp_path, root):
     config["triples"]["hard"] |= {"size": None}
     told = paragraphs(tmp_path, config)["Negatives"]
     assert "'bm25' holds 1,000,000 triples" in told and "those of the published triples msmarco/triples." in told
-    assert "'hard' holds one triple per training query" in told
+    assert "'hard' holds one triple per training query at most" in told
     line = recipe(variant("full_hard", config["variants"]["full_hard"]), Study(config).triples)
-    assert line.startswith("full fine-tuning on one triple per training query with hard negatives")
+    assert line.startswith("full fine-tuning on one triple per training query at most with hard negatives")
     config["triples"]["hard"] |= {"negatives_per_query": 4}
     told = paragraphs(tmp_path, config)["Negatives"]
-    assert "of 4 negatives per training query (a query, a relevant passage and 4 that are not)" in told
+    assert "of 4 negatives per training query at most (a query, a relevant passage and 4 that are not)" in told
     line = recipe(variant("full_hard", config["variants"]["full_hard"]), Study(config).triples)
-    assert line.startswith("full fine-tuning on one example of 4 negatives per training query with hard negatives")
+    assert line.startswith(
+        "full fine-tuning on one example of 4 negatives per training query at most with hard negatives"
+    )
 
 
 def test_what_a_filter_dropped_is_told(tmp_path, root):

@@ -10,8 +10,12 @@ from merged import merged_config
 
 
 @pytest.fixture
-def config(root):
-    schema = yaml.safe_load((root / "workflow/schemas/config.yaml").read_text())
+def schema(root):
+    return yaml.safe_load((root / "workflow/schemas/config.yaml").read_text())
+
+
+@pytest.fixture
+def config(root, schema):
     return checked(yaml.safe_load((root / "config.yaml").read_text()), schema)
 
 
@@ -269,3 +273,63 @@ def test_what_has_no_vectors_is_no_start_and_no_part_of_a_mix(config):
         broken = config | {"variants": config["variants"] | {"broken": block | {"start_from": "words"}}}
         with pytest.raises(BackfireError, match="'words' has no model, since its method is bm25"):
             Study(broken)
+
+
+@pytest.fixture
+def joined(config, schema):
+    """A study that trains on pydocs and another collection as one; settings of that on top."""
+
+    def make(more=None, **settings):
+        more = {"corpus": "vaswani", "train": "vaswani", "splits": {"dev": "vaswani"}} | (more or {})
+        config["collections"] |= {"more": more, "both": {"of": {"pydocs": 3, "more": 1}} | settings}
+        config["train_on"] = "both"
+        return Study(checked(config, schema))
+
+    return make
+
+
+def test_what_is_watched_of_a_joined_collection_is_cut_off_where_no_split_is_named(config, joined):
+    config["dynamics"]["split"] = None
+    study = joined()
+    both = study.collections["both"]
+    assert both.shares == {"pydocs": 0.75, "more": 0.25} and both.splits == {"watched": "train"}
+    assert study.watched == ("both", "watched")
+    assert study.behind(*study.watched) == [("pydocs", "train"), ("more", "train")]
+    assert ("pydocs", "dev") in study.evaluations and ("both", "watched") not in study.evaluations
+    assert "both" not in study.looked_at
+    assert study.encoding("both") == [("base", 0)] and study.encoding("pydocs") == study.embedded_runs
+    assert Study(study.config).collections == study.collections, "a study is made of its own configuration again"
+
+
+def test_a_split_that_is_watched_in_each_part_is_judged_in_none(config, joined):
+    study = joined(splits={"dev": "dev", "all": "dev"})
+    assert study.watched == ("both", "dev")
+    assert ("pydocs", "dev") not in study.evaluations and ("more", "dev") not in study.evaluations
+    assert "both" in study.looked_at, "it has a split that is judged"
+    config["primary"]["split"] = "dev"
+    with pytest.raises(BackfireError, match=r"primary\.split: 'dev' is the split that is watched in training"):
+        joined(splits={"dev": "dev"})
+
+
+@pytest.mark.parametrize(
+    ("more", "settings", "message"),
+    [
+        ({}, {"splits": {"dev": "test"}}, r"both\.splits\.dev: 'more' has no query set 'test'; it has train, dev"),
+        ({"train": None}, {}, r"collections\.both\.train: 'more' has no query set 'train'"),
+        ({"relevance": {"train": 2}}, {}, r"on train grade 1 and above counts as relevant, and on train of"),
+        ({}, {"of": ["pydocs", "both"]}, r"collections\.both\.of: 'both' joins others itself"),
+    ],
+)
+def test_what_cannot_be_one_collection_is_told(config, joined, more, settings, message):
+    with pytest.raises(BackfireError, match=message):
+        joined(more, **{"splits": {"dev": "dev"}} | settings)
+
+
+def test_examples_that_are_taken_as_they_are_have_no_shares(config, joined, tmp_path):
+    config["triples"]["mined"] = {"negatives": "file", "file": "mined.tsv"}
+    with pytest.raises(BackfireError, match=r"collections\.both\.of: found shares, but triples\.mined are taken as"):
+        joined(splits={"dev": "dev"})
+    joined(splits={"dev": "dev"}, of=["pydocs", "more"])
+    config["triples"]["mined"] = {"negatives": "published", "source": "msmarco-passage/train/triples-small", "size": 10}
+    with pytest.raises(BackfireError, match=r"triples as published are of one corpus, and 'both' joins pydocs, more"):
+        joined(splits={"dev": "dev"}, of=["pydocs", "more"])

@@ -68,7 +68,7 @@ def check_geometry(found) -> Iterator[str]:
     """Every model has every quantity on every collection, unless its space has no spread to speak of."""
     table = found.tables["geometry"].set_index(["variant", "seed", "collection", "quantity"])["value"]
     for run in found.study.embedded_runs:
-        for collection in found.study.collections:
+        for collection in found.study.looked_at:
             collapsed = table.get((*run, collection, "mean_cosine"), 0) > 1 - 1e-6
             foreign = found.study.space(run[0]) != BASE
             for quantity in UNITS:

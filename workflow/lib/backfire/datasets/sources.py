@@ -8,6 +8,7 @@ from pathlib import Path
 
 from backfire.datasets.layout import RECORDS, corpus_files, ending, qrels_files, queries_files
 from backfire.errors import BackfireError, nearest
+from backfire.study.parts import JOINED
 
 PYDOCS = "pydocs"
 # Splits that a file of pairs has: what is not held out, and what is.
@@ -20,6 +21,11 @@ _SAVED, _SAVED_SPLITS = "dataset_info.json", "dataset_dict.json"
 def is_pydocs(source: str) -> bool:
     """Whether `source` is the embedded collection or one of its query sets."""
     return source.split("/")[0] == PYDOCS
+
+
+def is_made(corpus: str) -> bool:
+    """Whether a job makes the corpus: of a file of pairs, or of several collections."""
+    return corpus == JOINED or is_pairs(corpus)
 
 
 def is_pairs(source: str) -> bool:
@@ -69,8 +75,8 @@ def pairs_files(source: str) -> list[str]:
 
 
 def source_files(name: str, corpus: str, split: str | None = None) -> list[str]:
-    """The files that the tables of a collection are made from: those of `input_files`, or those that its pairs gave."""
-    if not is_pairs(corpus):
+    """The files that the tables of a collection are made from: those of `input_files`, or those that a job made."""
+    if not is_made(corpus):
         return input_files(corpus, split)
     folder = place_of(name, corpus)
     if split is None:
@@ -79,7 +85,9 @@ def source_files(name: str, corpus: str, split: str | None = None) -> list[str]:
 
 
 def place_of(name: str, corpus: str) -> str:
-    """Where the jobs of a collection find it: the corpus itself, or the folder that its pairs become."""
+    """Where the jobs of a collection find it: the corpus itself, or the folder that it is made in."""
+    if corpus == JOINED:
+        return f"data/{name}/joined"
     return f"data/{name}/pairs" if is_pairs(corpus) else corpus
 
 
@@ -99,7 +107,7 @@ def needed_parts(corpus: str, query_sets: Iterable[str], published: Iterable[str
     `query_sets` are the sources of its splits, and `published` the ids whose document pairs are trained on.
     """
     needed: dict[str, list[str]] = {}
-    if not is_folder(corpus) and not is_pairs(corpus):
+    if not is_folder(corpus) and not is_made(corpus):
         named = [(corpus, ["docs"]), *((source, ["queries", "qrels"]) for source in query_sets)]
     else:
         named = []

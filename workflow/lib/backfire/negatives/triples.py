@@ -4,37 +4,27 @@ Every choice is keyed by (seed, query id), so it does not change with the order 
 what other queries there are.
 """
 
-import heapq
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from backfire.datasets.passages import texts_of
-from backfire.datasets.text import normalised
+from backfire.datasets.joining import collection_of
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
-from backfire.formats.tables import iterate_rows
 from backfire.keyed import key
-from backfire.negatives.filters import Draw, Filter
+from backfire.negatives.draws import UNSEARCHED, Drawn, Source, graded
+from backfire.negatives.filters import Filter
 from backfire.negatives.itself import Itself
 from backfire.negatives.table import write_triples
 
 logger = logging.getLogger(__name__)
-
-# Draws kept of each query beyond those that it gives, should some have the text of a relevant passage.
-SPARE = 2
-
-# Sources that no search finds.
-UNSEARCHED = ("random", "judged")
-
-Barred = Callable[[str, str], bool]
-"""Whether a passage, by the ids of query and passage, can be no negative of that query."""
 
 
 def sample_triples(
@@ -53,6 +43,7 @@ def sample_triples(
     negatives_per_query: int = 1,
     filter: dict[str, float] | None = None,
     manifest: str | None = None,
+    shares: Mapping[str, float] | None = None,
 ) -> None:
     """Write `size` examples of so many negatives each from `source`, and the base's cosine of each negative.
 
@@ -65,6 +56,7 @@ def sample_triples(
     positive nor negative; those judged not relevant (0 or less) may be negatives. No negative has the same normalised
     text as a passage of a grade above 0, is the query itself (see `Itself`), whose text is in the table `queries`, or
     is one that `filter` drops (see `Filter`). Without `size` every query that has negatives enough gives one example.
+    With `shares`, of 1, each collection that is joined gives its share of the examples (see `datasets.joining`).
     Counts go to `manifest`: queries, those without an example, and of a filter how many negatives were looked at, which
     are all candidates of hard and the first draws of other sources, and how many were dropped. Raises `BackfireError`
     when there are fewer examples than asked for.
@@ -81,80 +73,109 @@ def sample_triples(
             "lower train in relevance of the collection that is trained on, or leave it out.",
         )
     barred = partial(_barred, spared, Itself(queries, corpus))
+    sieve = Filter.of(filter, relevant, query_embeddings, embeddings) if filter else None
+    place = Source(source, candidates, ranks, qrels, corpus, barred, spared, sieve, query_embeddings, embeddings)
     order = sorted(relevant, key=lambda query_id: (key(seed, query_id), query_id))
     each = negatives_per_query
-    keep = each * (1 if size is None else -(-size // len(order))) + SPARE
-    sieve = Filter.of(filter, relevant, query_embeddings, embeddings) if filter else None
-    # The base's own candidates carry its scores, so all of them are looked at while they pass.
-    listed = partial(_listed, candidates, ranks, sieve if source == "hard" else None)
-    drawn = {"random": partial(_uniform, corpus), "judged": partial(_judged, qrels)}.get(source, listed)
-    draws, cut, wanting = {}, set(), order
-    while True:
-        again = {}
-        cut.difference_update(wanting)
-        # One more than is kept tells whether there are more.
-        for query_id, found in drawn(wanting, barred, seed, keep + 1):
-            again[query_id] = found[:keep]
-            if len(found) > keep:
-                cut.add(query_id)
-        _drop_duplicates(again, spared, corpus)
-        if sieve and source != "hard":
-            sieve.drop(again, query_embeddings, embeddings)
-        draws |= again
-        counts = np.array([len(draws.get(query_id, ())) // each for query_id in order])
-        rounds = 1 if size is None else _rounds(counts, size)
-        wanting = [
-            query_id for query_id, count in zip(order, counts, strict=True) if count < rounds and query_id in cut
-        ]
-        if not wanting:
-            break
-        keep = max(2 * keep, each * rounds + SPARE)
-        logger.info("%d queries have no draw left; drawing again, %d of each", len(wanting), keep)
-    lacking = int((counts == 0).sum())
+    parts = _parts(partial(place.drawn, each=each, seed=seed), order, size, shares or {})
+    lacking = sum(part.drawn.lacking for part in parts)
     found = {"queries": len(order), "without an example": lacking} | (sieve.counts() if sieve else {})
     if sieve:
         logger.info("of %d negatives looked at, the filter dropped %s", found["looked at"], found["dropped"])
-    # One example at least, so that none at all is an error too.
-    asked, given = size or 1, int(np.minimum(counts, rounds).sum())
-    if given < asked:
-        several = f" examples of {each} negatives" if each > 1 else ""
-        fewer = f"; {lacking} of them have fewer than {each}" if each > 1 else ""
-        raise BackfireError(
-            f"triples: {asked}{several} asked for, but the {len(order)} training queries give only {given} with "
-            f"negatives from {source}{fewer}.",
-            _hint(given, source, ranks, each, found.get("dropped")),
-        )
+    _check_given(parts, size, source, ranks, each, found, shares or {})
     if lacking:
         logger.warning(
             "%d of %d training queries have fewer than %d negative(s); they give no example", lacking, len(order), each
         )
-    *ids, ranks = zip(*_chosen(draws, order, relevant, seed, each, rounds, size), strict=True)
-    del draws, relevant, spared, order, barred
+    *ids, ranks = zip(*(row for part in parts for row in _chosen(part, relevant, seed, each)), strict=True)
+    of = {part.name: part.asked for part in parts if part.name}
+    del place, parts, relevant, spared, order, barred
     ids = [pa.array(column, pa.string()) for column in ids]
     ranks = None if candidates is None else np.array(ranks, np.int32)
     write_triples(output, source, *ids, ranks, query_embeddings, embeddings, each)
     if manifest:
         settings = {"negatives": source, "seed": seed, "size": size, "negatives_per_query": each, "filter": filter}
-        write_json(manifest, settings | found | {"examples": len(ids[0]) // each})
+        write_json(manifest, settings | found | {"examples": len(ids[0]) // each} | ({"of": of} if of else {}))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Of the draws of some queries, those of one collection where its share is set, the first `asked` examples."""
+
+    name: str | None
+    drawn: Drawn
+    asked: int
+
+
+def _parts(
+    drawn: Callable[[list[str], int | None], Drawn], order: list[str], size: int | None, shares: Mapping[str, float]
+) -> list[_Part]:
+    """All queries, or those of each collection that has a share; `drawn` gives draws for a number of examples.
+
+    Without `size` the collection that is short for its share gives one example of each query, and with it all others
+    what their shares are to that one's.
+    """
+    if not shares:
+        found = drawn(order, size)
+        # One example at least, so that none at all is an error too.
+        return [_Part(None, found, size or max(1, found.given))]
+    own = {name: [query_id for query_id in order if collection_of(query_id) == name] for name in shares}
+    if size is not None:
+        sizes = _apportioned(size, shares)
+        return [_Part(name, drawn(own[name], sizes[name]), sizes[name]) for name in shares]
+    found = {name: drawn(own[name], None) for name in shares}
+    most = min(each.given / shares[name] for name, each in found.items())
+    # What is short gives all it has, whatever rounding makes of it.
+    return [_Part(name, each, max(1, min(each.given, round(most * shares[name])))) for name, each in found.items()]
+
+
+def _apportioned(size: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """So many examples for each share that they sum to `size`; what rounding down leaves goes to the largest rests."""
+    sizes = {name: int(size * share) for name, share in shares.items()}
+    rests = sorted(shares, key=lambda name: sizes[name] - size * shares[name])
+    for name in rests[: size - sum(sizes.values())]:
+        sizes[name] += 1
+    return sizes
+
+
+def _check_given(
+    parts: list[_Part],
+    size: int | None,
+    source: str,
+    ranks: list[int] | None,
+    each: int,
+    found: Mapping[str, Any],
+    shares: Mapping[str, float],
+) -> None:
+    """Raise `BackfireError` where there are fewer examples than are asked for."""
+    short = next((part for part in parts if part.drawn.given < part.asked), None)
+    if short is None:
+        return
+    given, lacking = short.drawn.given, short.drawn.lacking
+    several = f" examples of {each} negatives" if each > 1 else ""
+    fewer = f"; {lacking} of them have fewer than {each}" if each > 1 else ""
+    whose = f" of {short.name} (its share is {shares[short.name]:.0%})" if short.name else ""
+    # Of all that are asked for, as many as leave each its share.
+    most = min((int(part.drawn.given / shares[part.name]) for part in parts), default=0) if short.name else given
+    raise BackfireError(
+        f"triples: {short.asked}{several} asked for, but the {len(short.drawn.order)} training queries{whose} give "
+        f"only {given} with negatives from {source}{fewer}.",
+        _hint(most, source, ranks, each, found.get("dropped")),
+    )
 
 
 def _chosen(
-    draws: dict[str, list[Draw]],
-    order: list[str],
-    relevant: dict[str, list[str]],
-    seed: int,
-    each: int,
-    rounds: int,
-    size: int | None,
+    part: _Part, relevant: dict[str, list[str]], seed: int, each: int
 ) -> Iterator[tuple[str, str, str, int | None]]:
-    """Query, positive, negative and its rank of every row: `size` examples of `each` rows, in their order."""
+    """Query, positive, negative and its rank of every row: the part's examples of `each` rows, in their order."""
+    draws = part.drawn.draws
     found = (
         (query_id, draws[query_id][number * each : (number + 1) * each])
-        for number in range(rounds)
-        for query_id in order
+        for number in range(part.drawn.rounds)
+        for query_id in part.drawn.order
         if len(draws.get(query_id, ())) >= (number + 1) * each
     )
-    for query_id, negatives in islice(found, size):
+    for query_id, negatives in islice(found, part.asked):
         positive = _positive(relevant[query_id], seed, query_id, negatives[0][0])
         yield from ((query_id, positive, *draw) for draw in negatives)
 
@@ -173,16 +194,10 @@ def _hint(given: int, source: str, ranks: list[int] | None, each: int, dropped: 
     return f"{'; or '.join(ways) or 'every passage answers every query: train on a larger collection'}."
 
 
-def _graded(qrels: str) -> Iterator[tuple[str, str, int]]:
-    """Query, passage and grade of each judgment."""
-    for batch in iterate_rows(qrels, "qrels"):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-
-
 def _judgments(qrels: str, relevant_from: int) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
     """Positives of every query that has one, and all its passages of a grade above 0, which are no negatives."""
     relevant, spared = defaultdict(list), defaultdict(set)
-    for query_id, doc_id, relevance in _graded(qrels):
+    for query_id, doc_id, relevance in graded(qrels):
         if relevance > 0:
             spared[query_id].add(doc_id)
         if relevance >= relevant_from:
@@ -204,105 +219,3 @@ def _barred(spared: dict[str, set[str]], itself: Itself, query_id: str, doc_id: 
 
 def _positive(relevant: list[str], seed: int, query_id: str, negative: str) -> str:
     return relevant[key(seed, query_id, "positive", negative) % len(relevant)]
-
-
-def _judged(
-    qrels: str, query_ids: list[str], barred: Barred, seed: int, count: int
-) -> Iterator[tuple[str, list[Draw]]]:
-    """The first `count` draws of each query from the passages that are judged not relevant to it."""
-    found = defaultdict(list)
-    for query_id, doc_id, relevance in _graded(qrels):
-        if relevance <= 0 and not barred(query_id, doc_id):
-            found[query_id].append((key(seed, query_id, doc_id), (doc_id, None)))
-    for query_id in query_ids:
-        yield query_id, [draw for _, draw in heapq.nsmallest(count, found[query_id])]
-
-
-def _listed(
-    candidates: str,
-    ranks: list[int] | None,
-    sieve: Filter | None,
-    query_ids: list[str],
-    barred: Barred,
-    seed: int,
-    count: int,
-) -> Iterator[tuple[str, list[Draw]]]:
-    """The first `count` draws of each query from its candidates, without replacement, in the order of their keys.
-
-    With a `sieve`, of those alone that may stay by their score as candidates.
-    """
-    asked = set(query_ids)
-    for query_id, found in _by_query(candidates):
-        if query_id in asked:
-            within = found if ranks is None else (draw for draw in found if ranks[0] <= draw[1] <= ranks[1])
-            left = [(draw[:2], draw[2]) for draw in within if not barred(query_id, draw[0])]
-            free, scores = [draw for draw, _ in left], (score for _, score in left)
-            free = sieve.kept(query_id, free, scores) if sieve else free
-            keyed = ((key(seed, query_id, draw[0]), draw) for draw in free)
-            yield query_id, [draw for _, draw in heapq.nsmallest(count, keyed)]
-
-
-def _by_query(candidates: str) -> Iterator[tuple[str, list[tuple[str, int, float]]]]:
-    """Id, rank and score of the candidates of one query after another; they stand together in the table."""
-    current, found = None, []
-    for batch in iterate_rows(candidates, "candidates"):
-        draws = list(zip(*(batch[name].to_pylist() for name in ("doc_id", "rank", "score")), strict=True))
-        runs = pc.run_end_encode(batch["query_id"])
-        start = 0
-        for query_id, stop in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-            if query_id != current:
-                if found:
-                    yield current, found
-                current, found = query_id, []
-            found += draws[start:stop]
-            start = stop
-    if found:
-        yield current, found
-
-
-def _uniform(
-    corpus: list[str], query_ids: list[str], barred: Barred, seed: int, count: int
-) -> Iterator[tuple[str, list[Draw]]]:
-    """The first `count` draws of each query from the whole corpus, without replacement, uniform by rejection."""
-    doc_ids = pa.chunked_array([batch["doc_id"] for path in corpus for batch in iterate_rows(path, "corpus")])
-    doc_ids = doc_ids.combine_chunks()
-
-    def draws(query_id: str) -> Iterator[Draw]:
-        seen: set[int] = set()
-        attempt = 0
-        while len(seen) < len(doc_ids):
-            row = key(seed, query_id, attempt) % len(doc_ids)
-            attempt += 1
-            if row not in seen:
-                seen.add(row)
-                if not barred(query_id, doc_id := doc_ids[row].as_py()):
-                    yield doc_id, None
-
-    for query_id in query_ids:
-        yield query_id, list(islice(draws(query_id), count))
-
-
-def _rounds(counts: np.ndarray, size: int) -> int:
-    """How often queries with so many draws have to be gone through for `size` triples; one more than the most when
-    they do not suffice."""
-    most = int(counts.max(initial=0))
-    return next((rounds for rounds in range(1, most + 1) if np.minimum(counts, rounds).sum() >= size), most + 1)
-
-
-def _drop_duplicates(draws: dict[str, list[Draw]], spared: dict[str, set[str]], corpus: list[str]) -> None:
-    """Remove the draws whose passage reads like one that is no negative of the query."""
-    ids = {draw[0] for found in draws.values() for draw in found}
-    ids.update(doc_id for query_id in draws for doc_id in spared[query_id])
-    texts = _text_keys(corpus, ids)
-    for query_id, found in draws.items():
-        answers = {texts[doc_id] for doc_id in spared[query_id]}
-        draws[query_id] = [draw for draw in found if texts[draw[0]] not in answers]
-
-
-def _text_keys(corpus: Iterable[str], ids: set[str]) -> dict[str, int]:
-    """A 64-bit key of the normalised text of each of the passages."""
-    return {
-        doc_id: key(normalised(text))
-        for some in texts_of(corpus, "corpus", ids)
-        for doc_id, text in zip(*some, strict=True)
-    }

@@ -40,12 +40,12 @@ class Counts:
         counted = _entry(self.root / "data" / name / "corpus/manifest.json", "kept") or self._planned(name, "passages")
         if counted:
             return counted
-        whole = _whole(collection)
+        whole = self._whole(collection)
         return min(whole, collection.size) if collection.size and whole else whole or collection.size or ASSUMED
 
     def source(self, name: str) -> int:
         """Passages that are read for a collection, before it is cut to `size`."""
-        return _whole(self.study.collections[name]) or self.passages(name)
+        return self._whole(self.study.collections[name]) or self.passages(name)
 
     def shard(self, name: str) -> int:
         """Passages of the largest shard of a collection."""
@@ -60,7 +60,10 @@ class Counts:
         counted = _entry(manifest, "queries", "kept") or self._planned(name, "queries", query_set)
         if counted:
             return counted
-        source, passages, whole = collection.source(query_set), self.passages(name), _whole(collection)
+        source, passages, whole = collection.source(query_set), self.passages(name), self._whole(collection)
+        if collection.of:
+            told = sum(self.queries(part, source) for part in collection.of)
+            return round(told * min(1, passages / whole))
         if is_pydocs(source):
             return passages
         if is_pairs(collection.corpus):
@@ -74,6 +77,10 @@ class Counts:
             return min(ASSUMED, passages)
         # A collection cut to `size` keeps the queries of what is left, as the plan expects.
         return round(told * min(1, passages / whole)) if whole else told
+
+    def _whole(self, collection: Collection) -> int | None:
+        """Passages of a collection before it is cut to `size`."""
+        return sum(map(self.passages, collection.of)) if collection.of else _whole(collection)
 
     def _planned(self, name: str, *keys: str) -> int | None:
         return _entry(self.root / f"results/{self.study.name}/plan.json", "collections", name, *keys)
@@ -127,7 +134,7 @@ def _read(file: Path, changed: int) -> Any:
 
 
 def _whole(collection: Collection) -> int | None:
-    """Passages of a collection before it is cut to `size`."""
+    """Passages of a collection of a source of its own, before it is cut to `size`."""
     if is_pairs(collection.corpus):
         return _lines(lambda: pairs_files(collection.corpus), PASSAGE_LINE)
     if is_folder(collection.corpus):

@@ -1,6 +1,7 @@
 """What a collection holds before it is exported: counted where its files are here, else as its source tells."""
 
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -50,6 +51,17 @@ class Facts:
         return self.text_bytes / TOKEN_BYTES + FRAME_TOKENS
 
 
+def all_facts(collections: dict[str, Collection], data: Path, packed: dict[str, int | None]) -> dict[str, Facts]:
+    """Facts of every collection of a study, by name: of those that join others, the sum of theirs.
+
+    `data` is the folder of their tables, `packed` the size of each one's downloads (see `collection_facts`).
+    """
+    found = {
+        name: collection_facts(each, data / name, packed[name]) for name, each in collections.items() if not each.of
+    }
+    return {name: found[name] if name in found else _joined(each, found) for name, each in collections.items()}
+
+
 def collection_facts(collection: Collection, tables: Path, packed: int | None = None) -> Facts:
     """Facts of a collection whose tables go, or have gone, to the folder `tables`.
 
@@ -94,6 +106,35 @@ def collection_facts(collection: Collection, tables: Path, packed: int | None = 
         sample=sample,
         assumed=assumed,
     )
+
+
+def _joined(collection: Collection, found: dict[str, Facts]) -> Facts:
+    """Facts of a collection that joins others; a name in front of an id is some eight bytes more."""
+    parts = [found[name] for name in collection.of]
+    passages = _sum(each.passages for each in parts)
+    weights = [each.passages or 1 for each in parts]
+    share = min(1.0, collection.size / passages) if collection.size and passages else 1.0
+    queries, judgments = (
+        {
+            name: _part(_sum(getattr(each, kind)[collection.source(name)] for each in parts), share)
+            for name in collection.query_sets
+        }
+        for kind in ("queries", "judgments")
+    )
+    return Facts(
+        passages=_part(passages, share),
+        text_bytes=statistics.fmean((each.text_bytes for each in parts), weights),
+        id_bytes=statistics.fmean((each.id_bytes for each in parts), weights) + 8,
+        queries=queries,
+        judgments=judgments,
+        sample=[text for each in parts for text in each.sample][:SAMPLE],
+        assumed=list(dict.fromkeys(line for each in parts for line in each.assumed)),
+    )
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = list(counts)
+    return None if None in known else sum(known)
 
 
 def _exported(folder: Path) -> tuple[list[str], list[str]]:

@@ -64,12 +64,10 @@ def search_seconds(passages: int, shards: int, queries: int, rates: Rates) -> fl
 
 def _encoding(study: Study, facts: dict[str, Facts], rates: Rates) -> float:
     limit = study.config["encoding"]["max_length"]
-    corpora = sum(corpus_seconds(each, limit, rates) for each in facts.values())
+    corpora = sum(len(study.encoding(name)) * corpus_seconds(each, limit, rates) for name, each in facts.items())
     queries = sum(ranked_queries(study, facts, name) for name in facts)
     rows = len(study.embedded_runs) * queries + (training_queries(study, facts) if study.trained else 0)
-    return (
-        len(study.embedded_runs) * corpora + rows * padded_tokens(QUERY_TOKENS, limit) / rates.query_tokens_per_second
-    )
+    return corpora + rows * padded_tokens(QUERY_TOKENS, limit) / rates.query_tokens_per_second
 
 
 def _training(study: Study, facts: dict[str, Facts], rates: Rates) -> float:

@@ -10,7 +10,7 @@ from backfire.datasets.ids import check_needs
 from backfire.encoders.base import prepare_base
 from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.planning.downloads import files_to_fetch, home_stages, homes, packed_bytes, unpacked_there, wanted_from
-from backfire.planning.facts import collection_facts
+from backfire.planning.facts import all_facts
 from backfire.planning.hours import durations
 from backfire.planning.page import Plan, page
 from backfire.planning.probe import measure
@@ -41,10 +41,7 @@ def plan_study(
         check_needs(each["corpus"], each["needs"])
     wanted = wanted_from(downloads)
     files = files_to_fetch(wanted)
-    facts = {
-        name: collection_facts(each, root / "data" / name, packed_bytes(wanted[name]))
-        for name, each in study.collections.items()
-    }
+    facts = all_facts(study.collections, root / "data", {name: packed_bytes(each) for name, each in wanted.items()})
     largest = max(facts.values(), key=lambda each: each.passages or 0)
     with tempfile.TemporaryDirectory() as scratch:
         model = f"{scratch}/base"

@@ -98,6 +98,8 @@ class Requests:
         self.length: int = study.config["encoding"]["max_length"]
         self._rules: dict[str, Callable[[Any], tuple[float, float]]] = {
             "read_pairs": self._pairs,
+            "join_passages": self._corpus,
+            "join_queries": self._queries,
             "export_corpus": self._corpus,
             "export_queries": self._queries,
             "tokenize_corpus": self._tokens,

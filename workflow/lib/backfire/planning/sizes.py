@@ -6,6 +6,7 @@ against the files of a whole run.
 
 from dataclasses import dataclass
 
+from backfire.datasets.sources import is_made
 from backfire.planning.counts import examples
 from backfire.planning.facts import Facts
 from backfire.study.parts import TRAIN
@@ -180,7 +181,8 @@ def _candidate_bytes(facts: Facts, passages: int, queries: int, depth: int) -> f
 def _tables(study: Study, facts: dict[str, Facts]) -> int:
     total = 0.0
     for name, each in facts.items():
-        total += corpus_bytes(each)
+        # What a job makes lies there a second time.
+        total += corpus_bytes(each) * (2 if is_made(study.collections[name].corpus) else 1)
         total += sum(count or 0 for count in each.queries.values()) * (QUERY_TEXT_BYTES + each.id_bytes)
         total += sum(count or 0 for count in each.judgments.values()) * (2 * each.id_bytes + JUDGMENT_ROW)
         if study.protocol[0] == name:
@@ -203,11 +205,11 @@ def _vectors(study: Study, facts: dict[str, Facts], dimensions: int, queries: bo
     """Embeddings (`queries` too) or indexes of every run; the base encodes the training queries once."""
     if not queries:
         row = index_bytes(dimensions, study.config["encoding"]["index"])
-        return round(len(study.embedded_runs) * row * sum(each.passages or 0 for each in facts.values()))
+        return round(row * sum(len(study.encoding(name)) * (each.passages or 0) for name, each in facts.items()))
     total = training_queries(study, facts) * vector_bytes(facts[study.train_on], dimensions) if study.trained else 0.0
     for name, each in facts.items():
         rows = (each.passages or 0) + ranked_queries(study, facts, name)
-        total += len(study.embedded_runs) * rows * vector_bytes(each, dimensions)
+        total += len(study.encoding(name)) * rows * vector_bytes(each, dimensions)
     return round(total)
 
 

@@ -4,7 +4,7 @@ Loaded whenever the DAG is built: `ir_datasets` itself is asked only where its c
 """
 
 import filecmp
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 from backfire.datasets.catalogue import has_parts, judgments_of, original
@@ -36,6 +36,8 @@ def check_sources(study: Study, thoroughly: bool = False) -> None:
     """
     known = {PYDOCS, *(f"{PYDOCS}/{name}" for name in PYDOCS_SETS)}
     for collection in study.collections.values():
+        if collection.of:
+            continue
         if is_pairs(collection.corpus):
             _check_pairs(collection, thoroughly)
             continue
@@ -139,11 +141,16 @@ def check_different(study: Study) -> None:
                     f"({_called(collection, first, second)}).",
                     _remedy(study, collection, first, second),
                 )
-    seen = [(study.train_on, TRAIN), study.watched] if study.trained else []
-    for name, query_set in seen:
-        for other, split in study.evaluations:
-            if other != name and _same(study.collections[name], query_set, study.collections[other], split):
-                called = "trained on" if query_set == TRAIN else "watched in training"
+    seen = {"trained on": (study.train_on, TRAIN), "watched in training": study.watched} if study.trained else {}
+    for (called, (name, query_set)), (other, split) in product(seen.items(), study.evaluations):
+        if name == other:
+            continue
+        for ours, theirs in product(study.behind(name, query_set), study.behind(other, split)):
+            if (
+                ours == theirs
+                or ours[0] != theirs[0]
+                and _same(study.collections[ours[0]], ours[1], study.collections[theirs[0]], theirs[1])
+            ):
                 raise BackfireError(
                     f"collections.{other}: '{split}' are the queries that are {called}, '{query_set}' of '{name}' "
                     f"({study.collections[other].source(split)}).",
@@ -172,6 +179,8 @@ def _same(ours: Collection, query_set: str, theirs: Collection, other: str) -> b
     if is_folder(ours.corpus) != is_folder(theirs.corpus) or is_pairs(ours.corpus) != is_pairs(theirs.corpus):
         return False
     source, against = ours.source(query_set), theirs.source(other)
+    if ours.of:
+        return source == against
     if is_pairs(ours.corpus):
         return source == against and _same_files(pairs_files(ours.corpus), pairs_files(theirs.corpus))
     if not is_folder(ours.corpus):

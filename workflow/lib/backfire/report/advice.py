@@ -157,7 +157,7 @@ def forgetting(findings: Findings) -> Advice | None:
                     falls.setdefault(name, []).append(f"{'/'.join(place[:2])} ({_numbers(row)})")
     if not falls:
         return None
-    same = all(place.split("/")[0] == findings.train_on for found in falls.values() for place in found)
+    same = all(place.split("/")[0] in findings.trained_on for found in falls.values() for place in found)
     return Advice(
         f"{'The gain does not carry over' if same else 'Watch out for forgetting'}: {names(falls)}.",
         " ".join(
@@ -216,7 +216,7 @@ def keeping(findings: Findings) -> Advice | None:
     if not kept:
         return None
     text = " ".join(f"{name} loses nothing that matters on {places}." for name, places in kept.items())
-    if set(where) <= {findings.train_on}:
+    if set(where) <= set(findings.trained_on):
         return Advice(
             f"Nothing lost on held-out text of the same kind: {names(kept)}.",
             f"{text} That is how the gain carries over, and says little about text of another domain.",
@@ -226,13 +226,15 @@ def keeping(findings: Findings) -> Advice | None:
 
 def elsewhere(findings: Findings) -> Advice | None:
     """A study that trains and looks at no other collection cannot tell what was forgotten."""
-    if not findings.claims or findings.train_on is None or findings.other_text:
+    if not findings.claims or not findings.trained_on or findings.other_text:
         return None
+    judged = list(dict.fromkeys(place[0] for place in findings.places))
     return Advice(
         "Forgetting elsewhere was not tested.",
-        f"Every query set here is of {findings.train_on}, the collection that is trained on. What a variant does to "
-        "text of another domain takes a collection of one. These lines add SciFact, claims about biomedicine (5,183 "
-        "abstracts, 809 queries that no variant trains on, 3 MB to download); a folder of your own does as well:",
+        f"Every query set here is of {names(judged)}, which {'is' if len(judged) == 1 else 'are'} trained on. What "
+        "a variant does to text of another domain takes a collection of one. These lines add SciFact, claims about "
+        "biomedicine (5,183 abstracts, 809 queries that no variant trains on, 3 MB to download); a folder of your own "
+        "does as well:",
         ELSEWHERE,
     )
 

@@ -40,7 +40,7 @@ def _size(triples: Triples) -> str:
     if isinstance(triples, Listed):
         return f"{many}{of} of {triples.file}"
     if triples.size is None and isinstance(triples, Drawn):
-        return f"one {unit}{of} per training query"
+        return f"one {unit}{of} per training query at most"
     return f"{many}{of}"
 
 
@@ -54,6 +54,8 @@ def held(triples: Triples, manifests: Manifests) -> str:
         said += f" {_filtered(triples, manifests)}"
     if isinstance(triples, Listed):
         said += f" {_read(manifests)}"
+    if of := next((manifest["of"] for manifest in manifests if "of" in manifest), None):
+        said += f" Of these examples {names(f'{count(number)} are from {name}' for name, number in of.items())}."
     return f"{said} {_taught(triples.teacher)}" if triples.teacher else said
 
 

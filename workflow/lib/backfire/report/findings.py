@@ -10,6 +10,7 @@ from backfire.evaluation.verdict import Verdict
 from backfire.formats.tables import read_rows
 from backfire.report.curves import Curve
 from backfire.report.numbers import names
+from backfire.study.study import Study
 from backfire.study.triples import Triples, triples_named
 from backfire.study.variants import BASE, variant
 
@@ -38,8 +39,8 @@ class Findings:
     """Settings of every variant, in the study's order."""
     triples: dict[str, Triples]
     alpha: float
-    train_on: str | None = None
-    """The collection that variants are trained on."""
+    trained_on: Sequence[str] = ()
+    """The collections that hold text which variants are trained on."""
     curves: Sequence[Curve] = ()
     """What happened in each training."""
     moved: Sequence[Row] = ()
@@ -94,7 +95,7 @@ class Findings:
     @property
     def other_text(self) -> list[Place]:
         """The places of collections that no variant is trained on."""
-        return [place for place in self.places if place[0] != self.train_on]
+        return [place for place in self.places if place[0] not in self.trained_on]
 
     def trainings(self, variant: str) -> list[Curve]:
         """The curves of each seed of a variant."""
@@ -141,7 +142,7 @@ def read_findings(
         variants={name: config["variants"][name] for name in variants},
         triples={name: triples_named(name, block) for name, block in config["triples"].items()},
         alpha=config["comparison"]["alpha"],
-        train_on=config["train_on"],
+        trained_on=Study(config).trained_on,
         curves=curves,
         moved=read_rows(geometry, "geometry").to_pylist(),
     )

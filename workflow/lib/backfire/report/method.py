@@ -10,7 +10,7 @@ from backfire.report.models import paths, similarities
 from backfire.report.numbers import count, names
 from backfire.report.recipes import described, overridden
 from backfire.report.words import relevance_note
-from backfire.study.parts import WATCHED_SHARE
+from backfire.study.parts import WATCHED_SHARE, Collection
 from backfire.study.study import Study
 from backfire.study.variants import BASE, variant
 
@@ -70,24 +70,34 @@ def relevance(study: Study) -> dict[tuple[str, str], int]:
 
 def _data(config: dict[str, Any], manifests: Mapping[str, Mapping]) -> str:
     study, parts = Study(config), []
-    for name, collection in config["collections"].items():
+    for name, collection in study.collections.items():
         evaluated = [split for each, split in study.evaluations if each == name]
-        splits = names(f"{split} ({collection['splits'][split]})" for split in evaluated)
-        size = collection["size"]
+        splits = names(f"{split} ({collection.splits[split]})" for split in evaluated)
+        judged = f"evaluated on {splits}" if splits else "evaluated on no split of its own"
+        size = collection.size
         cut = "" if size is None else f", cut to {count(size, 'passage')} by a hash of their ids"
         trained = ""
         if study.trained and name == study.train_on:
             watched = config["dynamics"]["split"]
-            source = collection["splits"][watched]
-            if study.collections[name].cut == watched:
+            source = collection.splits[watched]
+            if collection.cut == watched:
                 source = f"{WATCHED_SHARE:.0%} of them, cut off by a hash of their text, which are not trained on"
-            trained = f" Training queries come from {collection['train']}, and training is watched on {source}."
+            trained = f" Training queries come from {collection.train}, and training is watched on {source}."
         text, pairs = manifests[name]["corpus"]["text"], manifests[name].get("pairs")
         parts.append(
-            f"{name}: the passages of {collection['corpus']}{cut}; evaluated on {splits}.{trained} "
+            f"{name}: the passages of {_source(collection)}{cut}; {judged}.{trained} "
             f"{_paired(pairs) if pairs else ''}Text of a passage: {text['name']}. {text['meaning']}"
         )
     return " ".join(parts)
+
+
+def _source(collection: Collection) -> str:
+    """Where the passages come from, and whose examples are trained on in which shares."""
+    if not collection.of:
+        return collection.corpus
+    shares = {name: f"{share:.0%}" for name, share in collection.shares.items()}
+    examples = names(f"{share} of the examples from {name}" for name, share in shares.items())
+    return f"{names(collection.of)} together" + (f", with {examples}" if shares else "")
 
 
 def _paired(pairs: Mapping[str, Any]) -> str:

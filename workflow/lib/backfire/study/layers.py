@@ -10,13 +10,21 @@ from typing import Any
 
 from backfire.study.kinds import resolved
 
+# What tells the kind of a block that does not name it: the part, a key that only this kind has, and what it then is.
+_TOLD = (
+    ("triples", "file", "negatives", "file"),
+    ("collections", "of", "kind", "joined"),
+    ("collections", "corpus", "kind", "source"),
+)
+
 
 def name_kinds(config: dict[str, Any]) -> None:
-    """Name the kind of each triple set that says nothing but its file, in place."""
-    triples = config.get("triples")
-    for block in triples.values() if isinstance(triples, dict) else ():
-        if isinstance(block, dict) and "file" in block:
-            block.setdefault("negatives", "file")
+    """Name the kind of each triple set and collection whose own keys tell it, in place."""
+    for part, key, naming, kind in _TOLD:
+        blocks = config.get(part)
+        for block in blocks.values() if isinstance(blocks, dict) else ():
+            if isinstance(block, dict) and key in block:
+                block.setdefault(naming, kind)
 
 
 def drop_leftovers(value: Any, layers: Sequence[Any], part: dict[str, Any], schema: dict[str, Any]) -> None:

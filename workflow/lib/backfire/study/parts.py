@@ -3,13 +3,18 @@
 Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from backfire.errors import BackfireError, nearest
 
 TRAIN = "train"
 UNSEEN = "unseen"
 # The split that is cut off the training queries where none is named to be watched, and its share of them.
 WATCHED, WATCHED_SHARE = "watched", 0.1
+# In place of a corpus where a collection joins others.
+JOINED = "several collections"
 
 
 @dataclass(frozen=True)
@@ -22,14 +27,31 @@ class Collection:
     splits: dict[str, str]
     size: int | None
     whole: bool
-    text: str
-    drop_empty: bool
-    missing: str
     relevance: dict[str, int]
+    text: str = "default"
+    drop_empty: bool = False
+    missing: str = "refuse"
     columns: dict[str, Any] | None = None
     held_out: dict[str, float] = field(default_factory=dict)
+    # Those that it joins, with their shares of the examples, or None for shares that follow from their queries.
+    of: dict[str, float | None] = field(default_factory=dict)
     # The split that is cut off the training queries, where there is one.
     cut: str | None = None
+
+    @classmethod
+    def named(cls, name: str, block: dict[str, Any]) -> "Collection":
+        """The collection of that name, by its block of the configuration."""
+        settings = {key: value for key, value in block.items() if key != "kind"}
+        if "of" in settings:
+            of = settings["of"]
+            settings |= {"corpus": JOINED, "of": of if isinstance(of, dict) else dict.fromkeys(of)}
+        return cls(name=name, **settings)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of the examples that each collection gives which it joins, of 1; empty where none is set."""
+        total = sum(share or 0 for share in self.of.values())
+        return {name: share / total for name, share in self.of.items() if share}
 
     @property
     def query_sets(self) -> list[str]:
@@ -80,3 +102,10 @@ class Selection:
     name: str
     among: list[str]
     measure: str
+
+
+def known(where: str, name: str, among: Mapping[str, Any], what: str, also: str = "") -> Any:
+    """The entry `name`; an error with the nearest name, and what may be done `also`, when there is none."""
+    if name not in among:
+        raise BackfireError(f"{where}: '{name}' is not a {what} of this study.", f"{nearest(name, among)}{also}")
+    return among[name]

@@ -37,12 +37,17 @@ def checked(config: dict[str, Any], schema: dict[str, Any], layers: Iterable[Any
         name_kinds(each)
     drop_leftovers(config, layers, schema, schema)
     _take_after(config)
+    collections = config.get("collections")
+    for block in collections.values() if isinstance(collections, dict) else ():
+        if isinstance(block, dict):
+            block.setdefault("kind", "source")
     # A variant that is like another one may have its kind from there.
     drop_leftovers(config, layers, schema, schema)
     for block in ("collections", "triples", "variants", "selections"):
         _drop_nulls(config, block)
     for collection in (config.get("collections") or {}).values():
         _drop_nulls(collection, "splits")
+        _drop_nulls(collection, "of")
     _fill(config, schema, schema)
     fitting = _concrete(schema, config, schema)
     config = _whole(config, fitting, schema)
@@ -170,6 +175,11 @@ def _check_plain(config: Any, where: str = "") -> None:
 
 def _explain(error: ValidationError, schema: dict[str, Any]) -> tuple[str, str]:
     """One line that says what is wrong where, and a hint (possibly empty)."""
+    if error.validator == "anyOf":
+        # The branch that has the right type says what is wrong.
+        fitting = [each for each in error.context if each.validator != "type" or each.path]
+        if fitting:
+            return _explain(fitting[0], schema)
     where = ".".join(_shown(step) for step in error.absolute_path) or "top level"
     found = _short(ascii(error.instance) if not repr(error.instance).isprintable() else repr(error.instance))
     if error.validator == "additionalProperties":
@@ -202,6 +212,7 @@ def _explain(error: ValidationError, schema: dict[str, Any]) -> tuple[str, str]:
         return f"{where}: found the text {found}, expected a number", hint
     expected = {
         "type": lambda v: f"expected {' or '.join([v] if isinstance(v, str) else v)}",
+        "anyOf": lambda v: f"expected {' or '.join(_types(v, schema))}",
         "enum": lambda v: f"expected one of {', '.join(map(str, v))}",
         "const": lambda v: f"expected {v}",
         "minimum": lambda v: f"expected at least {v}",
@@ -222,6 +233,13 @@ def _explain(error: ValidationError, schema: dict[str, Any]) -> tuple[str, str]:
     }.get(error.validator, lambda v: error.message)(error.validator_value)
     hint = error.schema.get("description", "") if isinstance(error.schema, dict) else ""
     return f"{where}: found {found}, {expected}", f"{where.split('.')[-1]}: {hint}" if hint else ""
+
+
+def _types(branches: list[dict[str, Any]], schema: dict[str, Any]) -> list[str]:
+    """The types, or values, that some branches take."""
+    branches = [resolved(branch, schema, None) for branch in branches]
+    found = [branch.get("type", branch.get("const", branch.get("enum", "another form"))) for branch in branches]
+    return list(dict.fromkeys(str(each) for some in found for each in (some if isinstance(some, list) else [some])))
 
 
 def _shown(key: Any) -> str:

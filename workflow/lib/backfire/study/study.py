@@ -7,11 +7,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from backfire.errors import BackfireError, nearest
+from backfire.errors import BackfireError
 from backfire.provenance.fingerprints import plain
+from backfire.study.joined import check_joined
 from backfire.study.lineage import Lineage
 from backfire.study.objectives import completed
-from backfire.study.parts import UNSEEN, WATCHED, Choice, Collection, Selection
+from backfire.study.parts import UNSEEN, WATCHED, Choice, Collection, Selection, known
 from backfire.study.triples import Listed, Published, triples_named
 from backfire.study.variants import BASE, Given, Taken, Trained, Variant, variant
 
@@ -31,7 +32,7 @@ class Study(Lineage):
         self.shards: int = config["encoding"]["shards"]
         # Order of the configuration file, which is the order of every table and figure.
         self.variants = {name: variant(name, self.config["variants"][name]) for name in config["variants"]}
-        self.collections = {name: Collection(name=name, **block) for name, block in config["collections"].items()}
+        self.collections = {name: Collection.named(name, block) for name, block in config["collections"].items()}
         self.triples = {name: triples_named(name, block) for name, block in self.config["triples"].items()}
         self.selections = {name: Selection(name=name, **block) for name, block in config["selections"].items()}
         self.train_on: str = config["train_on"]
@@ -88,9 +89,10 @@ class Study(Lineage):
 
     @property
     def counted(self) -> list[str]:
-        """Names of the triple sets that a variant trains on and whose manifests say what was dropped."""
+        """Names of the triple sets that a variant trains on and whose manifests say what was dropped, or is whose."""
         used = {self.variants[name].triples for name in self.trained}
-        return [each.name for each in self.triples.values() if each.counted and each.name in used]
+        shared = bool(self.collections[self.train_on].shares)
+        return [each.name for each in self.triples.values() if (each.counted or shared) and each.name in used]
 
     @property
     def taught_by(self) -> list[str]:
@@ -130,14 +132,41 @@ class Study(Lineage):
 
     @property
     def evaluations(self) -> list[tuple[str, str]]:
-        """Every (collection, split) that is evaluated: all but the one that is watched in training."""
+        """Every (collection, split) that is evaluated: all but what is watched in training."""
         pairs = [(name, split) for name, collection in self.collections.items() for split in collection.splits]
-        return [pair for pair in pairs if pair != self.watched]
+        watched = self.behind(*self.watched) if self.watched else []
+        return [pair for pair in pairs if pair != self.watched and pair not in watched]
+
+    @property
+    def looked_at(self) -> list[str]:
+        """Collections that every model encodes: all but those that are joined for training alone."""
+        evaluated = {name for name, _ in self.evaluations}
+        return [name for name, each in self.collections.items() if not each.of or name in evaluated]
+
+    def encoding(self, collection: str) -> list[tuple[str, int]]:
+        """The (variant, seed) that encode the passages of a collection, but for those that guide a training."""
+        return self.embedded_runs if collection in self.looked_at else [(BASE, 0)]
+
+    def behind(self, name: str, query_set: str) -> list[tuple[str, str]]:
+        """The (collection, query set) that a query set is made of: itself, or those of the collections that are joined.
+
+        Where a part of the training queries is cut off, both parts are made of the training queries.
+        """
+        collection = self.collections[name]
+        source = collection.source(query_set)
+        return [(part, source) for part in collection.of] or [(name, query_set)]
 
     @property
     def elsewhere(self) -> list[tuple[str, str]]:
         """The (collection, split) of text that is not trained on: other collections, and splits named unseen."""
-        return [(name, split) for name, split in self.evaluations if name != self.train_on or split == UNSEEN]
+        return [(name, split) for name, split in self.evaluations if name not in self.trained_on or split == UNSEEN]
+
+    @property
+    def trained_on(self) -> list[str]:
+        """Names of the collections that hold text that is trained on: `train_on`, those that it joins, and those that
+        join one of these."""
+        names = {self.train_on, *self.collections[self.train_on].of}
+        return [name for name, each in self.collections.items() if name in names or not names.isdisjoint(each.of)]
 
     @property
     def resampling(self) -> dict[str, Any]:
@@ -198,7 +227,9 @@ class Study(Lineage):
             raise BackfireError(f"seeds: {twice[0]} is listed twice.", "list every seed once.")
 
     def _check_collections(self) -> None:
-        train_on = _known("train_on", self.train_on, self.collections, "collection")
+        train_on = known("train_on", self.train_on, self.collections, "collection")
+        for collection in self.collections.values():
+            check_joined(collection, self.collections)
         if self.trained and not train_on.train:
             raise BackfireError(
                 f"collections.{train_on.name}: {', '.join(self.trained)} would be trained on it, but it has no "
@@ -208,30 +239,30 @@ class Study(Lineage):
             )
         for collection in self.collections.values():
             for split in collection.relevance:
-                _known(f"collections.{collection.name}.relevance", split, dict.fromkeys(collection.query_sets), "split")
+                known(f"collections.{collection.name}.relevance", split, dict.fromkeys(collection.query_sets), "split")
         for triples in self.triples.values():
             triples.check(train_on)
         primary, split, _ = self.primary
-        _known(
+        known(
             "primary.split",
             split,
-            _known("primary.collection", primary, self.collections, "collection").splits,
+            known("primary.collection", primary, self.collections, "collection").splits,
             "split",
         )
         if self.trained:
             watched = self.config["dynamics"]["split"]
             also = " Or set it to null, which cuts a tenth off the training queries."
-            _known("dynamics.split", watched, train_on.splits, f"split of '{train_on.name}'", also)
-            if self.primary[:2] == (train_on.name, watched):
+            known("dynamics.split", watched, train_on.splits, f"split of '{train_on.name}'", also)
+            if self.primary[:2] in [self.watched, *self.behind(*self.watched)]:
                 raise BackfireError(
-                    f"primary.split: '{watched}' is the split that is watched in training (dynamics.split).",
+                    f"primary.split: '{split}' is the split that is watched in training (dynamics.split).",
                     "judge on another split; what training was watched on is no evidence.",
                 )
 
     def _check_parents(self, each: Variant) -> None:
         key = f"{each.where}.{'start_from' if each.trained else 'of'}"
         for parent in each.parents:
-            found = _known(key, parent, self.variants, "variant")
+            found = known(key, parent, self.variants, "variant")
             if each.embedded and not found.embedded:
                 raise BackfireError(
                     f"{key}: '{parent}' has no model, since its method is {found.settings['method']}.",
@@ -241,7 +272,7 @@ class Study(Lineage):
     def _check_given(self, each: Given) -> None:
         places = {"/".join(place): place for place in self.evaluations}
         for place in each.settings["runs"]:
-            _known(f"{each.where}.runs", place, places, "query set that is evaluated")
+            known(f"{each.where}.runs", place, places, "query set that is evaluated")
         lacking = sorted(places.keys() - each.settings["runs"].keys())
         if lacking:
             raise BackfireError(
@@ -254,7 +285,7 @@ class Study(Lineage):
             raise BackfireError(
                 f"{each.where}: it is trained but names no triple set.", f"add triples: {', '.join(self.triples)}."
             )
-        triples = _known(f"{each.where}.triples", each.triples, self.triples, "triple set")
+        triples = known(f"{each.where}.triples", each.triples, self.triples, "triple set")
         # A plan's study leaves the objective out.
         if "loss" in each.settings and each.objective.teacher and not triples.teacher:
             raise BackfireError(
@@ -263,7 +294,7 @@ class Study(Lineage):
             )
         guide = each.guide if "loss" in each.settings else None
         if guide is not None and not isinstance(
-            _known(f"{each.where}.loss.guide", guide, self.variants, "variant"), Taken
+            known(f"{each.where}.loss.guide", guide, self.variants, "variant"), Taken
         ):
             raise BackfireError(
                 f"{each.where}.loss.guide: '{guide}' is not a model that is taken as it is.",
@@ -304,7 +335,7 @@ class Study(Lineage):
     def _check_comparison(self) -> None:
         # A plan's study compares nothing and has no such block.
         for name in self.config.get("comparison", {}).get("against", []):
-            _known("comparison.against", name, self.variants, "variant")
+            known("comparison.against", name, self.variants, "variant")
             if name == BASE:
                 raise BackfireError(
                     "comparison.against: 'base' is listed.", "leave it out; every variant is compared with base anyway."
@@ -315,7 +346,7 @@ class Study(Lineage):
         for selection in self.selections.values():
             where = f"selections.{selection.name}"
             for name in selection.among:
-                if not _known(f"{where}.among", name, self.variants, "variant").trained:
+                if not known(f"{where}.among", name, self.variants, "variant").trained:
                     raise BackfireError(f"{where}.among: '{name}' is not trained.", "choose among trained variants.")
                 if name in taken:
                     raise BackfireError(
@@ -327,12 +358,5 @@ class Study(Lineage):
     def _check_protocol(self) -> None:
         protocol = self.config["protocol"]
         if protocol:
-            collection = _known("protocol.collection", protocol["collection"], self.collections, "collection")
-            _known("protocol.split", protocol["split"], collection.splits, f"split of '{collection.name}'")
-
-
-def _known(where: str, name: str, among: dict[str, Any], what: str, also: str = "") -> Any:
-    """The entry `name`; an error with the nearest name, and what may be done `also`, when there is none."""
-    if name not in among:
-        raise BackfireError(f"{where}: '{name}' is not a {what} of this study.", f"{nearest(name, among)}{also}")
-    return among[name]
+            collection = known("protocol.collection", protocol["collection"], self.collections, "collection")
+            known("protocol.split", protocol["split"], collection.splits, f"split of '{collection.name}'")

@@ -146,7 +146,12 @@ class Fixed(Triples):
     unit: ClassVar[str] = "all of them"
 
     def check(self, collection: Collection) -> None:
-        """Their positives are those that they name, whatever the grade."""
+        """Their positives are those that they name, whatever the grade, and they are as many as they are."""
+        if collection.shares:
+            raise BackfireError(
+                f"collections.{collection.name}.of: found shares, but {self.where} are taken as they are.",
+                "list the collections without shares, or draw the triples with negatives: random, bm25 or hard.",
+            )
         if collection.relevant_from(TRAIN) > 1:
             raise BackfireError(
                 f"collections.{collection.name}.relevance.train: found {collection.relevant_from(TRAIN)}, but "
@@ -163,6 +168,16 @@ class Published(Fixed):
     def source(self) -> str:
         """The id."""
         return self.settings["source"]
+
+    def check(self, collection: Collection) -> None:
+        """They name passages by the ids of the corpus that they were published for."""
+        super().check(collection)
+        if collection.of:
+            raise BackfireError(
+                f"{self.where}: triples as published are of one corpus, and '{collection.name}' joins "
+                f"{', '.join(collection.of)}.",
+                "draw them with negatives: random, bm25 or hard, or set train_on to the collection of that corpus.",
+            )
 
 
 @dataclass(frozen=True)
