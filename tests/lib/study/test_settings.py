@@ -258,7 +258,7 @@ def test_every_mistake_is_listed_at_once(config, schema):
 
 def test_the_recipes_that_the_documentation_spells_out_can_be_written(config, schema, root):
     blocks = re.findall(r"```yaml\n(.*?)```", (root / "docs/recipes.md").read_text(), re.DOTALL)
-    kept, several, paper = map(yaml.safe_load, blocks)
+    several, kept, paper = map(yaml.safe_load, blocks)
     joined = Study(checked(copy.deepcopy(config) | several, schema))
     assert joined.watched == ("both", "watched")
     assert joined.collections["both"].shares == pytest.approx({"pydocs": 0.7, "support": 0.3})
