@@ -35,9 +35,7 @@ WHOLE = "|".join(name for name, each in STUDY.collections.items() if each.whole)
 JOINED = "|".join(name for name, each in STUDY.collections.items() if each.of) or "(?!)"
 
 # The shards of every collection's passages.
-PASSAGES = {
-    name: per_shard(f"data/{name}/corpus/{{shard}}-of-{{shards}}.parquet", name) for name in STUDY.collections
-}
+PASSAGES = {name: per_shard(f"data/{name}/corpus/{{shard}}-of-{{shards}}.parquet", name) for name in STUDY.collections}
 # All collections are fetched and checked before a model touches one: what is wrong with the last is told in minutes.
 FIRST = 10
 
