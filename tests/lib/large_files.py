@@ -7,8 +7,9 @@ import numpy as np
 
 from backfire.encoders.folders import contents
 from backfire.formats.atomic import read_json, replacing, write_json
+from backfire.formats.embeddings import read_embeddings, write_embeddings
 from backfire.formats.index import read_index, write_index
-from backfire.formats.tables import read_embeddings, read_rows, write_embeddings, write_rows
+from backfire.formats.tables import read_rows, write_rows
 from backfire.formats.trec import read_run, write_run
 from backfire.retrieval.index import build_index
 

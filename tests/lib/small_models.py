@@ -258,6 +258,7 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "bert-truncated": Layout(BERT, options={"truncate_dim": 8}),
     "bert-dot": Layout(BERT, forward="bert", options={"similarity_fn_name": "dot"}),
+    "bert-euclidean": Layout(BERT, forward="bert", options={"similarity_fn_name": "euclidean"}),
     "bert-slow-tokenizer": Layout(_japanese, tokens="library", forward="bert"),
     "bert-unigram": Layout(_made("Bert", tokenizers.unigram), forward="bert"),
     "roberta": Layout(_ROBERTA),

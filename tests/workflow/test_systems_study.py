@@ -13,7 +13,8 @@ from safetensors.numpy import load_file
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from backfire.evaluation.verdict import Verdict
-from backfire.formats.tables import read_embeddings, read_rows
+from backfire.formats.embeddings import read_embeddings
+from backfire.formats.tables import read_rows
 from backfire.formats.trec import read_run
 from backfire.report.advice import RULES
 from backfire.report.curves import read_curves

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from backfire.formats.tables import SCHEMAS, read_embeddings, read_rows
+from backfire.formats.embeddings import read_embeddings
+from backfire.formats.tables import SCHEMAS, read_rows
 from backfire.formats.trec import read_run
 
 pytestmark = pytest.mark.workflow

@@ -14,7 +14,7 @@ from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode, encode_passages, encode_queries, token_batches
 from backfire.encoders.tokenizing import tokenize_passages
 from backfire.errors import BackfireError
-from backfire.formats.tables import read_embeddings
+from backfire.formats.embeddings import read_embeddings
 
 CPU = torch.device("cpu")
 TEXTS = [

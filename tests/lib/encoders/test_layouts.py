@@ -52,7 +52,7 @@ def holds(folder, length=40):
         assert (cosines[expected.any(axis=1)] >= 0.99999).all(), kind
         if similarity == "cosine":
             expected = expected / lengths
-        assert np.abs(ours - expected).max() / max(1.0, lengths.max() if similarity == "dot" else 1.0) <= TOLERANCE
+        assert np.abs(ours - expected).max() / max(1.0, lengths.max() if similarity != "cosine" else 1.0) <= TOLERANCE
     return found
 
 

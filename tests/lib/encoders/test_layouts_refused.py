@@ -184,6 +184,6 @@ def test_a_table_beside_a_transformer_is_refused(tmp_path):
     refused(folder, "StaticEmbedding", "choose")
 
 
-def test_a_distance_between_vectors_of_any_length_is_refused(tmp_path):
-    layout = Layout(BERT, options={"similarity_fn_name": "euclidean"})
-    refused(layout.build(tmp_path / "model"), "made for 'euclidean' distances", "Normalize")
+def test_a_sum_of_differences_between_vectors_of_any_length_is_refused(tmp_path):
+    layout = Layout(BERT, options={"similarity_fn_name": "manhattan"})
+    refused(layout.build(tmp_path / "model"), "made for 'manhattan' distances", "one of cosine, dot and euclidean")

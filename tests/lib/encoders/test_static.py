@@ -16,7 +16,7 @@ from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import ENCODED_AT_ONCE, encode, encode_passages
 from backfire.encoders.tokenizing import tokenize_passages
 from backfire.errors import BackfireError
-from backfire.formats.tables import read_embeddings
+from backfire.formats.embeddings import read_embeddings
 from backfire.training.trainable import load_start
 
 TEXTS = [

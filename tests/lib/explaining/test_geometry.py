@@ -9,7 +9,8 @@ import pytest
 from backfire.errors import BackfireError
 from backfire.explaining import geometry
 from backfire.explaining.sampling import sample_embeddings, unit_rows
-from backfire.formats.tables import read_rows, write_embeddings, write_rows
+from backfire.formats.embeddings import write_embeddings
+from backfire.formats.tables import read_rows, write_rows
 from backfire.keyed import keyed_sample
 
 

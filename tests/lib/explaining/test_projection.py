@@ -7,7 +7,8 @@ import pytest
 
 from backfire.errors import BackfireError
 from backfire.explaining.projection import project_embeddings
-from backfire.formats.tables import read_rows, write_embeddings
+from backfire.formats.embeddings import write_embeddings
+from backfire.formats.tables import read_rows
 from backfire.keyed import keyed_sample
 
 IDS = [f"d{number}" for number in range(150)]

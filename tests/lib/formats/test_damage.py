@@ -13,18 +13,9 @@ from hypothesis import strategies as st
 
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
+from backfire.formats.embeddings import iterate_embeddings, read_embedding_ids, read_embeddings, write_embeddings
 from backfire.formats.index import read_index, write_index
-from backfire.formats.tables import (
-    SCHEMAS,
-    iterate_embeddings,
-    iterate_rows,
-    read_embedding_ids,
-    read_embeddings,
-    read_rows,
-    write_batches,
-    write_embeddings,
-    write_rows,
-)
+from backfire.formats.tables import SCHEMAS, iterate_rows, read_rows, write_batches, write_rows
 from backfire.formats.trec import checksum_file, read_run, write_run
 from backfire.retrieval.index import build_index
 

@@ -8,18 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from backfire.errors import BackfireError
-from backfire.formats.tables import (
+from backfire.formats.embeddings import (
     EMBEDDING_ROWS,
-    SCHEMAS,
     iterate_embeddings,
-    iterate_rows,
     read_embeddings,
-    read_rows,
-    write_batches,
     write_embedding_batches,
     write_embeddings,
-    write_rows,
 )
+from backfire.formats.tables import SCHEMAS, iterate_rows, read_rows, write_batches, write_rows
 
 QRELS = [{"query_id": "q1", "doc_id": "d1", "relevance": 2}, {"query_id": "q2", "doc_id": "d1", "relevance": -1}]
 

@@ -13,7 +13,8 @@ from large_files import LARGE, WRITERS, embeddings, vectors
 
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
-from backfire.formats.tables import write_embeddings, write_rows
+from backfire.formats.embeddings import write_embeddings
+from backfire.formats.tables import write_rows
 from backfire.jobs.faults import of_signals
 
 DISK = LARGE // 2

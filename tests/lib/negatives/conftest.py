@@ -7,7 +7,8 @@ import pytest
 from backfire.datasets.load import load_corpus, load_split
 from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode
-from backfire.formats.tables import write_embeddings, write_rows
+from backfire.formats.embeddings import write_embeddings
+from backfire.formats.tables import write_rows
 from backfire.retrieval.index import index_shard
 
 PASSAGES, QUERIES = 300, 40

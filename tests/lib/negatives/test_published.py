@@ -11,7 +11,8 @@ from ir_datasets.util import LocalDownload
 
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json
-from backfire.formats.tables import read_rows, write_embeddings
+from backfire.formats.embeddings import write_embeddings
+from backfire.formats.tables import read_rows
 from backfire.keyed import key
 from backfire.negatives import published as module
 from backfire.negatives.published import sample_published

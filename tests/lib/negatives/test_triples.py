@@ -8,7 +8,8 @@ import pytest
 from backfire.datasets.text import normalised
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json
-from backfire.formats.tables import read_rows, write_embeddings
+from backfire.formats.embeddings import write_embeddings
+from backfire.formats.tables import read_rows
 from backfire.keyed import key
 from backfire.negatives import draws as module
 from backfire.negatives.hard import mine_hard

@@ -8,8 +8,9 @@ from safetensors.torch import load_file
 
 from backfire.encoders.adapters import attach
 from backfire.encoders.bert import load_bert
+from backfire.formats.embeddings import write_embeddings
 from backfire.formats.index import write_index
-from backfire.formats.tables import write_batches, write_embeddings, write_rows
+from backfire.formats.tables import write_batches, write_rows
 from backfire.formats.trec import write_run
 from backfire.planning.facts import Facts
 from backfire.planning.sizes import (

@@ -161,7 +161,7 @@ def test_how_vectors_are_compared_is_told_of_each_model(tmp_path, root):
 
     assert "scaled to unit length and compared by cosine similarity. Each query" in told()
     mixed = told(lora_hard=dot)
-    assert "by dot product, as the model was made for, for lora_hard; for base, full_bm25" in mixed
+    assert "as the model was made for, by the dot product for lora_hard; for base, full_bm25" in mixed
     assert "cosine" not in told(**dict.fromkeys(["base", *VERDICTS], dot))
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backfire.errors import BackfireError
-from backfire.formats.tables import write_embeddings
+from backfire.formats.embeddings import write_embeddings
 from backfire.formats.trec import read_run
 from backfire.retrieval import products
 from backfire.retrieval import search as module

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from backfire.errors import BackfireError
-from backfire.formats.tables import write_embeddings
+from backfire.formats.embeddings import write_embeddings
 from backfire.training.model_vectors import ModelVectors
 from backfire.training.objectives import anchor, gist, multiple_negatives_ranking, triplet, weighted
 from backfire.training.objectives.batch import Batch

@@ -7,7 +7,8 @@ from small_training import LORA, SETTINGS
 
 from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode
-from backfire.formats.tables import read_embeddings, read_rows, write_embeddings
+from backfire.formats.embeddings import read_embeddings, write_embeddings
+from backfire.formats.tables import read_rows
 from backfire.training import steps as training_steps
 from backfire.training.data import load_examples
 from backfire.training.model_vectors import ModelVectors

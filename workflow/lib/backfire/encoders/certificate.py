@@ -19,6 +19,7 @@ import numpy as np
 
 from backfire.encoders.folders import check_sums, contents
 from backfire.encoders.probes import LONG_TEXTS, SHORT_TEXTS, text_of_length
+from backfire.encoders.similarity import COSINE, NAMES
 from backfire.errors import BackfireError
 from backfire.formats.certificates import CERTIFICATE, Certificate, read_certificate, write_certificate
 from backfire.provenance.fingerprints import installed_versions, value_digest
@@ -50,8 +51,9 @@ def certify(folder: str | Path, name: str) -> Certificate:
     found = prove(Path(folder))
     write_certificate(folder, found)
     logger.info("%s: %s", name, found.words())
-    if found.similarity == "dot":
-        logger.warning("%s: made for the dot product of vectors of any length, so it is ranked by that", name)
+    if found.similarity != COSINE:
+        how = NAMES[found.similarity]
+        logger.warning("%s: made for %s of vectors of any length, so it is ranked by that", name, how)
     return found
 
 
@@ -188,7 +190,7 @@ def _reference(model, texts: list[str], kind: str, length: int, similarity: str)
 
     encode = model.encode_query if kind == "query" else model.encode_document
     with cut_at(model, length):
-        return encode(texts, batch_size=1, normalize_embeddings=similarity == "cosine", show_progress_bar=False)
+        return encode(texts, batch_size=1, normalize_embeddings=similarity == COSINE, show_progress_bar=False)
 
 
 def _fast_forwards(folder: Path, similarity: str):
@@ -197,7 +199,7 @@ def _fast_forwards(folder: Path, similarity: str):
 
     if static_module(folder) is not None:
         return [("static", lambda: load_static(folder, "fp32"))]
-    return [("bert", lambda: bert_encoder(folder, "fp32", "cpu", None, similarity == "cosine"))]
+    return [("bert", lambda: bert_encoder(folder, "fp32", "cpu", None, similarity))]
 
 
 def _by_library(model, similarity: str):
@@ -206,7 +208,7 @@ def _by_library(model, similarity: str):
     from backfire.encoders.encoder import Encoder
     from backfire.encoders.library import library_forward
 
-    return Encoder(None, library_forward(model), torch.device("cpu"), unit=similarity == "cosine")
+    return Encoder(None, library_forward(model), torch.device("cpu"), similarity)
 
 
 def _difference(build, cases, similarity: str) -> tuple[float, str]:
@@ -218,7 +220,7 @@ def _difference(build, cases, similarity: str) -> tuple[float, str]:
         largest = 0.0
         for kind, tokens, expected in cases:
             vectors = encode_tokens(encoder, tokens, kind)
-            scale = max(1.0, float(np.linalg.norm(expected, axis=1).max(initial=0))) if similarity == "dot" else 1.0
+            scale = max(1.0, float(np.linalg.norm(expected, axis=1).max(initial=0))) if similarity != COSINE else 1.0
             if vectors.shape != expected.shape:
                 return float("inf"), f"vectors have {vectors.shape[1]} dimensions instead of {expected.shape[1]}"
             largest = max(largest, float(np.abs(vectors - expected).max(initial=0) / scale))

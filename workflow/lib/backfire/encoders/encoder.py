@@ -7,6 +7,7 @@ import numpy as np
 
 from backfire.encoders.certificate import certificate_of
 from backfire.encoders.device import arithmetic_name, pick_device, pick_dtype
+from backfire.encoders.similarity import COSINE
 from backfire.encoders.static import StaticEncoder, load_static, static_module
 from backfire.encoders.tokens import ModelTokenizer, Tokens, fast_tokenizer
 from backfire.jobs.resources import processor
@@ -25,17 +26,18 @@ class Encoder:
         tokenizer: "ModelTokenizer | LibraryTokenizer | None",
         forward,
         device: "torch.device",
-        unit: bool,
+        similarity: str,
         arithmetic: str = "fp32",
     ):
         """`forward` maps ids and mask, (batch, length) int64 tensors, and a kind to (batch, dimensions) pooled vectors.
 
-        `unit`: vectors are scaled to unit length, as for cosine similarity. `arithmetic`: that of products.
+        `similarity`: what the vectors are for (see `encoders.similarity`); for cosine they are scaled to unit length.
+        `arithmetic`: that of products.
         """
         self.tokenizer = tokenizer
         self.device = device
-        self.arithmetic = arithmetic
-        self._forward, self._unit = forward, unit
+        self.arithmetic, self.similarity = arithmetic, similarity
+        self._forward = forward
 
     @property
     def batch_tokens(self) -> int:
@@ -54,7 +56,7 @@ class Encoder:
         with torch.inference_mode():
             pooled = self._forward(ids.to(self.device), mask.to(self.device), kind).float()
             # Copying to the host waits for a GPU to finish.
-            return (torch.nn.functional.normalize(pooled, dim=1) if self._unit else pooled).cpu().numpy()
+            return (torch.nn.functional.normalize(pooled, dim=1) if self.similarity == COSINE else pooled).cpu().numpy()
 
 
 def arithmetic(folder: str | Path, precision: str) -> list[str]:
@@ -81,9 +83,9 @@ def load_encoder(
     folder, found = Path(folder), certificate_of(folder)
     if found.forward == "static":
         return load_static(folder, precision)
-    device, unit = device or pick_device(), found.similarity == "cosine"
+    device = device or pick_device()
     if found.forward == "bert":
-        return bert_encoder(folder, precision, device, load_tokenizer(folder), unit, adapter)
+        return bert_encoder(folder, precision, device, load_tokenizer(folder), found.similarity, adapter)
     from backfire.encoders.library import library_forward, load_library_model, narrow_products, transformers_of
 
     model = load_library_model(folder, device)
@@ -91,7 +93,7 @@ def load_encoder(
         _adapt(transformer.model, adapter)
     narrow_products(model, pick_dtype(precision, device))
     forward = library_forward(model)
-    return Encoder(load_tokenizer(folder, model), forward, device, unit, arithmetic_name(precision, device))
+    return Encoder(load_tokenizer(folder, model), forward, device, found.similarity, arithmetic_name(precision, device))
 
 
 def load_tokenizer(folder: str | Path, model=None) -> "ModelTokenizer | LibraryTokenizer":
@@ -112,7 +114,7 @@ def bert_encoder(
     precision: str,
     device: "torch.device | str",
     tokenizer: "ModelTokenizer | LibraryTokenizer | None",
-    unit: bool,
+    similarity: str,
     adapter: str | Path | None = None,
 ) -> Encoder:
     """A BERT by torch alone. Raises `BackfireError` for a layout that `plain_pooling` does not know."""
@@ -128,7 +130,7 @@ def bert_encoder(
     if device.type == "cpu" and adapter is None:
         pack(model)
     forward = lambda ids, mask, kind: pool(model(ids, mask), mask, pooling)  # noqa: E731
-    return Encoder(tokenizer, forward, device, unit, arithmetic_name(precision, device))
+    return Encoder(tokenizer, forward, device, similarity, arithmetic_name(precision, device))
 
 
 def _adapt(transformer, adapter: str | Path | None) -> None:

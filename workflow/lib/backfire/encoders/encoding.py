@@ -1,4 +1,4 @@
-"""Encoding: texts to unit vectors, in batches of texts of equal padded length."""
+"""Encoding: texts to vectors, in batches of texts of equal padded length."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,14 +10,12 @@ import numpy as np
 
 from backfire.encoders.encoder import Encoder, StaticEncoder, arithmetic, load_encoder
 from backfire.encoders.folders import contents
+from backfire.encoders.similarity import EUCLIDEAN, searchable
 from backfire.encoders.tokenizing import stored_tokens
 from backfire.encoders.tokens import Tokens, padded
 from backfire.formats.atomic import write_json
-from backfire.formats.tables import (
-    EMBEDDING_ROWS,
-    read_rows,
-    write_embedding_batches,
-)
+from backfire.formats.embeddings import EMBEDDING_ROWS, write_embedding_batches
+from backfire.formats.tables import read_rows
 from backfire.jobs.logs import progress
 from backfire.jobs.resources import peak_memory
 from backfire.provenance.cache import compute
@@ -108,10 +106,10 @@ def encode_shard(
             begun = time.perf_counter()
             vectors = encode_tokens(encoder, stored_tokens(piece["tokens"]), "document", batch_tokens, bar)
             seconds += time.perf_counter() - begun
-            yield piece["doc_id"].to_pylist(), vectors
+            yield piece["doc_id"].to_pylist(), searchable(vectors, "document", encoder.similarity)
 
     with progress(label, len(table), "text") as bar:
-        write_embedding_batches(output, "doc_id", batches(), encoder.arithmetic)
+        write_embedding_batches(output, "doc_id", batches(), encoder.arithmetic, encoder.similarity == EUCLIDEAN)
     write_json(cost, {"passages": len(table), "seconds": seconds, "peak_memory_mib": peak_memory()})
 
 
@@ -124,10 +122,8 @@ def encode_queries(
     def batches() -> Iterator[tuple[list[str], np.ndarray]]:
         for start in range(0, max(1, len(table)), ENCODED_AT_ONCE):
             piece = table.slice(start, ENCODED_AT_ONCE)
-            yield (
-                piece["query_id"].to_pylist(),
-                encode(encoder, piece["text"].to_pylist(), "query", max_length, batch_tokens, bar),
-            )
+            vectors = encode(encoder, piece["text"].to_pylist(), "query", max_length, batch_tokens, bar)
+            yield piece["query_id"].to_pylist(), searchable(vectors, "query", encoder.similarity)
 
     with progress(label, len(table), "text") as bar:
-        write_embedding_batches(output, "query_id", batches(), encoder.arithmetic)
+        write_embedding_batches(output, "query_id", batches(), encoder.arithmetic, encoder.similarity == EUCLIDEAN)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from backfire.encoders.folders import check_sums, read_settings, weight_files
+from backfire.encoders.similarity import COSINE, NAMES
 from backfire.encoders.tokens import Tokens, joined, tokens_of
 from backfire.errors import BackfireError
 from backfire.formats.weights import check_weights
@@ -208,21 +209,21 @@ def autocast(transformer, dtype: torch.dtype) -> None:
 
 
 def own_similarity(folder: Path, model) -> str:
-    """`cosine` or `dot`: what a model was made to be compared by.
+    """What a model was made to be compared by: a name of `encoders.similarity`.
 
     Where its last module scales to unit length the four that sentence-transformers knows give one order. Raises
-    `BackfireError` for a distance between vectors of other lengths.
+    `BackfireError` for the sum of differences (manhattan) between vectors of other lengths.
     """
-    named = str(model.similarity_fn_name or "cosine")
-    if named == "cosine" or (type(model[-1]).__name__ == "Normalize" and model.truncate_dim is None):
-        return "cosine"
-    if named == "dot":
-        return "dot"
+    named = str(model.similarity_fn_name or COSINE)
+    if named == COSINE or (type(model[-1]).__name__ == "Normalize" and model.truncate_dim is None):
+        return COSINE
+    if named in NAMES:
+        return named
     raise BackfireError(
         f"{folder}: similarity_fn_name says that this model is made for '{named}' distances between vectors of any "
         "length.",
-        "Backfire ranks by cosine similarity or dot product; add a Normalize module, where unit length does not harm, "
-        "or set another similarity_fn_name in config_sentence_transformers.json.",
+        "Backfire ranks by cosine similarity, dot product or Euclidean distance: set similarity to one of cosine, dot "
+        "and euclidean (variants.base.similarity, or that of the variant), or add a Normalize module.",
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from backfire.encoders.folders import WEIGHTS, modules_of
+from backfire.encoders.similarity import COSINE
 from backfire.encoders.tokens import ModelTokenizer, Tokens, fast_tokenizer
 from backfire.errors import BackfireError
 from backfire.formats.weights import read_weights
@@ -22,6 +23,7 @@ class StaticEncoder:
 
     batch_tokens = 8192
     arithmetic = "fp32"
+    similarity = COSINE
 
     def __init__(self, tokenizer: ModelTokenizer, table: np.ndarray):
         """`tokenizer` adds no special tokens."""

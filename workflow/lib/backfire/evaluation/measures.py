@@ -9,7 +9,8 @@ from typing import Any
 
 from backfire.errors import BackfireError
 from backfire.evaluation.ties import tie_bounds
-from backfire.formats.tables import one_arithmetic, read_rows, write_rows
+from backfire.formats.embeddings import one_arithmetic
+from backfire.formats.tables import read_rows, write_rows
 from backfire.formats.trec import Ranking, iterate_run
 from backfire.study.measure_names import measure_named
 

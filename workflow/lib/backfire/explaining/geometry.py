@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from backfire.errors import BackfireError
 from backfire.explaining.sampling import sample_embeddings, unit_rows
-from backfire.formats.tables import read_embeddings, read_rows, write_rows
+from backfire.formats.embeddings import read_vectors
+from backfire.formats.tables import read_rows, write_rows
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def measure_geometry(
             f"{collection}: {len(ids)} passage in the embeddings, expected at least 2 to measure a geometry.",
             "raise geometry.sample, or use a larger collection.",
         )
-    query_ids, matrix = read_embeddings(queries, "query_id")
+    query_ids, matrix = read_vectors(queries, "query_id")
     vectors = dict(zip(query_ids, unit_rows(matrix, query_ids), strict=True))
     present = sorted((query, doc) for query, doc in pairs if query in vectors and doc in relevant)
     if not present:

@@ -13,7 +13,8 @@ import numpy as np
 
 from backfire.errors import BackfireError
 from backfire.explaining.sampling import sample_embeddings, unit_rows
-from backfire.formats.tables import read_embeddings, write_rows
+from backfire.formats.embeddings import read_embedding_ids, read_vectors
+from backfire.formats.tables import write_rows
 from backfire.keyed import keyed_sample
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def project_embeddings(
         name: fit_map(sample_embeddings(shards[place_of[name]], passages, seed)[1], neighbors, min_dist, seed)
         for name in dict.fromkeys(maps)
     }
-    query_ids = keyed_sample(read_embeddings(queries[0], "query_id")[0], sampled_queries, seed)
+    query_ids = keyed_sample(read_embedding_ids(queries[0], "query_id"), sampled_queries, seed)
     rows: list[dict] = []
     for (variant, run), fitted_on, files, query_file in zip(models, maps, shards, queries, strict=True):
         found, vectors, _ = sample_embeddings(files, passages, seed)
@@ -94,7 +95,7 @@ def place(reducer, vectors: np.ndarray) -> np.ndarray:
 
 
 def _query_vectors(path: str | Path, wanted: list[str]) -> np.ndarray:
-    ids, matrix = read_embeddings(path, "query_id")
+    ids, matrix = read_vectors(path, "query_id")
     row = {identifier: number for number, identifier in enumerate(ids)}
     missing = [identifier for identifier in wanted if identifier not in row]
     if missing:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from backfire.errors import BackfireError
-from backfire.formats.tables import read_embeddings
+from backfire.formats.embeddings import read_vectors
 from backfire.keyed import keyed_sample
 
 
@@ -23,7 +23,7 @@ def sample_embeddings(
     kept: dict[str, np.ndarray] = {}
     wanted: dict[str, np.ndarray] = {}
     for shard in shards:
-        ids, matrix = read_embeddings(shard, "doc_id")
+        ids, matrix = read_vectors(shard, "doc_id")
         rows = {identifier: row for row, identifier in enumerate(ids)}
         # Only a shard's own smallest keys can be among the smallest of all.
         for identifier in keyed_sample(ids, size, seed):

@@ -3,13 +3,10 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from backfire.errors import BackfireError
 from backfire.formats.parquet import guarded, guarded_batches, opened, writing
-from backfire.formats.seals import parquet_digest
 from backfire.formats.text import half_a_pair
 
 _text, _whole, _real = pa.string(), pa.int32(), pa.float64()
@@ -217,10 +214,6 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
 }
 
-# Rows of embeddings that are written and read at once; 12 MiB at 384 dimensions.
-EMBEDDING_ROWS = 8192
-_ARITHMETIC = b"arithmetic"
-
 
 def write_rows(path: str | Path, kind: str, rows: Iterable[dict] | pa.Table) -> None:
     """Write rows (dicts keyed by column name) or a table as the Parquet table `kind`, atomically.
@@ -267,124 +260,14 @@ def iterate_rows(path: str | Path, kind: str, rows: int = 65536) -> Iterator[pa.
     yield from guarded_batches(path, file, rows)
 
 
-def write_embeddings(
-    path: str | Path, id_column: str, ids: list[str], embeddings: np.ndarray, arithmetic: str = "fp32"
-) -> None:
-    """Write float32 `embeddings` of shape (len(ids), dimensions) beside their ids.
-
-    `id_column` is `doc_id` or `query_id`. The rows are stored as given: of unit norm, unless the model is one for dot
-    products. `arithmetic` (fp32, bf16 or fp16) is what they were computed in, and is kept in the file's metadata.
-    Raises `BackfireError` when a value is not finite.
-    """
-    write_embedding_batches(path, id_column, [(ids, embeddings)], arithmetic)
-
-
-def write_embedding_batches(
-    path: str | Path, id_column: str, batches: Iterable[tuple[list[str], np.ndarray]], arithmetic: str = "fp32"
-) -> None:
-    """Write (ids, embeddings) one after another as `write_embeddings` does, in memory bounded by one of them.
-
-    The bytes do not depend on where they are cut, as long as each but the last has a multiple of `EMBEDDING_ROWS`
-    rows. Raises `ValueError` for no batch at all.
-    """
-    with writing(path, compression="none", use_dictionary=False) as write:
-        for ids, embeddings in batches:
-            table = _embeddings_table(path, id_column, ids, embeddings)
-            write(table.replace_schema_metadata({_ARITHMETIC: arithmetic}), EMBEDDING_ROWS)
-
-
-def one_arithmetic(paths: Iterable[str | Path]) -> None:
-    """Raise `BackfireError` unless all embeddings were computed in the same arithmetic, as their files say.
-
-    On a cluster of several kinds of nodes `precision: auto` may mean another one in each job. A difference of
-    effectiveness between them would be one of arithmetic as well.
-    """
-    known: dict[str, str] = {}
-    for path in paths:
-        metadata = opened(path, []).schema_arrow.metadata or {}
-        known.setdefault(metadata.get(_ARITHMETIC, b"unknown").decode(), str(path))
-    if len(known) > 1:
-        raise BackfireError(
-            "embeddings of different arithmetic are not compared: "
-            + "; ".join(f"{path} is of {arithmetic}" for arithmetic, path in sorted(known.items()))
-            + ".",
-            f"set encoding.precision to one that every machine has ({' or '.join(sorted(known))}), and run again.",
-        )
-
-
-def read_embeddings(path: str | Path, id_column: str) -> tuple[list[str], np.ndarray]:
-    """Read ids and the float32 matrix of shape (ids, dimensions) that `write_embeddings` wrote.
-
-    Memory is the matrix, the ids, and one row group.
-    """
-    file = _embeddings_file(path, id_column)
-    nothing = [], np.empty((0, file.schema_arrow.types[1].list_size), dtype=np.float32)
-    return next(_embedding_pieces(path, file, file.metadata.num_rows), nothing)
-
-
-def read_embedding_ids(path: str | Path, id_column: str) -> list[str]:
-    """Read the ids alone of what `write_embeddings` wrote, in order."""
-    file = _embeddings_file(path, id_column, [id_column])
-    return guarded(path, lambda: file.read([id_column]))[id_column].to_pylist()
-
-
-def embeddings_digest(path: str | Path) -> int | None:
-    """32 bits by which an index knows the embeddings that it was built from; None where they carry no checksums."""
-    return guarded(path, lambda: parquet_digest(path))
-
-
-def iterate_embeddings(path: str | Path, id_column: str, rows: int) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Read what `write_embeddings` wrote in pieces of `rows` rows, the last one shorter, one in memory at a time."""
-    yield from _embedding_pieces(path, _embeddings_file(path, id_column), rows)
-
-
-def _embeddings_table(path, id_column: str, ids: list[str], embeddings: np.ndarray) -> pa.Table:
-    embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
-    if not np.isfinite(embeddings).all():
-        row = int(np.flatnonzero(~np.isfinite(embeddings).all(axis=1))[0])
-        raise BackfireError(
-            f"{path}: the embedding of {id_column} '{ids[row]}' is not finite.",
-            "the model diverged in training or half precision overflowed; look at the dynamics, or set "
-            "encoding.precision to fp32.",
-        )
-    values = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.reshape(-1)), embeddings.shape[1])
-    return pa.table({id_column: _column(id_column, ids).cast(_text), "embedding": values})
-
-
-def _embeddings_file(path, id_column: str, columns: list[str] | None = None) -> pq.ParquetFile:
-    file = opened(path, columns)
-    schema = file.schema_arrow
-    if schema.names != [id_column, "embedding"] or not pa.types.is_fixed_size_list(schema.types[1]):
-        raise BackfireError(
-            f"{path}: columns {schema.names}, expected {[id_column, 'embedding']} with a fixed-size list.",
-            "delete the file and run again; it was not written by this version of Backfire.",
-        )
-    return file
-
-
-def _embedding_pieces(path, file: pq.ParquetFile, rows: int) -> Iterator[tuple[list[str], np.ndarray]]:
-    left, dimensions = file.metadata.num_rows, file.schema_arrow.types[1].list_size
-    ids, matrix = [], np.empty((min(rows, left), dimensions), dtype=np.float32)
-    for batch in guarded_batches(path, file, EMBEDDING_ROWS):
-        while len(batch):
-            part = batch.slice(0, len(matrix) - len(ids))
-            batch = batch.slice(len(part))
-            values = part["embedding"].flatten().to_numpy(zero_copy_only=False)
-            matrix[len(ids) : len(ids) + len(part)] = values.reshape(-1, dimensions)
-            ids += part[0].to_pylist()
-            if len(ids) == len(matrix):
-                yield ids, matrix
-                left -= len(ids)
-                ids, matrix = [], np.empty((min(rows, left), dimensions), dtype=np.float32)
-
-
 def _table(rows: list[dict], schema: pa.Schema) -> pa.Table:
     """Rows as a table; inferred first and then cast, since pyarrow truncates 0.5 silently where it is told int32."""
-    columns = [_column(field.name, [row.get(field.name) for row in rows]).cast(field.type) for field in schema]
+    columns = [text_column(field.name, [row.get(field.name) for row in rows]).cast(field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _column(name: str, values: list) -> pa.Array:
+def text_column(name: str, values: list) -> pa.Array:
+    """A column of values; a `BackfireError` names the one of text that holds half of a surrogate pair."""
     try:
         return pa.array(values)
     except UnicodeEncodeError as error:

@@ -4,8 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from backfire.encoders.similarity import similarities
 from backfire.errors import BackfireError
-from backfire.formats.tables import SCHEMAS, read_embeddings, write_batches
+from backfire.formats.embeddings import extended, read_embeddings
+from backfire.formats.tables import SCHEMAS, write_batches
 
 # Rows of a row group.
 WRITTEN = 1 << 18
@@ -47,6 +49,8 @@ def write_triples(
 def base_scores(queries: pa.Array, passages: pa.Array, query_embeddings: str, embeddings: list[str]) -> np.ndarray:
     """The base's similarity of each query and passage, float32 of shape (pairs,), one shard in memory at a time.
 
+    Of a model for Euclidean distances it is minus the distance, as sentence-transformers has it.
+
     Raises `BackfireError` when an embedding is missing.
     """
     query_ids, matrix = read_embeddings(query_embeddings, "query_id")
@@ -62,6 +66,8 @@ def base_scores(queries: pa.Array, passages: pa.Array, query_embeddings: str, em
             query, passage = matrix[asked[position]], vectors[rows[position]]
             scores[position] = np.dot(query.astype(np.float64), passage.astype(np.float64))
         del doc_ids, vectors
+    if extended(query_embeddings):
+        scores[:] = similarities(scores, matrix[asked])
     missing = np.flatnonzero(np.isnan(scores))
     if len(missing):
         first = int(missing[0])

@@ -15,6 +15,7 @@ from backfire.encoders.cross_encoder import load_cross_encoder, prepare_cross_en
 from backfire.encoders.device import pick_device
 from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode
+from backfire.encoders.similarity import EUCLIDEAN
 from backfire.formats.tables import SCHEMAS, read_rows, write_batches
 from backfire.jobs.logs import progress
 
@@ -94,4 +95,7 @@ def _by_bi_encoder(model: str, max_length: int, pairs: list[tuple[str, str]], la
             dict(zip(side, encode(encoder, side, kind, max_length, bar=bar), strict=True))
             for side, kind in zip(sides, ("query", "document"), strict=True)
         )
-    yield np.array([np.dot(queries[query], passages[passage]) for query, passage in pairs], np.float32)
+    if encoder.similarity == EUCLIDEAN:
+        yield np.array([-np.linalg.norm(queries[query] - passages[passage]) for query, passage in pairs], np.float32)
+    else:
+        yield np.array([np.dot(queries[query], passages[passage]) for query, passage in pairs], np.float32)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from backfire.encoders.similarity import COSINE, DOT, EUCLIDEAN, NAMES
 from backfire.formats.certificates import Certificate, read_certificate
 from backfire.report.numbers import names
 
@@ -35,13 +36,11 @@ def paths(certificates: Mapping[str, Certificate]) -> str:
 
 def similarities(certificates: Mapping[str, Certificate]) -> str:
     """How vectors are compared: what each model was made for."""
-    by = {
-        kind: [variant for variant, each in certificates.items() if each.similarity == kind]
-        for kind in ("cosine", "dot")
-    }
-    if not by["dot"]:
+    by = {kind: [variant for variant, each in certificates.items() if each.similarity == kind] for kind in NAMES}
+    kept = [kind for kind in (DOT, EUCLIDEAN) if by[kind]]
+    if not kept:
         return "Vectors are scaled to unit length and compared by cosine similarity."
-    dot = "Vectors keep their length and are compared by dot product, as the model was made for"
-    if not by["cosine"]:
-        return f"{dot}."
-    return f"{dot}, for {names(by['dot'])}; for {names(by['cosine'])} by cosine similarity."
+    one = len(kept) == 1 and not by[COSINE]
+    told = names(NAMES[kind] if one else f"{NAMES[kind]} for {names(by[kind])}" for kind in kept)
+    cosine = f"; for {names(by[COSINE])} by cosine similarity" if by[COSINE] else ""
+    return f"Vectors keep their length and are compared as the model was made for, by {told}{cosine}."

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import singledispatch
 from typing import Any
 
+from backfire.encoders.similarity import NAMES
 from backfire.report.adapters import adapted, adapter
 from backfire.report.examples import briefly
 from backfire.report.numbers import count, names, rate
@@ -131,7 +132,7 @@ def overridden(variant: Taken) -> str:
     prompts = variant.changes.get("prompts", {})
     said = [f"the {kind} prompt {prompt!r}" for kind, prompt in prompts.items()]
     if similarity := variant.changes.get("similarity"):
-        said.append("cosine similarity" if similarity == "cosine" else "the dot product")
+        said.append(NAMES[similarity])
     return f"with {names(said)}" if said else ""
 
 

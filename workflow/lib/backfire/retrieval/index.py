@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from backfire.errors import BackfireError
+from backfire.formats.embeddings import embeddings_digest, read_embeddings
 from backfire.formats.index import faiss_reason, made_index, write_index
-from backfire.formats.tables import embeddings_digest, read_embeddings
 
 log = logging.getLogger(__name__)
 

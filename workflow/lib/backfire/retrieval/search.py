@@ -18,8 +18,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from backfire.errors import BackfireError
+from backfire.formats.embeddings import embeddings_digest, one_arithmetic, read_embedding_ids, read_embeddings
 from backfire.formats.index import flat_vectors, read_index
-from backfire.formats.tables import embeddings_digest, one_arithmetic, read_embedding_ids, read_embeddings
 from backfire.formats.trec import Ranking, write_run
 from backfire.jobs.logs import progress
 from backfire.retrieval.products import Workers, margins

@@ -7,6 +7,7 @@ import numpy as np
 from backfire.datasets.passages import doc_ids, texts_by_id
 from backfire.encoders.encoder import Encoder
 from backfire.encoders.encoding import encode_tokens
+from backfire.encoders.similarity import searchable
 from backfire.encoders.tokens import ModelTokenizer, Tokens
 from backfire.errors import BackfireError
 from backfire.evaluation.measures import Values, score_queries
@@ -38,8 +39,8 @@ class DevelopmentSet:
         Raises `Diverged` when a vector is not finite.
         """
         queries, passages = (
-            encode_tokens(encoder, self.queries, "query"),
-            encode_tokens(encoder, self.passages, "document"),
+            searchable(encode_tokens(encoder, self.queries, "query"), "query", encoder.similarity),
+            searchable(encode_tokens(encoder, self.passages, "document"), "document", encoder.similarity),
         )
         if not (np.isfinite(queries).all() and np.isfinite(passages).all()):
             raise Diverged("a vector of the development set is not finite")

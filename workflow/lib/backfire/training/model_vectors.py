@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backfire.errors import BackfireError
-from backfire.formats.tables import EMBEDDING_ROWS, embeddings_digest, iterate_embeddings
+from backfire.formats.embeddings import EMBEDDING_ROWS, embeddings_digest, extended, iterate_embeddings
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ModelVectors:
         Memory is the result, 4 bytes for each text and dimension, and a row group. Raises `BackfireError` when one is
         missing.
         """
-        dimensions = next(iterate_embeddings(self.queries, "query_id", 1))[1].shape[1]
+        dimensions = next(iterate_embeddings(self.queries, "query_id", 1))[1].shape[1] - extended(self.queries)
         found = np.empty((len(query_ids) + len(doc_ids), dimensions), np.float32)
         _fill(found[: len(query_ids)], [self.queries], "query_id", query_ids)
         _fill(found[len(query_ids) :], self.corpus, "doc_id", doc_ids)
@@ -45,7 +45,7 @@ def _fill(found: np.ndarray, paths: list[str], id_column: str, wanted: list[str]
     for path in paths:
         for ids, matrix in iterate_embeddings(path, id_column, EMBEDDING_ROWS):
             places = pc.index_in(pa.array(ids, pa.string()), value_set=values).fill_null(-1).to_numpy()
-            found[places[places >= 0]] = matrix[places >= 0]
+            found[places[places >= 0]] = matrix[places >= 0, : found.shape[1]]
             missing[places[places >= 0]] = False
     if missing.any():
         raise BackfireError(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from backfire.encoders.encoding import token_batches
+from backfire.encoders.similarity import COSINE, EUCLIDEAN
 from backfire.encoders.tokens import Tokens, padded
 from backfire.keyed import key
 from backfire.study.objectives import needs
@@ -166,9 +167,13 @@ class Stepper:
                 vectors = self._vectors(examples.tokens, texts, self._parts(examples.tokens, texts))[0]
             batch = texts.of_vectors(vectors, self.model.device, self._moved())
             loss += len(chosen) * self.objective(batch).loss.item()
-            if self.model.unit:
+            if self.model.similarity == COSINE:
                 vectors = torch.nn.functional.normalize(vectors, dim=1)
-            scores = (vectors[batch.queries, None] * vectors[batch.passages]).sum(dim=2)
+            queries, passages = vectors[batch.queries, None], vectors[batch.passages]
+            if self.model.similarity == EUCLIDEAN:
+                scores = -(queries - passages).norm(dim=2)
+            else:
+                scores = (queries * passages).sum(dim=2)
             right += (scores[:, :1] > scores[:, 1:]).float().mean(dim=1).sum().item()
         return loss / len(examples), right / len(examples)
 

@@ -44,7 +44,7 @@ class Trainable(ABC):
     def __init__(self, start: Path, device: torch.device, arithmetic: str):
         self.start, self.device, self.arithmetic = start, device, arithmetic
         self.certificate: Certificate = certificate_of(start)
-        self.unit = self.certificate.similarity == "cosine"
+        self.similarity = self.certificate.similarity
 
     @property
     def half(self) -> torch.dtype | None:
@@ -100,7 +100,7 @@ class PlainBert(Trainable):
         if self.device.type == "cpu":
             pack(network)
         forward = lambda ids, mask, kind: pool(network(ids, mask), mask, self.pooling)  # noqa: E731
-        return Encoder(self.tokenizer, forward, self.device, self.unit)
+        return Encoder(self.tokenizer, forward, self.device, self.similarity)
 
     def save(self, folder: Path) -> None:
         """Every file of the start but what Backfire noted about it, and all weights in their place, in fp32."""
@@ -160,7 +160,7 @@ class AnyLayout(Trainable):
     def encoder(self) -> Encoder:
         """The model itself, in evaluation mode until the next step."""
         self.network.eval()
-        return Encoder(self.tokenizer, self._embed, self.device, self.unit)
+        return Encoder(self.tokenizer, self._embed, self.device, self.similarity)
 
     def save(self, folder: Path) -> None:
         """As sentence-transformers saves it, without a model card."""
