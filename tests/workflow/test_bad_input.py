@@ -115,7 +115,7 @@ def test_numbers_with_a_decimal_point_and_merge_keys_are_taken(folder_study, tmp
         ({"collections": {"pydocs": {"splits": {"test": "pydocs/tset"}}}}, "'pydocs/tset' is neither an id"),
         (
             {"collections": {"b": {"corpus": "hf:b", "splits": {"test": "b"}}}},
-            "found 'hf:b'; data sets of the hub are read from a folder",
+            "collections.b.corpus: found 'hf:b', which is no id of a data set of the hub",
         ),
         ({"collections": {"b": {"corpus": "./b", "splits": {"test": "b"}}}}, "'./b': there is no such folder"),
         ({"collections": {"b": {"corpus": "vaswani", "splits": {"a": "vaswani", "b": "vaswani"}}}}, "the same queries"),

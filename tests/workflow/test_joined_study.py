@@ -1,8 +1,10 @@
-"""Training on several collections as one, in shares, from two files to the report."""
+"""Training on several collections as one, in shares, from a file and a data set of the hub to the report."""
 
 import json
 from collections import Counter
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from backfire.datasets.pydocs import collection_file
@@ -11,21 +13,31 @@ from backfire.formats.tables import read_rows
 
 pytestmark = pytest.mark.workflow
 RESULTS = "results/joined"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 # Two domains, docstrings of one package each.
 FILES = {"ours": ("scipy", 150), "theirs": ("numpy", 120)}
 
 
 @pytest.fixture(scope="module")
 def joined(clone, tmp_path_factory):
-    """The study, run once."""
+    """The study, run once; the hub's cache holds what the second collection is made of, and there is no network."""
     engine = clone.on("joined").elsewhere(tmp_path_factory.mktemp("joined"))
     records = [json.loads(line) for line in collection_file().open(encoding="utf-8")]
-    for name, (package, count) in FILES.items():
-        rows = [record for record in records if record["package"] == package][:count]
-        pairs = ({"query": row["query"], "passage": row["text"]} for row in rows)
-        (engine.directory / f"{name}.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
-    engine.succeed()
-    return engine
+    rows = {
+        name: [{"query": row["query"], "passage": row["text"]} for row in records if row["package"] == package][:count]
+        for name, (package, count) in FILES.items()
+    }
+    (engine.directory / "ours.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in rows["ours"]))
+    hub = tmp_path_factory.mktemp("hub") / "datasets--me--theirs"
+    (hub / f"snapshots/{COMMIT}/numpy").mkdir(parents=True)
+    (hub / "refs").mkdir()
+    (hub / "refs/main").write_text(COMMIT)
+    pq.write_table(pa.Table.from_pylist(rows["theirs"]), hub / f"snapshots/{COMMIT}/numpy/train-00000-of-00001.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_CACHE", str(hub.parent))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        engine.succeed()
+        yield engine
 
 
 def ids(engine, path, kind, column):
@@ -42,6 +54,14 @@ def test_the_passages_of_both_are_one_corpus(joined):
         each for shard in (1, 2) for each in ids(joined, f"data/both/corpus/{shard}-of-2.parquet", "corpus", "doc_id")
     ]
     assert whole == [f"{name}/{each}" for name, found in parts.items() for each in found]
+
+
+def test_a_data_set_of_the_hub_is_fetched_once_and_told_by_its_commit(joined):
+    manifest = read_json(joined.directory / "data/theirs/manifest.json")
+    assert manifest["pairs"]["hub"]["commit"] == COMMIT and manifest["pairs"]["hub"]["rows"] == {"train": 120}
+    assert {path.name for path in (joined.directory / "data/theirs/hub").iterdir()} == {"rows", "manifest.json"}
+    page = (joined.directory / RESULTS / "report.html").read_text()
+    assert "the passages of hf:me/theirs/numpy" in page and COMMIT in page
 
 
 def test_each_gives_its_share_of_the_examples_and_no_query_that_is_judged_or_watched(joined):
@@ -97,6 +117,7 @@ def test_other_shares_draw_other_examples_from_the_same_candidates(joined, overl
         ({"of": {"theirs": None}}, "collections.both.of: found {'ours': 3}, expected at least 2 entry"),
         ({"of": {"theirs": "much"}}, "collections.both.of.theirs: found the text 'much', expected a number"),
         ({"of": ["ours", "their"]}, "collections.both.of: 'their' is not a collection of this study"),
+        ({"of": None}, "collections.both.of: found None, expected array or object"),
         ({"train": "trian"}, "collections.both.train: 'ours' has no query set 'trian'; it has train, test."),
         ({"of": ["ours", "theirs"], "corpus": "ours.jsonl"}, "unknown key 'corpus' where kind is 'joined'"),
         ({"splits": {"all": "test", "again": "train"}}, "'train' and 'again' are the same queries"),

@@ -125,7 +125,7 @@ def test_a_row_more_reads_the_file_again(pairs):
         ({"splits": {"test": "tset"}}, "have no part 'tset', did you mean 'test'?"),
         ({"held_out": {"dev": 0.1, "test": 0}}, "leaves no share for 'test'"),
         ({"corpus": "pears.csv"}, "there is no file 'pears.csv'"),
-        ({"corpus": "hf:me/pairs"}, "data sets of the hub are read from a folder"),
+        ({"corpus": "hf:pairs"}, "collections.mine.corpus: found 'hf:pairs', which is no id of a data set of the hub"),
     ],
 )
 def test_a_mistake_about_pairs_is_told_before_anything_is_computed(pairs, overlay, tmp_path, settings, message):

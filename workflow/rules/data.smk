@@ -1,11 +1,22 @@
 """Data: every collection as tables of passages, queries and judgments, checked and described."""
 
 from backfire.datasets.packages import package_versions
-from backfire.datasets.sources import PARTS, is_pairs, is_pydocs, needed_parts, pairs_files, place_of, source_files
+from backfire.datasets.sources import (
+    PARTS,
+    is_hub,
+    is_pairs,
+    is_pydocs,
+    needed_parts,
+    pairs_files,
+    pairs_source,
+    place_of,
+    source_files,
+)
 
 
 localrules:
     download_collection,
+    fetch_pairs,
     describe_collection,
 
 
@@ -65,10 +76,43 @@ rule download_collection:
         "../scripts/download_collection.py"
 
 
+rule fetch_pairs:
+    """A data set of the hub is fetched, its files of data alone, and saved with its splits; no other rule needs a network for it."""
+    output:
+        rows=directory("data/{collection}/hub/rows"),
+        manifest="data/{collection}/hub/manifest.json",
+    log:
+        "data/{collection}/logs/fetch_pairs.log",
+    benchmark:
+        "data/{collection}/benchmarks/fetch_pairs.tsv"
+    wildcard_constraints:
+        collection="|".join(name for name, each in STUDY.collections.items() if is_hub(each.corpus)) or "(?!)",
+    priority: FIRST
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+    params:
+        cfg=lambda w: {"source": STUDY.collections[w.collection].corpus},
+        code=code("fetch_pairs"),
+    script:
+        "../scripts/fetch_pairs.py"
+
+
 rule read_pairs:
     """A file of pairs becomes a collection: its distinct passages and queries, its judgments, and splits by a hash of the query, near-duplicate queries on one side."""
     input:
-        lambda w: pairs_files(STUDY.collections[w.collection].corpus),
+        pairs=lambda w: pairs_files(STUDY.collections[w.collection].corpus),
+        hub=lambda w: (
+            [
+                pairs_source(w.collection, STUDY.collections[w.collection].corpus),
+                f"data/{w.collection}/hub/manifest.json",
+            ]
+            if is_hub(STUDY.collections[w.collection].corpus)
+            else []
+        ),
     output:
         corpus="data/{collection}/pairs/corpus.parquet",
         queries=expand("data/{collection}/pairs/queries/{part}.parquet", part=PARTS, allow_missing=True),
@@ -88,7 +132,7 @@ rule read_pairs:
     params:
         cfg=lambda w: plain(
             {
-                "source": STUDY.collections[w.collection].corpus,
+                "source": pairs_source(w.collection, STUDY.collections[w.collection].corpus),
                 "named": STUDY.collections[w.collection].columns,
                 "held_out": STUDY.collections[w.collection].held_out,
             }

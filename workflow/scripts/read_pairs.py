@@ -12,4 +12,5 @@ with job(snakemake.log[0], snakemake.threads):
         queries=dict(zip(PARTS, snakemake.output.queries, strict=True)),
         qrels=dict(zip(PARTS, snakemake.output.qrels, strict=True)),
         manifest=snakemake.output.manifest,
+        hub=next(iter(snakemake.input.hub[1:]), None),
     )

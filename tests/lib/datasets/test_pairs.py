@@ -44,8 +44,12 @@ file that were held out. Its distinct passages become the corpus, its distinct q
 text into `train`, `dev` and `test`, near-duplicate queries on one side (Jaccard similarity of word triples of 0.8 or
 more), and each pair is a judgment. `held_out: {dev: 0.1, test: 0.2}` sets the shares. A row more or less moves no
 other query to another split, unless it ties two of them together. A data set saved with splits
-(`DatasetDict.save_to_disk`) keeps its own; one of the hub is saved once with
-`datasets.load_dataset(...).save_to_disk("folder")`.
+(`DatasetDict.save_to_disk`) keeps its own.
+
+A data set of the hub is named as `corpus: hf:owner/name`, with a subset as `hf:owner/name/subset`, with a revision as
+`hf:owner/name@revision`. It is fetched once, whole files of data alone (Parquet, JSON, CSV, text; no script runs), which are read by
+`datasets`; one with several splits keeps them, one with a single split is split by the hash. Its commit stands in the manifest and in
+the report. Without a network the hub's cache on this machine serves.
 
 Ids are the first 16 digits of the SHA-256 of a text, so the same text has the same id everywhere, and a query that is
 a passage has the passage's. Outer white space is cut. `data/<collection>/manifest.json` and the log of `read_pairs`

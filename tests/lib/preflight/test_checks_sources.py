@@ -145,10 +145,10 @@ def test_sets_of_pydocs_are_those_that_it_has():
     ("corpus", "splits", "train", "told"),
     [
         (
-            "hf:org/set",
+            "hf:set",
             {"dev": "dev", "test": "test"},
             "train",
-            "found 'hf:org/set'; data sets of the hub are read from a folder",
+            "collections.mine.corpus: found 'hf:set', which is no id of a data set of the hub",
         ),
         ("./nowhere", {"dev": "dev", "test": "test"}, "train", "'./nowhere': there is no such folder"),
         ("vaswan", {"dev": "vaswani", "test": "vaswani"}, None, "did you mean vaswani"),

@@ -15,7 +15,7 @@ from backfire.datasets.rows import Row, file_rows
 from backfire.datasets.sources import PARTS, pairs_files
 from backfire.datasets.text import normalised
 from backfire.errors import BackfireError
-from backfire.formats.atomic import write_json
+from backfire.formats.atomic import read_json, write_json
 from backfire.formats.tables import write_rows
 from backfire.jobs.logs import progress
 from backfire.keyed import keyed_share
@@ -43,6 +43,7 @@ def read_pairs(
     queries: Mapping[str, str],
     qrels: Mapping[str, str],
     manifest: str,
+    hub: str | None = None,
 ) -> None:
     """Write the tables of the collection that the pairs of `source` make: passages, queries, judgments by split.
 
@@ -51,7 +52,8 @@ def read_pairs(
     query that is a passage has its id. A saved data set with splits keeps them; else queries with the smallest hashes
     are held out, in the shares of `held_out` (dev, test), near-duplicate queries together, and the rest is for
     training. `queries` and `qrels` hold the paths by split. The manifest tells columns, counts and the digests of the
-    files. Raises `BackfireError` for rows without a text, columns that cannot be told, and a file without a pair.
+    files, and what `hub`, that of a data set which was fetched, tells. Raises `BackfireError` for rows without a text,
+    columns that cannot be told, and a file without a pair.
     """
     found: dict[tuple[str, str], int] = {}
     given: dict[str, str] = {}
@@ -99,6 +101,7 @@ def read_pairs(
         manifest,
         {
             "source": source,
+            **({"hub": read_json(hub)} if hub else {}),
             "files": {file: file_sha256(file) for file in pairs_files(source)},
             "columns": {part: value for part, value in seen._asdict().items() if value},
             "read": read,

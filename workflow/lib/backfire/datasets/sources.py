@@ -3,6 +3,7 @@
 Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,11 +17,31 @@ PARTS = ("train", "dev", "test")
 # Names that saved data sets have for them.
 _ALSO = {"validation": "dev", "valid": "dev", "val": "dev"}
 _SAVED, _SAVED_SPLITS = "dataset_info.json", "dataset_dict.json"
+_PART = r"\w[\w.-]*"
+_HUB_ID = re.compile(rf"hf:(?P<repository>{_PART}/{_PART})(/(?P<subset>{_PART}))?(@(?P<revision>{_PART}))?")
 
 
 def is_pydocs(source: str) -> bool:
     """Whether `source` is the embedded collection or one of its query sets."""
     return source.split("/")[0] == PYDOCS
+
+
+def hub_parts(source: str) -> tuple[str, str | None, str | None]:
+    """Repository, subset and revision of a data set of the hub, as hf:owner/name, hf:owner/name/subset@revision.
+
+    Raises `BackfireError` for another form.
+    """
+    if not (found := _HUB_ID.fullmatch(source)):
+        raise BackfireError(
+            f"found '{source}', which is no id of a data set of the hub.",
+            "write it as hf:owner/name, hf:owner/name/subset, each perhaps with @revision.",
+        )
+    return found["repository"], found["subset"], found["revision"]
+
+
+def is_hub(source: str) -> bool:
+    """Whether the corpus `source` is a data set of the hub, which becomes a saved one."""
+    return source.startswith("hf:")
 
 
 def is_made(corpus: str) -> bool:
@@ -29,7 +50,9 @@ def is_made(corpus: str) -> bool:
 
 
 def is_pairs(source: str) -> bool:
-    """Whether the corpus `source` is a file of pairs, or a folder that `datasets.save_to_disk` wrote."""
+    """Whether the corpus `source` is a file of pairs, a folder that `datasets.save_to_disk` wrote, or on the hub."""
+    if is_hub(source):
+        return True
     try:
         path = Path(source)
         saved = any((path / name).is_file() for name in (_SAVED, _SAVED_SPLITS))
@@ -68,7 +91,9 @@ def saved_splits(folder: str) -> dict[str | None, Path]:
 
 
 def pairs_files(source: str) -> list[str]:
-    """The files that a collection of pairs is read from, in the order of their names."""
+    """The files that a collection of pairs is read from, in the order of their names; none on the hub."""
+    if is_hub(source):
+        return []
     if not Path(source).is_dir():
         return [source]
     return sorted(str(path) for path in Path(source).rglob("*") if path.is_file() and not path.name.startswith("."))
@@ -82,6 +107,11 @@ def source_files(name: str, corpus: str, split: str | None = None) -> list[str]:
     if split is None:
         return [f"{folder}/corpus.parquet"]
     return [f"{folder}/{part}/{split}.parquet" for part in ("queries", "qrels")]
+
+
+def pairs_source(name: str, corpus: str) -> str:
+    """Where the pairs of a collection are read from: its file, or what was fetched from the hub."""
+    return f"data/{name}/hub/rows" if is_hub(corpus) else corpus
 
 
 def place_of(name: str, corpus: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from backfire.datasets.catalogue import published_count
 from backfire.datasets.layout import corpus_files, qrels_files
-from backfire.datasets.sources import is_folder, is_pairs, is_pydocs, pairs_files
+from backfire.datasets.sources import is_folder, is_hub, is_pairs, is_pydocs, pairs_files
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json
 from backfire.study.parts import TRAIN, Collection
@@ -135,6 +135,8 @@ def _read(file: Path, changed: int) -> Any:
 
 def _whole(collection: Collection) -> int | None:
     """Passages of a collection of a source of its own, before it is cut to `size`."""
+    if is_hub(collection.corpus):
+        return None
     if is_pairs(collection.corpus):
         return _lines(lambda: pairs_files(collection.corpus), PASSAGE_LINE)
     if is_folder(collection.corpus):

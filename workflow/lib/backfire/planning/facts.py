@@ -13,7 +13,7 @@ from backfire.datasets.load import load_corpus, load_split
 from backfire.datasets.pairs import ID_DIGITS, first_pairs
 from backfire.datasets.records import count as count_records
 from backfire.datasets.rows import count_rows
-from backfire.datasets.sources import is_folder, is_pairs, is_pydocs
+from backfire.datasets.sources import is_folder, is_hub, is_pairs, is_pydocs
 from backfire.formats.tables import iterate_rows
 from backfire.study.parts import Collection
 
@@ -70,10 +70,13 @@ def collection_facts(collection: Collection, tables: Path, packed: int | None = 
     """
     assumed: list[str] = []
     ids, sample = _exported(tables / "corpus")
-    if is_pairs(collection.corpus):
-        passages, ids, sample, queries = _paired(collection)
+    if is_pairs(collection.corpus) and not _unfetched(collection, tables):
+        passages, ids, sample, queries = _paired(collection, tables)
         judgments = queries
         assumed.append("each pair of the file has a query and a passage of its own")
+    elif is_hub(collection.corpus):
+        passages, queries = None, dict.fromkeys(collection.query_sets)
+        judgments = queries
     elif is_folder(collection.corpus) or is_pydocs(collection.corpus):
         passages, ids, sample = _read(collection.corpus)
         queries, judgments = _counted(collection)
@@ -157,10 +160,20 @@ def _read(corpus: str) -> tuple[int, list[str], list[str]]:
     return count, [each.doc_id for each in some], [each.default_text() for each in some]
 
 
-def _paired(collection: Collection) -> tuple[int, list[str], list[str], dict[str, int | None]]:
+def _unfetched(collection: Collection, tables: Path) -> bool:
+    return is_hub(collection.corpus) and not _pairs_at(collection, tables).is_dir()
+
+
+def _pairs_at(collection: Collection, tables: Path) -> Path:
+    """Where the pairs of a collection lie, whose tables go to the folder `tables`."""
+    return tables / "hub/rows" if is_hub(collection.corpus) else Path(collection.corpus)
+
+
+def _paired(collection: Collection, tables: Path) -> tuple[int, list[str], list[str], dict[str, int | None]]:
     """Rows of a file of pairs, ids and passages of the first, and queries by query set: at most one for each row."""
-    count = count_rows(collection.corpus)
-    sample = [pair.passage for pair in first_pairs(collection.corpus, collection.columns, SAMPLE)]
+    source = str(_pairs_at(collection, tables))
+    count = count_rows(source)
+    sample = [pair.passage for pair in first_pairs(source, collection.columns, SAMPLE)]
     queries = {name: round(count * collection.share(name)) for name in collection.query_sets}
     return count, ["0" * ID_DIGITS], sample, queries
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from backfire.datasets.sources import pairs_files
+from backfire.datasets.sources import is_hub, pairs_files, pairs_source
 from backfire.encoders.folders import find_base
 from backfire.errors import BackfireError
 from backfire.planning.counts import Counts, examples
@@ -63,6 +63,8 @@ MINILM_MIB = 87
 # Bytes of a passage's text while it is reranked, and of a hit with its id (assumed); queries that are held, as in
 # retrieval/reranking.py (a test compares them); tokens of a pair where no length is set.
 RERANKED_TEXT, RERANKED_HIT, RERANKED_QUERIES, ASSUMED_PAIR = 1000, 150, 1000, 256
+# Of a data set of the hub before it is fetched.
+ASSUMED_PAIRS_MIB = 200
 # Minutes that any job may take to start and to read its files.
 LEAST = 30
 
@@ -193,7 +195,11 @@ class Requests:
 
     def _pairs(self, w: Any) -> tuple[float, float]:
         # Texts, word triples and judgments take some ten times the file (docs/pairs.md), packed to a third or not.
-        mib = sum(Path(file).stat().st_size for file in pairs_files(self.study.collections[w.collection].corpus)) / MIB
+        corpus = self.study.collections[w.collection].corpus
+        fetched = (self.root / pairs_source(w.collection, corpus)).rglob("*") if is_hub(corpus) else ()
+        files = [*pairs_files(corpus), *(file for file in fetched if file.is_file())]
+        # A data set of the hub that is not here yet: assumed.
+        mib = sum(Path(file).stat().st_size for file in files) / MIB if files else ASSUMED_PAIRS_MIB
         return 500 + 30 * mib, 60 + 10 * mib
 
     def _corpus(self, w: Any) -> tuple[float, float]:

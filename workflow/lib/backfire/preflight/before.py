@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from backfire.datasets.layout import RECORDS
-from backfire.datasets.sources import is_pairs
+from backfire.datasets.sources import is_hub, is_pairs
 from backfire.encoders.folders import find_base, verify
 from backfire.encoders.overrides import lacking_prompts
 from backfire.errors import BackfireError
@@ -54,14 +54,16 @@ def _check_given(study: Study) -> None:
 def _check_listed(study: Study, thoroughly: bool) -> None:
     """Raise `BackfireError` for a file of triples that is not there, `thoroughly` for columns that cannot be told."""
     for name, file in study.listed.items():
-        if not is_pairs(file):
-            hub = file.startswith("hf:")
+        if is_hub(file):
             raise BackfireError(
-                f"triples.{name}.file: "
-                + (f"found '{file}'; data sets of the hub are read from a folder." if hub else f"found '{file}'."),
-                "save it once with datasets.load_dataset(...).save_to_disk('folder') and give that folder."
-                if hub
-                else f"give the path of a file ({', '.join(RECORDS)}, all but .parquet also with .gz) that is there, "
+                f"triples.{name}.file: found '{file}', a data set of the hub.",
+                "to train on its texts make it a collection (corpus: its id) and train_on that; to take its triples "
+                "for another one save it with datasets.load_dataset(...).save_to_disk('folder') and give that folder.",
+            )
+        if not is_pairs(file):
+            raise BackfireError(
+                f"triples.{name}.file: found '{file}'.",
+                f"give the path of a file ({', '.join(RECORDS)}, all but .parquet also with .gz) that is there, "
                 "or of a folder that datasets.save_to_disk wrote.",
             )
         if thoroughly:

@@ -12,8 +12,10 @@ from backfire.datasets.layout import RECORDS, ending
 from backfire.datasets.sources import (
     PARTS,
     PYDOCS,
+    hub_parts,
     input_files,
     is_folder,
+    is_hub,
     is_pairs,
     is_pydocs,
     needed_parts,
@@ -64,7 +66,12 @@ def _check_pairs(collection: Collection, thoroughly: bool) -> None:
     """Raise `BackfireError` for a part that pairs do not have, and `thoroughly` for columns that cannot be told."""
     where = f"collections.{collection.name}"
     has = PARTS
-    if Path(collection.corpus).is_dir() and None not in (saved := saved_splits(collection.corpus)):
+    if is_hub(collection.corpus):
+        try:
+            hub_parts(collection.corpus)
+        except BackfireError as error:
+            raise BackfireError(f"{where}.corpus: {error.message}", error.hint) from None
+    elif Path(collection.corpus).is_dir() and None not in (saved := saved_splits(collection.corpus)):
         has = tuple(saved)
     for query_set in collection.query_sets:
         source = collection.source(query_set)
@@ -83,7 +90,7 @@ def _check_pairs(collection: Collection, thoroughly: bool) -> None:
         raise BackfireError(
             f"{where}.held_out: {collection.held_out} comes to more than all.", "the rest of 1 is what is trained on."
         )
-    if thoroughly:
+    if thoroughly and not is_hub(collection.corpus):
         try:
             from backfire.datasets.pairs import first_pairs
         # An engine that leaves the libraries to the jobs' own environments.
@@ -95,11 +102,6 @@ def _check_pairs(collection: Collection, thoroughly: bool) -> None:
 def _check_no_pairs(collection: Collection) -> None:
     """Raise `BackfireError` for what only a file of pairs can have, and for a file that is not there."""
     where = f"collections.{collection.name}"
-    if collection.corpus.startswith("hf:"):
-        raise BackfireError(
-            f"{where}.corpus: found '{collection.corpus}'; data sets of the hub are read from a folder.",
-            "save it once with datasets.load_dataset(...).save_to_disk('folder') and give that folder.",
-        )
     if ending(collection.corpus, RECORDS):
         raise BackfireError(
             f"{where}.corpus: there is no file '{collection.corpus}'.",
@@ -182,6 +184,8 @@ def _same(ours: Collection, query_set: str, theirs: Collection, other: str) -> b
     if ours.of:
         return source == against
     if is_pairs(ours.corpus):
+        if is_hub(ours.corpus) or is_hub(theirs.corpus):
+            return source == against and ours.corpus == theirs.corpus
         return source == against and _same_files(pairs_files(ours.corpus), pairs_files(theirs.corpus))
     if not is_folder(ours.corpus):
         return judgments_of(source) == judgments_of(against)
