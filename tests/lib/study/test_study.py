@@ -317,12 +317,19 @@ def test_a_split_that_is_watched_in_each_part_is_judged_in_none(config, joined):
         ({}, {"splits": {"dev": "test"}}, r"both\.splits\.dev: 'more' has no query set 'test'; it has train, dev"),
         ({"train": None}, {}, r"collections\.both\.train: 'more' has no query set 'train'"),
         ({"relevance": {"train": 2}}, {}, r"on train grade 1 and above counts as relevant, and on train of"),
-        ({}, {"of": ["pydocs", "both"]}, r"collections\.both\.of: 'both' joins others itself"),
+        ({}, {"of": ["pydocs", "both"]}, r"collections\.both\.of: 'both' is not a collection of this study"),
     ],
 )
 def test_what_cannot_be_one_collection_is_told(config, joined, more, settings, message):
     with pytest.raises(BackfireError, match=message):
         joined(more, **{"splits": {"dev": "dev"}} | settings)
+
+
+def test_what_is_joined_joins_nothing_itself(config, joined):
+    config["collections"]["all"] = {"of": ["both", "pydocs"]}
+    with pytest.raises(BackfireError, match=r"collections\.all\.of: 'both' joins others itself") as raised:
+        joined(splits={"dev": "dev"})
+    assert "pydocs, more" in raised.value.hint
 
 
 def test_examples_that_are_taken_as_they_are_have_no_shares(config, joined, tmp_path):

@@ -10,10 +10,11 @@ from backfire.study.parts import TRAIN, Collection, known
 
 
 def check_joined(collection: Collection, collections: Mapping[str, Collection]) -> None:
-    """Raise `BackfireError` where a collection joins what is none, lacks a query set, or grades otherwise."""
+    """Raise `BackfireError` where a collection joins itself or what is none, lacks a query set, or grades otherwise."""
     where = f"collections.{collection.name}"
     for name in collection.of:
-        part = known(f"{where}.of", name, collections, "collection")
+        others = {other: each for other, each in collections.items() if other != collection.name}
+        part = known(f"{where}.of", name, others, "collection")
         if part.of:
             raise BackfireError(
                 f"{where}.of: '{name}' joins others itself.", f"name those that it joins: {', '.join(part.of)}."
