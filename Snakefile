@@ -39,6 +39,12 @@ onstart:
     check_before(thoroughly=True)
 
 
+onsuccess:
+    answer = Path(f"results/{STUDY.name}/answer.txt")
+    if workflow.is_main_process and answer.is_file() and any(job.rule.name == "all" for job in workflow.dag.jobs):
+        print(f"\n{answer.read_text(encoding='utf-8')}", file=sys.stderr)
+
+
 onerror:
     for found in of_signals(log):
         print(f"\nError: {found}", file=sys.stderr)

@@ -185,7 +185,7 @@ rule plot_cost:
 
 
 rule write_report:
-    """One self-contained page gives the verdicts, what to do, all results and every setting."""
+    """One self-contained page gives the verdicts, what to do, all results and every setting; the answer alone stands in a text beside it."""
     input:
         comparison="results/{study}/comparison.parquet",
         ties="results/{study}/ties.parquet",
@@ -220,6 +220,8 @@ rule write_report:
             category="Verdict",
             labels={"figure": "the report"},
         ),
+        # Printed where a run ends.
+        answer="results/{study}/answer.txt",
     log:
         "results/{study}/logs/write_report.log",
     benchmark:

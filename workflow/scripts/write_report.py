@@ -32,4 +32,5 @@ with job(snakemake.log[0], snakemake.threads):
         captions=dict(zip(cfg["figures"], snakemake.input.captions, strict=True)),
         css=snakemake.input.css,
         output=snakemake.output[0],
+        short=snakemake.output.answer,
     )

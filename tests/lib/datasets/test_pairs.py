@@ -47,9 +47,9 @@ other query to another split, unless it ties two of them together. A data set sa
 (`DatasetDict.save_to_disk`) keeps its own.
 
 A data set of the hub is named as `corpus: hf:owner/name`, with a subset as `hf:owner/name/subset`, with a revision as
-`hf:owner/name@revision`. It is fetched once, whole files of data alone (Parquet, JSON, CSV, text; no script runs), which are read by
-`datasets`; one with several splits keeps them, one with a single split is split by the hash. Its commit stands in the manifest and in
-the report. Without a network the hub's cache on this machine serves.
+`hf:owner/name@revision`. It is fetched once, whole files of data alone (Parquet, JSON, CSV, text; no script runs),
+which `datasets` reads; one with several splits keeps them, one with a single split is split by the hash. Its commit
+stands in the manifest and in the report. Without a network the hub's cache on this machine serves.
 
 Ids are the first 16 digits of the SHA-256 of a text, so the same text has the same id everywhere, and a query that is
 a passage has the passage's. Outer white space is cut. `data/<collection>/manifest.json` and the log of `read_pairs`

@@ -1,6 +1,7 @@
 """The page: whole, self-contained, escaped, the same bytes twice, with every variant, verdict and number."""
 
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -91,6 +92,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
         "captions": {name: root / f"workflow/report/{name}.rst" for name in figures},
         "css": root / "workflow/report/style.css",
         "output": folder / "report.html",
+        "short": folder / "answer.txt",
     }
     settings.setdefault("comparison", comparison)
     write_report(
@@ -121,6 +123,22 @@ def test_nothing_is_loaded_from_anywhere(rendered):
     assert not page.tags & {"script", "link", "iframe", "object", "embed", "base"}
     assert not re.search(r"url\(|@import", html.split("</style>")[0])
     assert not re.search(r"\bon\w+=", re.sub(r"data:[^\"]+", "", html))
+
+
+def test_the_answer_stands_in_a_few_lines_beside_the_page(rendered):
+    study, html = rendered
+    (path,) = study.folder.rglob("answer.txt")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    told = " ".join(html.split())
+    assert lines[0].startswith("example: ") and escape(lines[0].removeprefix("example: ")) in told
+    claims = [line.split() for line in lines[2 : 2 + len(VERDICTS)]]
+    assert {name: verdict for name, verdict, *_ in claims} == VERDICTS
+    sizes = [float(size.replace("\N{MINUS SIGN}", "-")) for _, _, size, *_ in claims]
+    assert sizes == sorted(sizes, reverse=True)
+    start = lines.index("What to do:") + 1
+    assert len(lines) - 1 - start > 1 and all(escape(title.strip()) in told for title in lines[start:-1])
+    assert lines[-1] == f"The report: {path.parent / 'report.html'}"
+    assert max(map(len, lines[2:])) < 160
 
 
 def test_page_is_light_accessible_and_whole(rendered):

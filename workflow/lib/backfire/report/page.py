@@ -13,6 +13,7 @@ from backfire.evaluation.verdict import sentence, words
 from backfire.formats.atomic import read_json, replacing
 from backfire.formats.tables import read_rows
 from backfire.report.advice import advise
+from backfire.report.answer import answer
 from backfire.report.choices import protocol_table
 from backfire.report.curves import read_curves, training_table
 from backfire.report.findings import Findings, headline, read_findings
@@ -57,8 +58,9 @@ def write_report(
     captions: dict[str, str | Path],
     css: str | Path,
     output: str | Path,
+    short: str | Path,
 ) -> None:
-    """Render the page of one study.
+    """Render the page of one study, and the answer in a few lines of text to `short`.
 
     `dynamics` are the training curves of `runs`, (variant, seed) each; `models` the folder of every model by variant
     and seed; `manifests` the data manifest of each collection; `samples` the manifest of each triple set with a filter,
@@ -76,6 +78,7 @@ def write_report(
     told = words(config["comparison"], primary[2])
     base = findings.base
     described = {name: read_json(path) for name, path in manifests.items()}
+    advice = advise(findings)
     page = {
         "study": config["study"],
         "model": config["base_model"],
@@ -90,7 +93,7 @@ def write_report(
         "confidence": f"{100 * (1 - alpha):g} %",
         "alpha": f"{alpha:g}",
         "cards": cards(findings),
-        "advice": advise(findings),
+        "advice": advice,
         "paragraph": paragraph(main_rows(rows, primary), config["base_model"], primary, config["comparison"]),
         "words": told,
         "keeping": any(row["retention"] for row in rows),
@@ -125,6 +128,8 @@ def write_report(
     html = environment.from_string(Path(template).read_text(encoding="utf-8")).render(page)
     with replacing(output) as temporary:
         temporary.write_text(html, encoding="utf-8")
+    with replacing(short) as temporary:
+        temporary.write_text(answer(findings, advice, config["study"], str(output)), encoding="utf-8")
 
 
 def _samples(study: Study, paths: list[str]) -> dict[str, list[dict[str, Any]]]:
