@@ -152,6 +152,7 @@ def test_null_removes_an_entry_of_an_overlay(config, schema):
         ("primary.split", "tset", "'tset' is not a split", "'test'"),
         ("primary.collection", "pydoc", "'pydoc' is not a collection", "'pydocs'"),
         ("primary.measure", "RR@100", "'RR@100' is not among measures", "add it"),
+        ("train_on", ["pydocs", "mine"], "train_on: found ['pydocs', 'mine'], expected string", "of: [a, b]"),
         ("train_on", "pydoc", "train_on: 'pydoc' is not a collection", "'pydocs'"),
         ("collections.pydocs.train", None, "it has no training queries", "collections.pydocs.train"),
         ("collections.pydocs.splits", {"train": "pydocs/test"}, "reserved", ""),
