@@ -195,7 +195,7 @@ def test_what_may_be_behind_a_signal(tmp_path, number, said):
 def test_a_whole_file_that_memory_is_missing_for_is_not_called_damaged(tmp_path):
     embeddings(tmp_path / "a.parquet")
     write_embeddings(tmp_path / "b.parquet", "doc_id", [f"d{i}" for i in range(1 << 19)], vectors(1 << 19))
-    read = "from backfire.formats.tables import read_embeddings\nread_embeddings({!r}, 'doc_id')\n"
+    read = "from backfire.formats.embeddings import read_embeddings\nread_embeddings({!r}, 'doc_id')\n"
     body = read.format(str(tmp_path / "a.parquet")).strip() + MEMORY + read.format(str(tmp_path / "b.parquet"))
     text = job(tmp_path / "a.log", body)
     assert "not enough memory" in text and "not a readable" not in text
