@@ -82,7 +82,8 @@ def _data(config: dict[str, Any], manifests: Mapping[str, Mapping]) -> str:
             source = collection.splits[watched]
             if collection.cut == watched:
                 source = f"{WATCHED_SHARE:.0%} of them, cut off by a hash of their text, which are not trained on"
-            trained = f" Training queries come from {collection.train}, and training is watched on {source}."
+            of = " of each" if collection.of else ""
+            trained = f" Training queries come from {collection.train}{of}, and training is watched on {source}."
         text, pairs = manifests[name]["corpus"]["text"], manifests[name].get("pairs")
         parts.append(
             f"{name}: the passages of {_source(collection)}{cut}; {judged}.{trained} "
