@@ -27,6 +27,8 @@ def joined(clone, tmp_path_factory):
         name: [{"query": row["query"], "passage": row["text"]} for row in records if row["package"] == package][:count]
         for name, (package, count) in FILES.items()
     }
+    # Questions that both have; by the shares that are held out some are judged in one and not in the other.
+    rows["theirs"] += [row | {"query": rows["ours"][at]["query"]} for at, row in enumerate(rows["theirs"][:40])]
     (engine.directory / "ours.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in rows["ours"]))
     hub = tmp_path_factory.mktemp("hub") / "datasets--me--theirs"
     (hub / f"snapshots/{COMMIT}/numpy").mkdir(parents=True)
@@ -58,7 +60,7 @@ def test_the_passages_of_both_are_one_corpus(joined):
 
 def test_a_data_set_of_the_hub_is_fetched_once_and_told_by_its_commit(joined):
     manifest = read_json(joined.directory / "data/theirs/manifest.json")
-    assert manifest["pairs"]["hub"]["commit"] == COMMIT and manifest["pairs"]["hub"]["rows"] == {"train": 120}
+    assert manifest["pairs"]["hub"]["commit"] == COMMIT and manifest["pairs"]["hub"]["rows"] == {"train": 160}
     assert {path.name for path in (joined.directory / "data/theirs/hub").iterdir()} == {"rows", "manifest.json"}
     page = (joined.directory / RESULTS / "report.html").read_text()
     assert "the passages of hf:me/theirs/numpy" in page and COMMIT in page
@@ -76,6 +78,14 @@ def test_each_gives_its_share_of_the_examples_and_no_query_that_is_judged_or_wat
         assert not trained & {
             f"{name}/{each}" for each in ids(joined, f"data/{name}/queries/test.parquet", "queries", "query_id")
         }
+    judged = {text for name in FILES for text in ids(joined, f"data/{name}/queries/test.parquet", "queries", "text")}
+    asked = {part: ids(joined, f"data/both/queries/{part}.parquet", "queries", "text") for part in ("train", "watched")}
+    assert judged.isdisjoint(asked["train"]) and judged.isdisjoint(asked["watched"])
+    left_out = read_json(joined.directory / "data/both/manifest.json")["joined"]["train"]
+    shared = judged & set(ids(joined, "data/theirs/queries/train.parquet", "queries", "text"))
+    assert left_out == {"theirs": len(shared)} and len(shared) > 2
+    page = " ".join((joined.directory / RESULTS / "report.html").read_text().split())
+    assert f"a query of that wording is judged: {len(shared)} queries of train ({len(shared)} of theirs)." in page
     # Mined among all passages together.
     assert {row["negative_id"].split("/")[0] for row in triples} == set(FILES)
 

@@ -169,7 +169,7 @@ rule join_passages:
 
 
 rule join_queries:
-    """The queries and judgments of several collections, those of one query set of each, become those of one."""
+    """The queries and judgments of several collections, those of one query set of each, become those of one; what is judged in one of them is not trained on in the wording of another."""
     input:
         queries=lambda w: expand(
             "data/{part}/queries/{split}.parquet", part=STUDY.collections[w.collection].of, split=w.split
@@ -177,9 +177,13 @@ rule join_queries:
         qrels=lambda w: expand(
             "data/{part}/qrels/{split}.parquet", part=STUDY.collections[w.collection].of, split=w.split
         ),
+        judged=lambda w: [
+            f"data/{name}/queries/{split}.parquet" for name, split in STUDY.judged_beside(w.collection, w.split)
+        ],
     output:
         queries="data/{collection}/joined/queries/{split}.parquet",
         qrels="data/{collection}/joined/qrels/{split}.parquet",
+        manifest="data/{collection}/joined/manifests/{split}.json",
     log:
         "data/{collection}/logs/join_queries/{split}.log",
     benchmark:
@@ -194,7 +198,7 @@ rule join_queries:
         mem_mb=asked("join_queries", "mem_mb"),
         runtime=asked("join_queries", "runtime"),
     params:
-        cfg=lambda w: {"parts": dict.fromkeys(STUDY.collections[w.collection].of, 1)},
+        cfg=lambda w: {"parts": list(STUDY.collections[w.collection].of)},
         code=code("join_queries"),
     script:
         "../scripts/join_queries.py"
@@ -320,6 +324,11 @@ rule describe_collection:
         pairs=lambda w: (
             [f"data/{w.collection}/pairs/manifest.json"] if is_pairs(STUDY.collections[w.collection].corpus) else []
         ),
+        joined=lambda w: [
+            f"data/{w.collection}/joined/manifests/{source}.json"
+            for source in sorted(STUDY.collections[w.collection].sources)
+            if STUDY.collections[w.collection].of
+        ],
         splits=lambda w: expand(
             "data/{collection}/queries/{split}.json",
             split=STUDY.collections[w.collection].query_sets,

@@ -10,4 +10,5 @@ with job(snakemake.log[0], snakemake.threads):
         split_manifests=list(snakemake.input.splits),
         output=snakemake.output[0],
         pairs_manifest=next(iter(snakemake.input.pairs), None),
+        joined_manifests=list(snakemake.input.joined),
     )

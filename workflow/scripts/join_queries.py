@@ -3,8 +3,13 @@
 from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from backfire.datasets.joining import join_tables
+    from backfire.datasets.joining import join_queries
 
-    parts = snakemake.params.cfg["parts"]
-    join_tables("queries", list(snakemake.input.queries), parts, snakemake.output.queries)
-    join_tables("qrels", list(snakemake.input.qrels), parts, snakemake.output.qrels)
+    join_queries(
+        queries=list(snakemake.input.queries),
+        qrels=list(snakemake.input.qrels),
+        parts=snakemake.params.cfg["parts"],
+        judged=list(snakemake.input.judged),
+        outputs=(snakemake.output.queries, snakemake.output.qrels),
+        manifest=snakemake.output.manifest,
+    )

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from backfire.datasets.hub import fetch_pairs
+from backfire.datasets.hub import _patterns, fetch_pairs
 from backfire.datasets.pairs import read_pairs
 from backfire.datasets.sources import PARTS, hub_parts, is_hub, is_pairs
 from backfire.errors import BackfireError
@@ -123,8 +123,18 @@ def test_the_default_subset_needs_no_name_and_a_folder_stands_for_one_without_a_
         ({"train/0.pkl": "no pickle", "train/0.png": "no image"}, "is of the kind 'imagefolder'; read are files of"),
         ({"train.parquet": "no Parquet"}, "cannot be read as a data set"),
         ({"README.md": "---\nconfigs: [1\n---\n", "train.jsonl": PAIRS}, "cannot be read as a data set .ParserError"),
+        ({"train-00000-of-00002.parquet": PAIRS}, "of 2 files train... there are 1 in the hub's cache"),
+        (
+            {"README.md": card(("default", {"train": "/etc/hosts"}))},
+            "its card names the file '/etc/hosts', which is not",
+        ),
+        (
+            {"README.md": card(("default", {"train": "../x.csv"}))},
+            "its card names the file '../x.csv', which is not in",
+        ),
+        ({"README.md": card(("default", {"train": "hf://datasets/me/x/a.csv"}))}, "which is not in the data set"),
     ],
-    ids=["nothing", "a script", "pickle", "damaged", "a broken card"],
+    ids=["nothing", "a script", "pickle", "damaged", "a broken card", "half", "absolute", "outside", "elsewhere"],
 )
 def test_what_is_no_data_is_refused_and_nothing_runs(cached, fetched, files, message):
     if files:
@@ -141,7 +151,20 @@ def test_what_is_no_data_is_refused_and_nothing_runs(cached, fetched, files, mes
         ("hf:me/pairs/sub-set", ("me/pairs", "sub-set", None)),
         ("hf:me/pairs@v1.0", ("me/pairs", None, "v1.0")),
         ("hf:me/pairs/x@main", ("me/pairs", "x", "main")),
-        *((each, None) for each in ("hf:pairs", "hf:me/pairs/a/b", "hf:../pairs", "hf:me/..", "hf:me/pairs@", "hf:")),
+        ("hf:me/pairs@refs/convert/parquet", ("me/pairs", None, "refs/convert/parquet")),
+        *(
+            (each, None)
+            for each in (
+                "hf:pairs",
+                "hf:me/pairs/a/b",
+                "hf:../pairs",
+                "hf:me/..",
+                "hf:me/pairs@",
+                "hf:me/pairs@/x",
+                "hf:me/pairs@../x",
+                "hf:",
+            )
+        ),
     ],
 )
 def test_ids(source, parts):
@@ -151,3 +174,24 @@ def test_ids(source, parts):
             hub_parts(source)
     else:
         assert hub_parts(source) == parts
+
+
+@pytest.mark.parametrize(
+    ("config", "patterns"),
+    [
+        ({"data_files": "pair/train-*"}, ["pair/train-*"]),
+        ({"data_files": [{"split": "train", "path": ["./a.jsonl", "en/**/*.parquet"]}]}, ["a.jsonl", "en/*.parquet"]),
+        ({"data_files": "**/*.parquet"}, ["*.parquet"]),
+        ({"data_dir": "en", "data_files": "*.csv"}, ["en/*.csv"]),
+        ({"data_dir": "en/"}, ["en/*"]),
+        ({"data_files": "data/{train,test}.jsonl"}, []),
+        ({"data_files": "data"}, []),
+    ],
+)
+def test_what_a_card_names_is_what_the_client_fetches(config, patterns):
+    from huggingface_hub.utils import filter_repo_objects
+
+    assert _patterns("hf:me/x", config) == patterns
+    if patterns:
+        there = ["pair/train-0.parquet", "a.jsonl", "en/a.parquet", "en/b/c.parquet", "en/x.csv"]
+        assert list(filter_repo_objects(there, allow_patterns=patterns))

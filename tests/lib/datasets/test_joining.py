@@ -2,7 +2,8 @@
 
 import pyarrow as pa
 
-from backfire.datasets.joining import collection_of, join_tables, joined_id
+from backfire.datasets.joining import collection_of, join_queries, join_tables, joined_id
+from backfire.formats.atomic import read_json
 from backfire.formats.tables import read_rows
 
 
@@ -28,3 +29,22 @@ def test_both_ids_of_a_judgment_tell_whose_it_is(table, tmp_path):
             schema=read_rows(ours, "qrels").schema,
         )
     )
+
+
+def test_what_another_part_judges_is_left_out_whatever_its_id(table, tmp_path):
+    queries = [
+        table("a", "queries", [{"query_id": "1", "text": "What is it?"}, {"query_id": "2", "text": "And that?"}]),
+        table("b", "queries", [{"query_id": "1", "text": "Something else"}, {"query_id": "9", "text": "what  IS it?"}]),
+    ]
+    qrels = [
+        table(f"{name}-qrels", "qrels", [{"query_id": each, "doc_id": "d", "relevance": 1} for each in ids])
+        for name, ids in (("a", "12"), ("b", "19"))
+    ]
+    judged = [table("judged", "queries", [{"query_id": "77", "text": "what is it?"}])]
+    outputs = (str(tmp_path / "queries.parquet"), str(tmp_path / "qrels.parquet"))
+    join_queries(queries, qrels, ["a", "b"], judged, outputs, str(tmp_path / "left.json"))
+    assert read_rows(outputs[0], "queries")["query_id"].to_pylist() == ["a/2", "b/1"]
+    assert read_rows(outputs[1], "qrels")["query_id"].to_pylist() == ["a/2", "b/1"]
+    assert read_json(tmp_path / "left.json")["left out"] == {"a": 1, "b": 1}
+    join_queries(queries, qrels, ["a", "b"], [], outputs, str(tmp_path / "left.json"))
+    assert len(read_rows(outputs[0], "queries")) == 4 and read_json(tmp_path / "left.json")["left out"] == {}

@@ -231,3 +231,27 @@ def test_one_part_is_trained_on_and_the_whole_judged(study_of, tmp_path):
     assert study.elsewhere == [("two", "dev"), ("two", "test")], "both holds text that is trained on"
     assert "'whole' are the queries that are trained on, 'train' of 'one'" in refused(make("train"))
     assert "'whole' are the queries that are watched in training, 'dev' of 'one'" in refused(make("dev"))
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ({"corpus": "hf:me/pairs@main"}, True),
+        ({"corpus": "hf:me/pairs/default"}, True),
+        ({"corpus": "hf:me/pairs", "held_out": {"dev": 0.1, "test": 0.5}, "splits": {"x": "test"}}, True),
+        ({"corpus": "hf:me/others"}, False),
+    ],
+)
+def test_a_data_set_of_the_hub_is_known_by_another_spelling_and_by_other_shares(study_of, other, same):
+    collections = {
+        "pydocs": None,
+        "mine": {"corpus": "hf:me/pairs", "train": "train", "splits": {"dev": "dev", "test": "test"}},
+        "more": {"splits": {"x": "train"}} | other,
+    }
+    primary = {"collection": "mine", "split": "test", "measure": "RR@10"}
+    study = study_of({"collections": collections, "train_on": "mine", "primary": primary})
+    check_sources(study)
+    if same:
+        assert "'x' are the queries that are trained on" in refused(study)
+    else:
+        check_different(study)

@@ -332,6 +332,34 @@ def test_what_is_joined_joins_nothing_itself(config, joined):
     assert "pydocs, more" in raised.value.hint
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("triples.hard.size", 3, r"the share of 'more', 0.25, of the 3 examples of triples.hard is less than one"),
+        (
+            "protocol",
+            {"collection": "both", "split": "dev", "texts": ["untitled"], "max_lengths": [], "precisions": []},
+            r"protocol.texts: 'both' joins others",
+        ),
+    ],
+)
+def test_what_a_joined_collection_cannot_give_is_told(config, joined, path, value, message):
+    *parents, last = path.split(".")
+    block = config
+    for parent in parents:
+        block = block[parent]
+    block[last] = value
+    with pytest.raises(BackfireError, match=message):
+        joined(splits={"dev": "dev", "all": "dev"})
+
+
+def test_what_is_cut_off_has_the_grades_of_training(config):
+    config["dynamics"]["split"] = None
+    config["collections"]["pydocs"]["relevance"] = {"watched": 2}
+    with pytest.raises(BackfireError, match=r"pydocs\.relevance: 'watched' is not a split"):
+        Study(config)
+
+
 def test_examples_that_are_taken_as_they_are_have_no_shares(config, joined, tmp_path):
     config["triples"]["mined"] = {"negatives": "file", "file": "mined.tsv"}
     with pytest.raises(BackfireError, match=r"collections\.both\.of: found shares, but triples\.mined are taken as"):

@@ -225,16 +225,23 @@ def export_queries(
 
 
 def describe_collection(
-    corpus_manifest: str, split_manifests: Sequence[str], output: str, pairs_manifest: str | None = None
+    corpus_manifest: str,
+    split_manifests: Sequence[str],
+    output: str,
+    pairs_manifest: str | None = None,
+    joined_manifests: Sequence[str] = (),
 ) -> None:
     """Write one manifest of a collection: its corpus, its splits by file name, and a digest over their digests.
 
-    Where it was made of a file of pairs, what was read of that goes along.
+    Where it was made of a file of pairs, what was read of that goes along, and where it joins others, what was left
+    out of each query set.
     """
     corpus = read_json(corpus_manifest)
     splits = {Path(path).stem: read_json(path) for path in sorted(split_manifests)}
     digests = {"corpus": corpus["digest"], "splits": {name: split["digest"] for name, split in splits.items()}}
     pairs = {"pairs": read_json(pairs_manifest)} if pairs_manifest else {}
+    if joined_manifests:
+        pairs = {"joined": {Path(path).stem: read_json(path)["left out"] for path in joined_manifests}}
     write_json(output, {"corpus": corpus, **pairs, "splits": splits, "digest": value_digest(digests)})
 
 

@@ -5,6 +5,7 @@ script for is refused.
 """
 
 import logging
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ KINDS = ("parquet", "json", "csv", "text")
 _SUFFIXES = (".parquet", ".json", ".jsonl", ".csv", ".tsv", ".txt")
 _PATTERNS = [f"*{suffix}{packed}" for suffix in _SUFFIXES for packed in ("", ".gz") if suffix + packed != ".parquet.gz"]
 CARD = "README.md"
+_PIECE = re.compile(r"(?P<base>.+)-(?P<number>\d+)-of-(?P<of>\d+)\.")
 
 
 def fetch_pairs(source: str, output: str, manifest: str) -> None:
@@ -31,9 +33,10 @@ def fetch_pairs(source: str, output: str, manifest: str) -> None:
     """
     repository, subset, revision = hub_parts(source)
     folder = _fetched(source, repository, revision, [CARD])
-    configs = _configs(folder)
+    configs = _configs(source, folder)
     subset = _subset(source, subset, list(configs))
     folder = _fetched(source, repository, revision, [CARD, *(configs.get(subset) or _PATTERNS)])
+    _check_whole(source, folder)
     place = {"path": str(folder), "name": subset if configs else None}
     place |= {} if configs else {"data_dir": subset}
     Path(output).parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +67,22 @@ def _fetched(source: str, repository: str, revision: str | None, patterns: list[
         ) from error
 
 
-def _configs(folder: Path) -> dict[str, list[str]]:
+def _check_whole(source: str, folder: Path) -> None:
+    """Raise `BackfireError` where numbered files of data are fewer than their names say."""
+    there: dict[tuple[Path, str, int], set[int]] = {}
+    for file in folder.rglob("*"):
+        if piece := _PIECE.match(file.name):
+            there.setdefault((file.parent, piece["base"], int(piece["of"])), set()).add(int(piece["number"]))
+    for (place, base, count), numbers in there.items():
+        if len(numbers) < count:
+            begin = place.relative_to(folder) / base
+            raise BackfireError(
+                f"'{source}': of {count} files {begin}... there are {len(numbers)} in the hub's cache.",
+                "the fetch was broken off: run once where there is a network, or delete the data set from the cache.",
+            )
+
+
+def _configs(source: str, folder: Path) -> dict[str, list[str]]:
     """Patterns of the files of each subset that the card names; none where it names none."""
     from huggingface_hub import DatasetCard
     from yaml import YAMLError
@@ -76,14 +94,37 @@ def _configs(folder: Path) -> dict[str, list[str]]:
     except (ValueError, YAMLError):
         # A head that is none; `datasets` tells what it makes of it.
         return {}
-    found = {}
-    for config in data.get("configs") or []:
-        files = config.get("data_files") or []
-        named = [files] if isinstance(files, str | dict) else files
-        paths = [each if isinstance(each, str) else each.get("path", []) for each in named]
-        listed = [path for each in paths for path in ([each] if isinstance(each, str) else each)]
-        found[str(config.get("config_name", "default"))] = listed
-    return found
+    configs = data.get("configs") or []
+    if not isinstance(configs, list) or not all(isinstance(config, dict) for config in configs):
+        return {}
+    return {str(config.get("config_name", "default")): _patterns(source, config) for config in configs}
+
+
+def _patterns(source: str, config: dict[str, Any]) -> list[str]:
+    """What the client is to fetch for a subset of a card: its files, by patterns in which a star stands for folders.
+
+    The library's own patterns say more; where one cannot be said so, all files of data are fetched. Raises
+    `BackfireError` for a path that is not in the data set.
+    """
+    files = config.get("data_files") or []
+    named = files if isinstance(files, list) else [files]
+    paths: list[str] = []
+    for each in named:
+        listed = each.get("path") if isinstance(each, dict) else each
+        paths += map(str, listed if isinstance(listed, list) else [listed])
+    place = str(config.get("data_dir") or "").strip("/")
+    for path in [*paths, place]:
+        if path.startswith("/") or "://" in path or ".." in path.split("/"):
+            raise BackfireError(
+                f"'{source}': its card names the file '{path}', which is not in the data set.",
+                "choose another data set, or write its rows to a file of pairs.",
+            )
+    if not paths:
+        return [f"{place}/*"] if place else []
+    found = [path.removeprefix("./").replace("**/", "").replace("**", "*") for path in paths]
+    if any("{" in path or not ("*" in path or path.endswith((*_SUFFIXES, ".gz"))) for path in found):
+        return []
+    return [f"{place}/{path}" if place else path for path in found]
 
 
 def _subset(source: str, subset: str | None, known: list[str]) -> str | None:
@@ -114,8 +155,11 @@ def _loaded(source: str, place: dict[str, Any]) -> Any:
         raise
     except Exception as error:
         # Whatever the library and its readers raise for files that do not fit together.
-        reason = next(iter(str(error).strip().splitlines()), "")
+        # What a reader said stands behind what the library says.
+        cause = error.__cause__ or error
+        reason = next(iter(str(cause).strip().splitlines()), "")[:300]
         raise BackfireError(
-            f"'{source}' cannot be read as a data set ({type(error).__name__}: {reason}).",
-            "name a subset (hf:owner/name/subset) or another revision, or write its rows to a file of pairs.",
+            f"'{source}' cannot be read as a data set ({type(cause).__name__}: {reason}).",
+            "where the hub's cache on this machine lacks files, run once where there is a network; else name a subset "
+            "(hf:owner/name/subset) or another revision, or write its rows to a file of pairs.",
         ) from error

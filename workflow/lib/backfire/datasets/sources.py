@@ -18,7 +18,7 @@ PARTS = ("train", "dev", "test")
 _ALSO = {"validation": "dev", "valid": "dev", "val": "dev"}
 _SAVED, _SAVED_SPLITS = "dataset_info.json", "dataset_dict.json"
 _PART = r"\w[\w.-]*"
-_HUB_ID = re.compile(rf"hf:(?P<repository>{_PART}/{_PART})(/(?P<subset>{_PART}))?(@(?P<revision>{_PART}))?")
+_HUB_ID = re.compile(rf"hf:(?P<repository>{_PART}/{_PART})(/(?P<subset>{_PART}))?(@(?P<revision>{_PART}(/{_PART})*))?")
 
 
 def is_pydocs(source: str) -> bool:

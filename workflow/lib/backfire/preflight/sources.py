@@ -184,9 +184,14 @@ def _same(ours: Collection, query_set: str, theirs: Collection, other: str) -> b
     if ours.of:
         return source == against
     if is_pairs(ours.corpus):
+        # Of other shares, parts of one file share queries whatever they are called.
+        alike = source == against or ours.held_out != theirs.held_out
+        if is_hub(ours.corpus) and is_hub(theirs.corpus):
+            (one, subset, _), (other, another, _) = hub_parts(ours.corpus), hub_parts(theirs.corpus)
+            return alike and one == other and (subset is None or another is None or subset == another)
         if is_hub(ours.corpus) or is_hub(theirs.corpus):
-            return source == against and ours.corpus == theirs.corpus
-        return source == against and _same_files(pairs_files(ours.corpus), pairs_files(theirs.corpus))
+            return False
+        return alike and _same_files(pairs_files(ours.corpus), pairs_files(theirs.corpus))
     if not is_folder(ours.corpus):
         return judgments_of(source) == judgments_of(against)
     # The passages last: they are many.

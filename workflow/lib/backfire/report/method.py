@@ -87,7 +87,12 @@ def _data(config: dict[str, Any], manifests: Mapping[str, Mapping]) -> str:
         text, pairs = manifests[name]["corpus"]["text"], manifests[name].get("pairs")
         parts.append(
             f"{name}: the passages of {_source(collection)}{cut}; {judged}.{trained} "
-            f"{_paired(pairs) if pairs else ''}Text of a passage: {text['name']}. {text['meaning']}"
+            f"{_paired(pairs) if pairs else ''}"
+            + (
+                _left_out(manifests[name]["joined"])
+                if collection.of
+                else f"Text of a passage: {text['name']}. {text['meaning']}"
+            )
         )
     return " ".join(parts)
 
@@ -99,6 +104,20 @@ def _source(collection: Collection) -> str:
     shares = {name: f"{share:.0%}" for name, share in collection.shares.items()}
     examples = names(f"{share} of the examples from {name}" for name, share in shares.items())
     return f"{names(collection.of)} together" + (f", with {examples}" if shares else "")
+
+
+def _left_out(joined: Mapping[str, Mapping[str, int]]) -> str:
+    """What was left out of the query sets that are joined."""
+    told = []
+    for source, found in joined.items():
+        if found:
+            whose = names(f"{number} of {part}" for part, number in found.items())
+            told.append(f"{count(sum(found.values()), 'query', 'queries')} of {source} ({whose})")
+    if not told:
+        return "Passages and their texts are those of each."
+    return (
+        f"Passages and their texts are those of each. Left out, since a query of that wording is judged: {names(told)}."
+    )
 
 
 def _paired(pairs: Mapping[str, Any]) -> str:

@@ -58,6 +58,11 @@ class Collection:
         """Names of all query sets, that for training included."""
         return [*([TRAIN] if self.train else []), *self.splits]
 
+    @property
+    def sources(self) -> set[str]:
+        """Sources of its query sets, each once."""
+        return {str(self.source(query_set)) for query_set in self.query_sets}
+
     def source(self, query_set: str) -> str | None:
         """The source of a query set: an ir_datasets id, for a folder the name under qrels/, of pairs a part of them."""
         return self.train if query_set == TRAIN else self.splits[query_set]

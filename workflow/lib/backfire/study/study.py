@@ -12,7 +12,7 @@ from backfire.provenance.fingerprints import plain
 from backfire.study.joined import check_joined
 from backfire.study.lineage import Lineage
 from backfire.study.objectives import completed
-from backfire.study.parts import UNSEEN, WATCHED, Choice, Collection, Selection, known
+from backfire.study.parts import TRAIN, UNSEEN, WATCHED, Choice, Collection, Selection, known
 from backfire.study.triples import Listed, Published, triples_named
 from backfire.study.variants import BASE, Given, Taken, Trained, Variant, variant
 
@@ -147,6 +147,17 @@ class Study(Lineage):
         """The (variant, seed) that encode the passages of a collection, but for those that guide a training."""
         return self.embedded_runs if collection in self.looked_at else [(BASE, 0)]
 
+    def judged_beside(self, collection: str, source: str) -> list[tuple[str, str]]:
+        """The (collection, split) of its parts whose queries are judged, and so are none of a joined collection that is
+        trained on or watched: `source` is the query set of each part that it takes. Empty for one that is not."""
+        joined = self.collections[collection]
+        if collection != self.train_on or not self.watched:
+            return []
+        if source not in (joined.source(TRAIN), joined.source(self.watched[1])):
+            return []
+        behind = dict.fromkeys(place for each in self.evaluations for place in self.behind(*each))
+        return [place for place in behind if place[0] in joined.of]
+
     def behind(self, name: str, query_set: str) -> list[tuple[str, str]]:
         """The (collection, query set) that a query set is made of: itself, or those of the collections that are joined.
 
@@ -239,7 +250,8 @@ class Study(Lineage):
             )
         for collection in self.collections.values():
             for split in collection.relevance:
-                known(f"collections.{collection.name}.relevance", split, dict.fromkeys(collection.query_sets), "split")
+                sets = [name for name in collection.query_sets if name != collection.cut]
+                known(f"collections.{collection.name}.relevance", split, dict.fromkeys(sets), "split")
         for triples in self.triples.values():
             triples.check(train_on)
         primary, split, _ = self.primary
@@ -360,3 +372,8 @@ class Study(Lineage):
         if protocol:
             collection = known("protocol.collection", protocol["collection"], self.collections, "collection")
             known("protocol.split", protocol["split"], collection.splits, f"split of '{collection.name}'")
+            if collection.of and protocol["texts"]:
+                raise BackfireError(
+                    f"protocol.texts: '{collection.name}' joins others, whose texts it takes as they are there.",
+                    f"try other texts on one of {', '.join(collection.of)}, or leave texts out.",
+                )

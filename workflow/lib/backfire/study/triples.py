@@ -97,6 +97,13 @@ class Drawn(Triples):
                 f"{self.where}.filter: min_score {lowest:g} is above max_score {highest:g}.",
                 "no negative meets both: raise max_score, or lower min_score.",
             )
+        least = min(collection.shares, key=collection.shares.__getitem__, default=None)
+        if least and self.size and self.size * collection.shares[least] < 1:
+            raise BackfireError(
+                f"collections.{collection.name}.of: the share of '{least}', {collection.shares[least]:.2g}, of the "
+                f"{self.size} examples of {self.where} is less than one.",
+                "raise its share or the size, or leave it out.",
+            )
 
 
 @dataclass(frozen=True)
