@@ -180,3 +180,13 @@ def test_measures_are_looked_at_wherever_they_are_named(study_of, where):
     }
     with pytest.raises(BackfireError, match="write RR@10"):
         check_study(study_of(named[where]))
+
+
+def test_an_index_for_distances_has_one_number_more():
+    check_factory("PQ48x4", 384)
+    with pytest.raises(
+        BackfireError, match=r"'PQ48x4' of vectors of 384 dimensions and one more, for Euclidean"
+    ) as told:
+        check_factory("PQ48x4", 384, distances=True)
+    assert "Flat" in told.value.hint
+    check_factory("PQ77x4", 384, distances=True)

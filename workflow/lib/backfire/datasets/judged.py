@@ -28,7 +28,10 @@ def read_qrels(dataset: Any, source: str) -> tuple[dict[str, dict[str, int]], Co
         grades.setdefault(qrel.query_id, {})[qrel.doc_id] = qrel.relevance
         judged[qrel.query_id] += 1
     if not judged:
-        raise BackfireError(f"'{source}': there are no judgments.", "a split needs qrels; choose one that has them.")
+        raise BackfireError(
+            f"'{source}': there are no judgments.",
+            "a split needs qrels; choose one that has them. A data set with splits of its own may lack this one.",
+        )
     repeated = sum(judged.values()) - sum(map(len, grades.values()))
     if repeated:
         _logger.warning("%s: %d judgments repeat an earlier one; the last holds.", source, repeated)

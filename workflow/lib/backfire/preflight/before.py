@@ -89,7 +89,8 @@ def _check_models(study: Study, thoroughly: bool) -> list[str]:
         if thoroughly:
             verify(folder, name, source["sha256"], where)
             if model.dimensions:
-                check_factory(study.config["encoding"]["index"], model.dimensions)
+                distances = model.by_distance(source["changes"])
+                check_factory(study.config["encoding"]["index"], model.dimensions, distances)
         if "prompts" not in source["changes"] and (said := lacking_prompts(name, folder)):
             lines.append(f"variants.{origin}: '{name}' names no prompts; models of its family want {said}.")
     check_mixes(study, models)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from backfire.encoders.folders import WEIGHTS, before_first_position
+from backfire.encoders.overrides import SETTINGS
 from backfire.errors import BackfireError
 from backfire.study.adapters import check_fit
 from backfire.study.study import Study
@@ -56,6 +57,13 @@ class ModelFiles:
         """config.json of the transformer; empty where there is none."""
         found = _json(self.place / "config.json")
         return found if isinstance(found, dict) else {}
+
+    def by_distance(self, changes: dict[str, Any]) -> bool:
+        """Whether it is ranked by Euclidean distance, by its files or what the study sets in them."""
+        settings = _json(self.folder / SETTINGS)
+        own = settings.get("similarity_fn_name") if isinstance(settings, dict) else None
+        unit = bool(self.modules) and self.modules[-1][0] == "Normalize"
+        return changes.get("similarity", own) == "euclidean" and not unit
 
     @cached_property
     def shapes(self) -> dict[str, list[int]]:

@@ -152,8 +152,11 @@ def _check_triples(study: Study, triples: Triples) -> None:
     )
 
 
-def check_factory(factory: str, dimensions: int) -> None:
-    """Raise `BackfireError` where FAISS makes no index of inner products of a factory string (see `index`)."""
+def check_factory(factory: str, dimensions: int, distances: bool = False) -> None:
+    """Raise `BackfireError` where FAISS makes no index of inner products of a factory string (see `index`).
+
+    Where `distances` are searched for, vectors have one number more (see `encoders.similarity`).
+    """
     structure, _, parameters = factory.partition(";")
     if structure.strip() == "Flat" and not parameters:
         return
@@ -165,11 +168,11 @@ def check_factory(factory: str, dimensions: int) -> None:
     except ImportError:
         return
     try:
-        made_index(factory, dimensions)
+        made_index(factory, dimensions + distances)
     except RuntimeError as error:
         raise BackfireError(
             f"encoding.index: FAISS makes no index '{factory}' of vectors of {dimensions} dimensions "
-            f"({faiss_reason(error)}).",
+            f"{'and one more, for Euclidean distances, ' if distances else ''}({faiss_reason(error)}).",
             "set it to a FAISS factory string such as Flat, HNSW32 or 'IVF64,Flat;nprobe=8'.",
         ) from error
 
