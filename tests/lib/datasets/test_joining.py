@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from backfire.datasets.joining import collection_of, join_queries, join_tables, joined_id
+from backfire.datasets.joining import collection_of, join_queries, join_tables
 from backfire.formats.atomic import read_json
 from backfire.formats.tables import read_rows
 
@@ -15,7 +15,6 @@ def test_rows_keep_their_order_and_ids_tell_whose_they_are(table, tmp_path):
     assert [row["doc_id"] for row in rows] == ["a/0/x", "a/1/x", "b/0/x", "b/y"]
     assert [row["text"] for row in rows] == ["text 0", "text 1", "another", "more"]
     assert [collection_of(row["doc_id"]) for row in rows] == ["a", "a", "b", "b"]
-    assert joined_id("a", "0/x") == rows[0]["doc_id"]
 
 
 def test_both_ids_of_a_judgment_tell_whose_it_is(table, tmp_path):

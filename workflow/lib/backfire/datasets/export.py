@@ -239,10 +239,10 @@ def describe_collection(
     corpus = read_json(corpus_manifest)
     splits = {Path(path).stem: read_json(path) for path in sorted(split_manifests)}
     digests = {"corpus": corpus["digest"], "splits": {name: split["digest"] for name, split in splits.items()}}
-    pairs = {"pairs": read_json(pairs_manifest)} if pairs_manifest else {}
+    made = {"pairs": read_json(pairs_manifest)} if pairs_manifest else {}
     if joined_manifests:
-        pairs = {"joined": {Path(path).stem: read_json(path)["left out"] for path in joined_manifests}}
-    write_json(output, {"corpus": corpus, **pairs, "splits": splits, "digest": value_digest(digests)})
+        made = {"joined": {Path(path).stem: read_json(path)["left out"] for path in joined_manifests}}
+    write_json(output, {"corpus": corpus, **made, "splits": splits, "digest": value_digest(digests)})
 
 
 def _survey(passages: Callable[[], Iterator[tuple[str, str]]], source: str, drop_empty: bool) -> tuple[np.ndarray, int]:

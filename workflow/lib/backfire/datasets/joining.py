@@ -22,11 +22,6 @@ SIGN = "/"
 _IDS = ("doc_id", "query_id")
 
 
-def joined_id(collection: str, identifier: str) -> str:
-    """The id of a passage or query of a collection that is joined with others."""
-    return f"{collection}{SIGN}{identifier}"
-
-
 def collection_of(identifier: str) -> str:
     """The collection that a joined id is from."""
     return identifier.partition(SIGN)[0]
