@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from backfire.planning.jobs import Jobs, count_jobs
 from miniature.downloads import environment
 from miniature.published import counts, publish
 from miniature.server import serving
@@ -54,7 +55,7 @@ def test_the_jobs_of_a_plan_are_those_of_a_dry_run(root, tmp_path, study, shards
     command += ["--snakefile", str(snakefile), "--configfile", str(root / study), str(overlay)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    counted = json.loads((tmp_path / "jobs.json").read_text())
+    counted = count_jobs(Jobs(*each) for each in json.loads((tmp_path / "jobs.json").read_text()))
     assert counted == table(done.stdout + done.stderr)
     # Where nothing is downloaded a study needs no plan.
     assert ("plan_download" in counted) == ("download_collection" in counted) == study.startswith("studies/")

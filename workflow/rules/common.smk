@@ -19,7 +19,7 @@ from backfire.preflight.files import check_files, read_layer
 from backfire.errors import BackfireError
 from backfire.jobs.faults import of_signals
 from backfire.encoders.folders import base_files
-from backfire.planning.jobs import batch_name, count_jobs, planned
+from backfire.planning.jobs import batch_name, list_jobs, planned
 from backfire.planning.requests import Requests
 from backfire.provenance.fingerprints import fingerprint, plain
 from backfire.study.settings import checked, left_out

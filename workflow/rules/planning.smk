@@ -15,8 +15,8 @@ PLANNED = {
     "downloads": DOWNLOADS,
     "base_sha256": STUDY.config["base_model_sha256"],
 }
-# Jobs of each rule in the whole study; counted once, when all rules are read and some job asks.
-all_jobs = cache(lambda: count_jobs(workflow.get_rule("all"), OutputIndex(list(workflow.rules)).match_producers))
+# Jobs of the whole study; listed once, when all rules are read and some job asks.
+all_jobs = cache(lambda: list_jobs(workflow.get_rule("all"), OutputIndex(list(workflow.rules)).match_producers))
 PLAN = {"text": f"results/{STUDY.name}/plan.txt", "data": f"results/{STUDY.name}/plan.json"}
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from backfire.planning.downloads import files_to_fetch, home_stages, packed_bytes, wanted_from
-from backfire.planning.facts import Facts, collection_facts
+from backfire.planning.facts import Expected, Facts, collection_facts
 from backfire.planning.hours import durations
-from backfire.planning.jobs import planned
+from backfire.planning.jobs import Jobs, count_jobs, planned
 from backfire.planning.page import Plan, page, span
 from backfire.planning.probe import Rates
 from backfire.planning.room import Demand, FileSystem
@@ -57,12 +57,38 @@ def msmarco(study_of, tmp_path, monkeypatch):
         name: collection_facts(each, tmp_path / name, packed_bytes(wanted[name]))
         for name, each in study.collections.items()
     }
-    sizes = [*home_stages(wanted, facts, files), *stages(study, facts, 384, 91_000_000)]
+    expected, listed = Expected(study, facts), jobs_of(study)
+    sizes = [*home_stages(wanted, facts, files), *stages(expected, listed, 384, 91_000_000)]
     systems = [FileSystem({"work": "/scratch", "ir_datasets": "/scratch/ir", "tmp": "/scratch/tmp"}, 10**12)]
-    jobs = {"encode_corpus": 335, "all": 1, "export_corpus": 1}
     demands = [Demand(stage, 0) for stage in sizes]
-    times = durations(study, facts, RATES, sizes)
-    return Plan(study, facts, files, demands, systems, jobs, RATES, times, 91_000_000, gpus=0)
+    times = durations(expected, RATES, listed, sizes)
+    return Plan(expected, files, demands, systems, count_jobs(listed), RATES, times, 91_000_000, gpus=0)
+
+
+def jobs_of(study):
+    """What the rules make of a study as far as it takes long, worked out by hand for studies of one seed."""
+
+    def jobs(rule, wildcards, count=1):
+        return Jobs(rule, rule, wildcards, count, count)
+
+    listed = [jobs("all", {}), *(jobs("train_variant", {"variant": name}) for name in study.trained)]
+    for name in study.collections:
+        for variant, _ in study.encoding(name):
+            here = {"variant": variant, "collection": name}
+            listed += [jobs(rule, here, study.shards_of(name)) for rule in ("encode_corpus", "index_shard")]
+    for name, split in study.evaluations:
+        for variant, _ in study.embedded_runs:
+            here = {"variant": variant, "collection": name, "split": split}
+            listed += [jobs(rule, here) for rule in ("encode_queries", "rank")]
+    depths = {each.depth for each in study.triples.values() if getattr(each, "negatives", None) == "hard"}
+    listed += [jobs("mine_hard", {"depth": str(depth)}, study.parts) for depth in depths]
+    here = {"variant": "base", "collection": study.train_on, "split": "train"}
+    return [*listed, jobs("encode_queries", here)] if study.trained else listed
+
+
+def seconds(study, facts, rates=RATES, more=()):
+    found = durations(Expected(study, facts), rates, [*jobs_of(study), *more], [])
+    return {each.stage: each.seconds for each in found}
 
 
 def test_durations_by_hand(study_of):
@@ -71,15 +97,15 @@ def test_durations_by_hand(study_of):
         {"encoding": {"shards": 4, "max_length": 64}, "triples": triples, "variants": {"paper_hard": None}}
     )
     facts = {"pydocs": Facts(100_000, 460.0, 5.0, {"train": 1000, "dev": 10, "test": 300, "unseen": 200}, {})}
-    seconds = {each.stage: each.seconds for each in durations(study, facts, RATES, [])}
+    found = seconds(study, facts)
     # 102 tokens a passage, cut at 64; 500 queries of 10 tokens, 18 with padding, and base's 1,000 for training.
-    assert seconds["encode"] == pytest.approx(5 * 100_000 * 64 / 10_000 + (5 * 500 + 1000) * 18 / 8_000)
+    assert found["encode"] == pytest.approx(5 * 100_000 * 64 / 10_000 + (5 * 500 + 1000) * 18 / 8_000)
     # 100 steps; 300 pool passages of 110 tokens, cut at 96, and 100 queries, at the start, every 8 steps, at the end.
     watched = 14 * (300 * 96 + 100 * 18) / 10_000
-    assert seconds["train"] == pytest.approx(2 * 100 * 2.0 + 2 * 100 * 1.0 + 4 * watched)
-    assert seconds["mine hard negatives"] == pytest.approx(1000 * (100_000 * 1e-9 + 4 * 1e-4))
-    assert seconds["rank"] == pytest.approx(5 * 500 * (100_000 * 1e-9 + 4 * 1e-4))
-    assert "other protocols" not in seconds
+    assert found["train"] == pytest.approx(2 * 100 * 2.0 + 2 * 100 * 1.0 + 4 * watched)
+    assert found["mine hard negatives"] == pytest.approx(1000 * (100_000 * 1e-9 + 4 * 1e-4))
+    assert found["rank"] == pytest.approx(5 * 500 * (100_000 * 1e-9 + 4 * 1e-4))
+    assert "other protocols" not in found
     # A fifth of the triples is encoded at the start and after the one epoch, and 80 steps are taken instead of 100.
     apart = study_of(
         {
@@ -88,10 +114,10 @@ def test_durations_by_hand(study_of):
         },
         {"variants": {"full_hard": {"keep": "best", "held_out": {"share": 0.2}}}},
     )
-    seconds = {each.stage: each.seconds for each in durations(apart, facts, RATES, [])}
-    assert "score examples" not in seconds
+    found = seconds(apart, facts)
+    assert "score examples" not in found
     looks = 2 * 640 * (18 + 2 * 96) / 10_000
-    assert seconds["train"] == pytest.approx(80 * 2.0 + 12 * (300 * 96 + 100 * 18) / 10_000 + looks)
+    assert found["train"] == pytest.approx(80 * 2.0 + 12 * (300 * 96 + 100 * 18) / 10_000 + looks)
 
 
 @pytest.mark.parametrize(("kind", "tokens"), [("cross-encoder", 7 * 120), ("bi-encoder", 18 + 7 * 96)])
@@ -102,20 +128,23 @@ def test_examples_that_a_teacher_scores_take_their_time_once_for_each_seed(study
     facts = {"pydocs": Facts(100_000, 460.0, 5.0, {"train": 1000, "dev": 10, "test": 300, "unseen": 200}, {})}
     steps = {"paper_hard": 1.0} | RATES.step
     rates = Rates(**{**vars(RATES), "step": steps})
-    (scored,) = (each for each in durations(study, facts, rates, []) if each.stage == "score examples")
+    listed = [Jobs("score_teacher", "score_teacher", {"triples": "hard"}, 2, 2)]
+    (scored,) = (
+        each for each in durations(Expected(study, facts), rates, listed, []) if each.stage == "score examples"
+    )
     assert scored.seconds == pytest.approx(2 * 3200 * tokens / 10_000) and scored.on_gpu
 
 
 def test_the_page_of_the_papers_study(msmarco):
     text = page(msmarco)
     # As published: triples 7.93 GB, collection and queries 1.06 GB.
-    assert re.search(r"^9\.0 GB to download, \d+ GB of disk, 337 jobs, about .* on this machine$", text, re.MULTILINE)
+    assert re.search(r"^9\.0 GB to download, \d+ GB of disk, 1,332 jobs, about .* on this machine$", text, re.MULTILINE)
     assert re.search(r"^ +7\.9 GB \* https://.*/triples\.train\.small\.tar\.gz$", text, re.MULTILINE)
     assert re.search(r"^ +1\.1 GB   https://.*/collectionandqueries\.tar\.gz$", text, re.MULTILINE)
     assert re.search(r"^msmarco +8,841,823 .* 64 +138,153$", text, re.MULTILINE)
     # 9 models x 8,908,277 passages x 1,536 bytes.
     assert re.search(r"^  indexes +123 GB +0 B +123 GB  working folder$", text, re.MULTILINE)
-    assert "335 encode_corpus" in text
+    assert f"{msmarco.jobs['encode_corpus']} encode_corpus" in text
     assert "full_bm25, full_hard 2.0 s/step; lora_bm25, lora_hard 1.0 s/step" in text
     assert "One more variant or seed: " in text
     assert "Shards change no total: 64 cut msmarco into jobs of " in text
@@ -125,8 +154,9 @@ def test_the_page_of_the_papers_study(msmarco):
 
 def test_what_is_unknown_is_left_out_of_the_sums_and_said(msmarco):
     facts = msmarco.facts | {"fiqa": Facts(None, 500.0, 8.0, {"test": None}, {}, assumed=["the number is unknown"])}
-    times = durations(msmarco.study, facts, RATES, [])
-    plan = Plan(**{**vars(msmarco), "facts": facts, "durations": times})
+    expected = Expected(msmarco.study, facts)
+    times = durations(expected, RATES, jobs_of(msmarco.study), [])
+    plan = Plan(**{**vars(msmarco), "expected": expected, "durations": times})
     text = page(plan)
     assert "at least 9.0 GB to download, at least " in text
     assert re.search(r"^fiqa +unknown ", text, re.MULTILINE)
@@ -148,6 +178,15 @@ def test_a_busy_machine_is_said_to_be_one(msmarco):
 
 def test_tokens_follow_the_bytes():
     assert Facts(1, 460.0, 1.0, {}, {}).passage_tokens == pytest.approx(102)
+
+
+def test_padding_is_half_filled_and_cut_texts_have_none(study_of):
+    """76 tokens and 500, from bytes, and a query of 10."""
+    made = {tokens: Expected(study_of(), {"a": Facts(1, (tokens - 2) * 4.6, 1.0, {}, {})}) for tokens in (76, 500)}
+    assert made[76].passage_tokens("a", 256) == pytest.approx(84)
+    assert [made[500].passage_tokens("a", limit) for limit in (256, 100)] == [256, 112]
+    assert (made[76].query_tokens(256), made[76].query_tokens(8)) == (18, 16)
+    assert [made[500].pair_tokens("a", limit) for limit in (None, 256)] == [512, 256]
 
 
 def test_spans_in_words():

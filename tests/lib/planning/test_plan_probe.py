@@ -3,7 +3,7 @@
 import pytest
 
 from backfire.encoders.encoder import load_encoder
-from backfire.planning.probe import measure, padded_tokens, probed_rows, words
+from backfire.planning.probe import measure, probed_rows, words
 from backfire.training.steps import HELD_TOKENS
 
 VARIANT = {"batch_size": 2, "max_length": 16, "dropout": None, "precision": "auto", "texts": 3}
@@ -15,12 +15,6 @@ def test_generated_texts_have_the_tokens_asked_for(base_model):
     tokens = load_encoder(base_model, "fp32").tokenize(texts, "document", 256)
     assert tokens.lengths.tolist() == [3, 10, 76, 254]
     assert len({words(20, row) for row in range(30)}) > 20
-
-
-def test_padding_is_half_filled_and_cut_texts_have_none():
-    assert padded_tokens(76, 256) == 84
-    assert padded_tokens(500, 256) == 256
-    assert padded_tokens(500, 100) == 112
 
 
 @pytest.fixture(scope="module")

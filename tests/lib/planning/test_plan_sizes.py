@@ -12,7 +12,8 @@ from backfire.formats.embeddings import write_embeddings
 from backfire.formats.index import write_index
 from backfire.formats.tables import write_batches, write_rows
 from backfire.formats.trec import write_run
-from backfire.planning.facts import Facts
+from backfire.planning.facts import Expected, Facts
+from backfire.planning.jobs import Jobs
 from backfire.planning.sizes import (
     CANDIDATE_ROW,
     CHECKPOINT,
@@ -20,12 +21,10 @@ from backfire.planning.sizes import (
     TRIPLE_ROW,
     checkpoint_bytes,
     corpus_bytes,
-    course,
     index_bytes,
     run_bytes,
     stages,
     token_bytes,
-    training_steps,
     vector_bytes,
 )
 from backfire.retrieval.index import build_index
@@ -99,30 +98,71 @@ def test_lines_of_runs(tmp_path, ids, study):
     assert (tmp_path / "r.trec").stat().st_size == pytest.approx(run_bytes(study, FACTS, 4, len(tag)), rel=0.1)
 
 
-def test_stages_add_up_over_models_and_collections(study):
-    sizes = {stage.name: stage for stage in stages(study, {"pydocs": FACTS}, 384, 90_000_000)}
-    # base, full_bm25 and lora_hard; 6,980 and 50 queries are evaluated, those of the watched split are not.
+def jobs(rule, count=1, **wildcards):
+    return Jobs(rule, rule, wildcards, count, count)
+
+
+def found(study, facts, listed):
+    return {each.name: each for each in stages(Expected(study, {"pydocs": facts}), listed, 384, 90_000_000)}
+
+
+def test_stages_add_up_over_their_jobs(study):
+    """base, full_bm25 and lora_hard; two shards of one collection, one job for both."""
+    models, place = ("base", "full_bm25", "lora_hard"), {"collection": "pydocs"}
+    listed = [
+        jobs("prepare_base"),
+        *(jobs("train_variant", variant=name) for name in models[1:]),
+        jobs("export_corpus", **place),
+        jobs("tokenize_corpus", 2, text="default", max_length="128", **place),
+        *(Jobs("encode_corpus", "encode_corpus", {"variant": name} | place, 1, 2) for name in models),
+        *(Jobs("index_shard", "index_shard", {"variant": name} | place, 1, 2) for name in models),
+        *(
+            jobs("encode_queries", variant=name, split=split, **place)
+            for name in models
+            for split in ("test", "unseen")
+        ),
+        jobs("encode_queries", variant="base", split="train", **place),
+        *(jobs(f"mine_{source}", study.parts, depth="200") for source in ("bm25", "hard")),
+        *(jobs("merge_candidates", source=source, depth="200") for source in ("bm25", "hard")),
+    ]
+    sizes = found(study, FACTS, listed)
+    assert study.shards_of("pydocs") == 2
     assert sizes["models"].bytes == 3 * 90_000_000
     # Three files for each training: weights and two moments, of all weights or of adapters of rank 8.
     assert sizes["models"].passing == round(3 * 3 * 90_000_000 * (1 + 2 * 8 / 384))
     assert sizes["indexes"].bytes == 3 * 8_841_823 * 4 * 384
     rows = 3 * (8_841_823 + 6980 + 50) + 500_000
     assert sizes["embeddings"].bytes == round(rows * vector_bytes(FACTS, 384))
-    assert sizes["tokens"].bytes == round(8_841_823 * token_bytes(FACTS, study.config["encoding"]["max_length"]))
+    assert sizes["tokens"].bytes == round(8_841_823 * token_bytes(FACTS, 128))
     assert sizes["tables"].bytes == pytest.approx(corpus_bytes(FACTS), rel=0.02)
     assert sizes["negatives"].bytes == pytest.approx(2 * 500_000 * 200 * 14, rel=0.01)
     assert sizes["negatives"].passing == pytest.approx(study.parts * sizes["negatives"].bytes, rel=0.01)
     assert sizes["protocol"].peak == 0
-    assert training_steps(study, {"pydocs": FACTS}, "full_bm25") == 19
+    assert Expected(study, {"pydocs": FACTS}).course("full_bm25").steps == 19
+
+
+def test_what_is_tried_of_the_protocol_leaves_its_runs(study):
+    place = {"variant": "base", "collection": "pydocs", "choice": "length"}
+    listed = [
+        jobs("encode_corpus", 2, **place),
+        jobs("encode_queries", split="test", **place),
+        jobs("index_shard", 2, **place),
+        jobs("rank", split="test", **place),
+    ]
+    listed.append(Jobs("rank_without_own_ids", "rank", {"collection": "pydocs", "split": "test"}, 1, 1))
+    sizes = found(study, FACTS, listed)
+    assert sizes["protocol"].bytes == pytest.approx(2 * run_bytes(study, FACTS, 6980, len("base-seed-0")))
+    row = vector_bytes(FACTS, 384)
+    assert sizes["protocol"].passing == pytest.approx(8_841_823 * (row + 4 * 384) + 6980 * row)
+    assert sizes["embeddings"].peak == sizes["rankings"].peak == 0
 
 
 def test_an_example_with_several_negatives_has_as_many_rows(study_of):
-    def found(**block):
-        triples = {name: {"size": 600_000} | block for name in ("bm25", "hard")}
-        sizes = stages(study_of({"triples": triples}), {"pydocs": FACTS}, 384, 0)
-        return next(stage.bytes for stage in sizes if stage.name == "triples")
+    def triples(**block):
+        study = study_of({"triples": {name: {"size": 600_000} | block for name in ("bm25", "hard")}})
+        return found(study, FACTS, [jobs("sample_triples", triples="hard")])["triples"].bytes
 
-    assert found(negatives_per_query=5) == pytest.approx(5 * found(), rel=0.01)
+    assert triples(negatives_per_query=5) == pytest.approx(5 * triples(), rel=0.01)
 
 
 def test_what_is_held_out_is_not_trained_on_and_looked_at_as_often_as_it_is(study_of):
@@ -132,11 +172,11 @@ def test_what_is_held_out_is_not_trained_on_and_looked_at_as_often_as_it_is(stud
     triples = {name: {"size": 600} for name in ("bm25", "hard")}
     study = study_of({"triples": triples, "variants": {"full_bm25": settings, "lora_hard": settings}})
     facts = {"pydocs": FACTS}
-    found = course(study, facts, "full_bm25")
-    assert (found.held_out, found.steps) == (120, 38)
-    assert found.looks == len({0, 10, 15, 20, 30, 38})
+    going = Expected(study, facts).course("full_bm25")
+    assert (going.held_out, going.steps) == (120, 38)
+    assert going.looks == len({0, 10, 15, 20, 30, 38})
     only_last = {"variants": {"full_bm25": settings | {"held_out": None, "keep": "last"}}}
-    assert course(study_of({"triples": triples}, only_last), facts, "full_bm25").looks == 0
+    assert Expected(study_of({"triples": triples}, only_last), facts).course("full_bm25").looks == 0
     # Kept weights are once more in each checkpoint.
     kept, plain = (
         checkpoint_bytes(only(study_of({"variants": {"full_bm25": more}}), "full_bm25"), 384, 90_000_000)
@@ -176,5 +216,12 @@ def only(study, name):
 
 def test_a_collection_of_unknown_size_counts_nothing(study):
     nothing = Facts(None, 500.0, 8.0, dict.fromkeys(FACTS.queries), {})
-    sizes = {stage.name: stage.peak for stage in stages(study, {"pydocs": nothing}, 384, 1)}
+    place = {"variant": "base", "collection": "pydocs"}
+    listed = [
+        *(jobs(rule, **place) for rule in ("export_corpus", "encode_corpus", "index_shard")),
+        *(jobs(rule, split="test", **place) for rule in ("encode_queries", "rank")),
+        jobs("tokenize_corpus", collection="pydocs", max_length="128"),
+        jobs("merge_candidates", depth="200"),
+    ]
+    sizes = {name: each.peak for name, each in found(study, nothing, listed).items()}
     assert [sizes[name] for name in ("tables", "tokens", "embeddings", "indexes", "negatives", "rankings")] == [0] * 6

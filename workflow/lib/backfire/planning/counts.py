@@ -6,33 +6,30 @@ Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
 import functools
-import gzip
-import re
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from backfire.datasets.catalogue import published_count
 from backfire.datasets.layout import corpus_files, qrels_files
 from backfire.datasets.sources import is_folder, is_hub, is_pairs, is_pydocs, pairs_files
-from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json
+from backfire.planning.lines import estimated_lines
+from backfire.planning.work import PAIR_TOKENS, Sizes
 from backfire.study.parts import TRAIN, Collection
 from backfire.study.study import Study
-from backfire.study.triples import Listed, Triples
 
 # Passages, and training queries, where nothing tells. pydocs has some 27,000 passages.
 ASSUMED = 1_000_000
-# Bytes of a line of corpus.jsonl and of qrels/*.tsv, on the short side; gzip and Parquet pack text to a third.
-PASSAGE_LINE, JUDGMENT_LINE, PACKED = 250, 20, 3
+# Bytes of a line of corpus.jsonl and of qrels/*.tsv, on the short side.
+PASSAGE_LINE, JUDGMENT_LINE = 250, 20
 
 
-class Counts:
+class Counts(Sizes):
     """Counts of a study's collections whose tables are, or will be, under `root`/data."""
 
     def __init__(self, study: Study, root: Path | None = None):
-        self.study, self.root = study, root or Path()
+        super().__init__(study)
+        self.root = root or Path()
 
     def passages(self, name: str) -> int:
         """Passages of a collection: counted, or the most that are expected."""
@@ -46,10 +43,6 @@ class Counts:
     def source(self, name: str) -> int:
         """Passages that are read for a collection, before it is cut to `size`."""
         return self._whole(self.study.collections[name]) or self.passages(name)
-
-    def shard(self, name: str) -> int:
-        """Passages of the largest shard of a collection."""
-        return -(-self.passages(name) // self.study.shards_of(name))
 
     def queries(self, name: str, query_set: str = TRAIN) -> int:
         """Queries of a set: counted, or the most that are expected; 0 where the collection has no such set."""
@@ -69,7 +62,7 @@ class Counts:
         if is_pairs(collection.corpus):
             return round(passages * collection.share(query_set))
         told = (
-            _lines(lambda: qrels_files(collection.corpus, source), JUDGMENT_LINE)
+            estimated_lines(lambda: qrels_files(collection.corpus, source), JUDGMENT_LINE)
             if is_folder(collection.corpus)
             else _published_queries(source)
         )
@@ -78,44 +71,24 @@ class Counts:
         # A collection cut to `size` keeps the queries of what is left, as the plan expects.
         return round(told * min(1, passages / whole)) if whole else told
 
+    def passage_tokens(self, name: str, limit: int) -> float:
+        """As many as are read."""
+        return limit
+
+    def query_tokens(self, limit: int) -> float:
+        """Two blocks of padding: assumed."""
+        return min(32, limit)
+
+    def pair_tokens(self, name: str, limit: int | None) -> float:
+        """As many as are read."""
+        return limit or PAIR_TOKENS
+
     def _whole(self, collection: Collection) -> int | None:
         """Passages of a collection before it is cut to `size`."""
         return sum(map(self.passages, collection.of)) if collection.of else _whole(collection)
 
     def _planned(self, name: str, *keys: str) -> int | None:
         return _entry(self.root / f"results/{self.study.name}/plan.json", "collections", name, *keys)
-
-
-def examples(triples: Triples, queries: int) -> int:
-    """Examples of a set: its size, about what its file gives, or one for each of the training `queries`."""
-    if triples.size is not None:
-        return triples.size
-    return _of_file(triples) if isinstance(triples, Listed) else queries
-
-
-def _of_file(triples: Listed) -> int:
-    """Examples that a file gives, about: by the length of its first lines, and the columns of negatives it has."""
-    total = _lines(lambda: pairs_files(triples.file), 1) or 0
-    lines = _first_lines(Path(triples.file))
-    if not lines:
-        return max(1, total // (3 * PASSAGE_LINE))
-    rows = total * len(lines) // sum(map(len, lines))
-    # A header, or the keys of a first row; a list of negatives is taken for one.
-    negatives = len(re.findall(rb"\bneg(?:ative)?(?:_\d+)?\b", lines[0], re.IGNORECASE))
-    return max(1, rows * max(1, negatives // triples.negatives_per_query))
-
-
-def _first_lines(file: Path) -> list[bytes]:
-    """The first whole lines of a text file, packed or not; none of other files."""
-    opened = {".gz": gzip.open, ".jsonl": open, ".json": open, ".tsv": open, ".csv": open}.get(file.suffix)
-    try:
-        if opened is None or not file.is_file():
-            return []
-        with opened(file, "rb") as stream:
-            return stream.read(1 << 16).splitlines(keepends=True)
-    except (OSError, EOFError, zlib.error):
-        # It is told by the job that reads the file.
-        return []
 
 
 def _entry(file: Path, *keys: str) -> Any:
@@ -138,9 +111,9 @@ def _whole(collection: Collection) -> int | None:
     if is_hub(collection.corpus):
         return None
     if is_pairs(collection.corpus):
-        return _lines(lambda: pairs_files(collection.corpus), PASSAGE_LINE)
+        return estimated_lines(lambda: pairs_files(collection.corpus), PASSAGE_LINE)
     if is_folder(collection.corpus):
-        return _lines(lambda: corpus_files(collection.corpus), PASSAGE_LINE)
+        return estimated_lines(lambda: corpus_files(collection.corpus), PASSAGE_LINE)
     return published_count(collection.corpus, "docs")
 
 
@@ -150,12 +123,3 @@ def _published_queries(source: str) -> int | None:
         count for count in (published_count(source, "queries"), published_count(source, "qrels")) if count is not None
     ]
     return min(known, default=None)
-
-
-def _lines(find: Callable[[], list[str]], length: int) -> int | None:
-    try:
-        sizes = [(Path(file).stat().st_size, Path(file).suffix in (".gz", ".parquet")) for file in find()]
-    except BackfireError:
-        # It is told where the files are asked for as inputs.
-        return None
-    return sum(size * (PACKED if packed else 1) for size, packed in sizes) // length

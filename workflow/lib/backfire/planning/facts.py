@@ -14,8 +14,11 @@ from backfire.datasets.pairs import ID_DIGITS, first_pairs
 from backfire.datasets.records import count as count_records
 from backfire.datasets.rows import count_rows
 from backfire.datasets.sources import is_folder, is_hub, is_pairs, is_pydocs
+from backfire.encoders.tokens import padded
 from backfire.formats.tables import iterate_rows
-from backfire.study.parts import Collection
+from backfire.planning.work import PAIR_TOKENS, Sizes
+from backfire.study.parts import TRAIN, Collection
+from backfire.study.study import Study
 
 # Passages read for a mean length and for the probe.
 SAMPLE = 1000
@@ -27,6 +30,7 @@ ASSUMED_TEXT_BYTES = 500.0
 
 # WordPiece on English prose: bytes of a token, and the two tokens that frame a text.
 TOKEN_BYTES, FRAME_TOKENS = 4.6, 2
+QUERY_TOKENS = 10
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,43 @@ class Facts:
     def passage_tokens(self) -> float:
         """Mean tokens of a passage before it is cut, from its mean length in bytes."""
         return self.text_bytes / TOKEN_BYTES + FRAME_TOKENS
+
+
+class Expected(Sizes):
+    """A study as its collections' facts tell; what nobody tells counts nothing."""
+
+    def __init__(self, study: Study, facts: dict[str, Facts]):
+        super().__init__(study)
+        self.facts = facts
+
+    def passages(self, name: str) -> int:
+        """Passages of a collection."""
+        return self.facts[name].passages or 0
+
+    def queries(self, name: str, query_set: str = TRAIN) -> int:
+        """Queries of a set."""
+        return self.facts[name].queries.get(query_set) or 0
+
+    def ranked(self, name: str) -> int:
+        """Queries that every run ranks the passages of a collection for."""
+        return sum(self.queries(*place) for place in self.study.evaluations if place[0] == name)
+
+    def passage_tokens(self, name: str, limit: int) -> float:
+        """Of a passage of mean length."""
+        return _padded(self.facts[name].passage_tokens, limit)
+
+    def query_tokens(self, limit: int) -> float:
+        """Of a query of `QUERY_TOKENS`."""
+        return _padded(QUERY_TOKENS, limit)
+
+    def pair_tokens(self, name: str, limit: int | None) -> float:
+        """Of a passage of mean length and a query."""
+        return _padded(self.facts[name].passage_tokens + QUERY_TOKENS, limit or PAIR_TOKENS)
+
+
+def _padded(tokens: float, limit: int) -> float:
+    """Mean tokens of a text with padding, of which half is filled on average."""
+    return min(tokens + padded(1) / 2, padded(limit))
 
 
 def all_facts(collections: dict[str, Collection], data: Path, packed: dict[str, int | None]) -> dict[str, Facts]:

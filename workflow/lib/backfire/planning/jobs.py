@@ -5,7 +5,8 @@ Loaded whenever the DAG is built, so it uses the standard library only.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 _BATCH = "_shards_"
 
@@ -15,16 +16,39 @@ def batch_name(rule: str, shards: range) -> str:
     return f"{rule}{_BATCH}{shards[0]}_to_{shards[-1]}"
 
 
-def count_jobs(target: Any, producers: Callable[[str], Iterable[Any]]) -> dict[str, int]:
-    """Jobs of each rule, {rule: count}, that the rule `target` takes from nothing, itself included.
+class Jobs(NamedTuple):
+    """Jobs of one rule that compute the same: how many, and how many `times` over that, once for each shard they take.
 
-    `producers` gives the rules that make a file. Rules are those of the running workflow: objects with `name`,
+    `script` is the stem of the script's name, which rules that take over another's share with it; `wildcards` are those
+    that the work goes by: a shard is like another, and a seed.
+    """
+
+    rule: str
+    script: str
+    wildcards: dict[str, str]
+    count: int
+    times: int
+
+    @property
+    def tried(self) -> bool:
+        """Whether they evaluate the base under another protocol."""
+        return "choice" in self.wildcards or self.rule == "rank_without_own_ids"
+
+
+# Wildcards that jobs differ in and their work does not.
+_LIKE = {"study", "seed", "shard", "shards", "part", "parts"}
+
+
+def list_jobs(target: Any, producers: Callable[[str], Iterable[Any]]) -> list[Jobs]:
+    """Jobs that the rule `target` takes from nothing, itself included.
+
+    `producers` gives the rules that make a file. Rules are those of the running workflow: with `name`, `script`,
     `get_wildcards(file)` and `expand_input(wildcards)`, which wildcards, constraints and input functions are applied
-    by. So the table follows whatever the rules say, and is that of a dry run in an empty folder, with copies for
-    batches of shards counted as their rule. No file is looked at, apart from what input functions ask for, and a
+    by. So the list follows whatever the rules say, and is that of a dry run in an empty folder, with copies for
+    batches of shards under their rule's name. No file is looked at, apart from what input functions ask for, and a
     source that no rule makes has no job.
     """
-    jobs = {(target.name, ())}
+    jobs: dict[Any, tuple[Any, dict[str, str]]] = {(target.name, ()): (target, {})}
     seen: set[str] = set()
     pending = [(target, {})]
     while pending:
@@ -37,9 +61,33 @@ def count_jobs(target: Any, producers: Callable[[str], Iterable[Any]]) -> dict[s
                 found = dict(producer.get_wildcards(file))
                 job = (producer.name, tuple(sorted(found.items())))
                 if job not in jobs:
-                    jobs.add(job)
+                    jobs[job] = producer, found
                     pending.append((producer, found))
-    return dict(sorted(Counter(name.partition(_BATCH)[0] for name, _ in jobs).items()))
+    counts: Counter[Any] = Counter()
+    times: Counter[Any] = Counter()
+    for rule, wildcards in jobs.values():
+        name, _, batch = rule.name.partition(_BATCH)
+        first, _, last = batch.partition("_to_")
+        kind = (
+            name,
+            Path(str(rule.script)).stem,
+            tuple(sorted((k, v) for k, v in wildcards.items() if k not in _LIKE)),
+        )
+        counts[kind] += 1
+        times[kind] += int(last) - int(first) + 1 if batch else 1
+    return [
+        Jobs(name, script, dict(like), counts[kind], times[kind])
+        for kind in sorted(counts)
+        for name, script, like in [kind]
+    ]
+
+
+def count_jobs(jobs: Iterable[Jobs]) -> dict[str, int]:
+    """Jobs of each rule, {rule: count}."""
+    total: Counter[str] = Counter()
+    for each in jobs:
+        total[each.rule] += each.count
+    return dict(sorted(total.items()))
 
 
 # Settings that change neither sizes nor durations: a plan stays valid when they change.

@@ -10,8 +10,9 @@ from backfire.datasets.ids import check_needs
 from backfire.encoders.base import prepare_base
 from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.planning.downloads import files_to_fetch, home_stages, homes, packed_bytes, unpacked_there, wanted_from
-from backfire.planning.facts import all_facts
+from backfire.planning.facts import Expected, all_facts
 from backfire.planning.hours import durations
+from backfire.planning.jobs import Jobs, count_jobs
 from backfire.planning.page import Plan, page
 from backfire.planning.probe import measure
 from backfire.planning.room import Demand, check_room, disk_usage, file_systems
@@ -23,7 +24,7 @@ from backfire.study.study import Study
 def plan_study(
     config: dict[str, Any],
     downloads: dict[str, dict[str, Any]],
-    jobs: dict[str, int],
+    jobs: list[list[Any]],
     base_sha256: str | None,
     gpus: int,
     text: str,
@@ -31,8 +32,8 @@ def plan_study(
 ) -> None:
     """Print the plan of a study, write it to `text` and, when there is room for the study, as JSON to `data`.
 
-    `config` is the configuration, `downloads` says what each collection takes from ir_datasets, `jobs` how many jobs
-    each rule has, `base_sha256` the digest that the base must have, None for the pinned one, and `gpus` the GPUs that
+    `config` is the configuration, `downloads` says what each collection takes from ir_datasets, `jobs` all jobs (see
+    `jobs.Jobs`), `base_sha256` the digest that the base must have, None for the pinned one, and `gpus` the GPUs that
     jobs share. Paths of the study count from the working folder. Raises `BackfireError` for an id of another corpus,
     and when a file system has not enough room for what is still to be written.
     """
@@ -59,16 +60,16 @@ def plan_study(
             study.config["ranking"]["depth"],
             Path(text).parent,
         )
-    sizes = [*home_stages(wanted, facts, files), *stages(study, facts, rates.dimensions, model_bytes)]
+    expected, listed = Expected(study, facts), [Jobs(*each) for each in jobs]
+    sizes = [*home_stages(wanted, facts, files), *stages(expected, listed, rates.dimensions, model_bytes)]
     plan = Plan(
-        study=study,
-        facts=facts,
+        expected=expected,
         files=files,
         demands=[_demand(stage, root) for stage in sizes],
         systems=file_systems({"work": root, **homes()}),
-        jobs=jobs,
+        jobs=count_jobs(listed),
         rates=rates,
-        durations=durations(study, facts, rates, sizes),
+        durations=durations(expected, rates, listed, sizes),
         model_bytes=model_bytes,
         gpus=gpus,
     )

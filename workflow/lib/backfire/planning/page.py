@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from backfire.datasets.downloads import Missing
-from backfire.planning.facts import Facts
-from backfire.planning.hours import Duration, corpus_seconds, search_seconds, variant_seconds
+from backfire.planning.facts import Expected, Facts
+from backfire.planning.hours import OTHER, Duration, seconds_of
 from backfire.planning.probe import Rates
 from backfire.planning.room import Demand, FileSystem, size
-from backfire.planning.sizes import index_bytes, ranked_queries, run_bytes, vector_bytes
+from backfire.planning.sizes import index_bytes, run_bytes, vector_bytes
 from backfire.study.study import Study
+from backfire.study.variants import BASE
 
 WIDTH = 100
 # Processes for each processor beyond which rates say more about the moment than about the machine.
@@ -23,8 +24,7 @@ OMITTED = "downloading, exporting tables, BM25 mining, statistics, figures and t
 class Plan:
     """Everything that a plan says."""
 
-    study: Study
-    facts: dict[str, Facts]
+    expected: Expected
     files: list[Missing]
     demands: list[Demand]
     systems: list[FileSystem]
@@ -33,6 +33,20 @@ class Plan:
     durations: list[Duration]
     model_bytes: int
     gpus: int
+
+    @property
+    def study(self) -> Study:
+        """What is planned."""
+        return self.expected.study
+
+    @property
+    def facts(self) -> dict[str, Facts]:
+        """What is known of each collection."""
+        return self.expected.facts
+
+    def seconds_of(self, rule: str, **wildcards: str) -> float:
+        """Seconds of a job of `rule` (see `hours.seconds_of`)."""
+        return seconds_of(self.expected, self.rates, rule, **wildcards)
 
     @property
     def seconds(self) -> float:
@@ -171,7 +185,7 @@ def _time(plan: Plan) -> list[str]:
         "score examples": "at the rate of encoding: assumed, a teacher of the base's size",
         "rerank": "at the rate of encoding: assumed, a cross-encoder of the base's size",
         "rank": "as mining" if any(each.stage.startswith("mine") for each in plan.durations) else "",
-        "other protocols": f"{len(plan.study.choices)} encodings of {plan.study.protocol[0]} by base",
+        OTHER: f"{len(plan.study.choices)} encodings of {plan.study.protocol[0]} by base",
         "write files": f"{size(rates.written_per_second)}/s",
     }
     where = rates.device if rates.device != "CPU" else f"CPU, {rates.threads} threads"
@@ -190,28 +204,25 @@ def _time(plan: Plan) -> list[str]:
 
 def _changes(plan: Plan) -> list[str]:
     """What a variant more, and another number of shards, would change."""
-    study, facts = plan.study, plan.facts
-    limit = study.config["encoding"]["max_length"]
+    study, expected = plan.study, plan.expected
     dimensions, index = plan.rates.dimensions, study.config["encoding"]["index"]
     disk, seconds = float(plan.model_bytes), 0.0
-    for name, each in facts.items():
-        queries = ranked_queries(study, facts, name)
-        disk += (each.passages or 0) * (vector_bytes(each, dimensions) + index_bytes(dimensions, index))
-        disk += run_bytes(study, each, queries, 20)
-        seconds += corpus_seconds(each, limit, plan.rates)
-        seconds += search_seconds(each.passages or 0, study.shards_of(name), queries, plan.rates)
+    for name, each in plan.facts.items():
+        disk += expected.passages(name) * (vector_bytes(each, dimensions) + index_bytes(dimensions, index))
+        disk += run_bytes(study, each, expected.ranked(name), 20)
+        seconds += study.shards_of(name) * plan.seconds_of("encode_corpus", variant=BASE, collection=name)
+    seconds += sum(plan.seconds_of("rank", collection=name, split=split) for name, split in study.evaluations)
     lines = [f"One more variant or seed: {size(disk)}, and {span(seconds)} to encode and rank; training"]
-    trained = {name: variant_seconds(study, facts, plan.rates, name) for name in study.trained}
+    trained = {name: plan.seconds_of("train_variant", variant=name) for name in study.trained}
     lines[0] += (
         f" {', '.join(f'{span(value)} as {name}' for name, value in trained.items())}." if trained else " apart."
     )
-    here = facts[study.train_on]
-    shards = study.shards_of(study.train_on)
-    if here.passages:
-        one = span(corpus_seconds(here, limit, plan.rates) / shards)
-        memory = size(here.passages / shards * vector_bytes(here, dimensions))
+    here, shards = study.train_on, study.shards_of(study.train_on)
+    if expected.passages(here):
+        one = span(plan.seconds_of("encode_corpus", variant=BASE, collection=here))
+        memory = size(expected.passages(here) / shards * vector_bytes(plan.facts[here], dimensions))
         lines.append(
-            f"Shards change no total: {shards} cut {study.train_on} into jobs of {one} to encode a model, each with "
+            f"Shards change no total: {shards} cut {here} into jobs of {one} to encode a model, each with "
             f"{memory} of vectors. More shards take less memory and lose less when a job dies; fewer make fewer jobs."
         )
     return ["How it changes", *(line for text in lines for line in _paragraph(text))]

@@ -17,6 +17,7 @@ from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode
 from backfire.encoders.tokens import padded
 from backfire.formats.atomic import replacing
+from backfire.planning.facts import QUERY_TOKENS
 from backfire.retrieval.index import build_index
 from backfire.retrieval.search import Shard, search
 
@@ -24,7 +25,6 @@ from backfire.retrieval.search import Shard, search
 BUDGET = 3.0
 SEARCHED_QUERIES, SMALL, LARGE = 256, 8192, 65536
 WRITTEN = 64 * 2**20
-QUERY_TOKENS = 10
 WORDS = (
     *("the", "water", "of", "this", "river", "runs", "down", "from", "high", "hills", "to", "the", "open", "sea"),
     *("and", "people", "who", "live", "near", "it", "often", "use", "small", "boats", "when", "they", "go", "to"),
@@ -99,11 +99,6 @@ def measure(
     )
     logger.info("measured: %s", rates)
     return rates
-
-
-def padded_tokens(tokens: float, max_length: int) -> float:
-    """Mean tokens of a text with padding, from its mean tokens; half of the padding is filled on average."""
-    return min(tokens + padded(1) / 2, padded(max_length))
 
 
 def words(tokens: int, row: int) -> str:

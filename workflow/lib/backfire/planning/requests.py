@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from backfire.datasets.sources import is_hub, pairs_files, pairs_source
 from backfire.encoders.folders import find_base
 from backfire.errors import BackfireError
-from backfire.planning.counts import Counts, examples
+from backfire.planning.counts import Counts
+from backfire.planning.work import Work
 from backfire.study.study import Study
 from backfire.study.triples import Published, Searched
 from backfire.study.variants import BASE
@@ -61,8 +62,8 @@ MINED, RANKED, TABLES = 14.1e-9, 25e-9, 25.0
 ENCODED, TRAINED, ENCODED_GPU, TRAINED_GPU = 3000, 2000, 250_000, 98_000
 MINILM_MIB = 87
 # Bytes of a passage's text while it is reranked, and of a hit with its id (assumed); queries that are held, as in
-# retrieval/reranking.py (a test compares them); tokens of a pair where no length is set.
-RERANKED_TEXT, RERANKED_HIT, RERANKED_QUERIES, ASSUMED_PAIR = 1000, 150, 1000, 256
+# retrieval/reranking.py (a test compares them).
+RERANKED_TEXT, RERANKED_HIT, RERANKED_QUERIES = 1000, 150, 1000
 # Of a data set of the hub before it is fetched.
 ASSUMED_PAIRS_MIB = 200
 # Minutes that any job may take to start and to read its files.
@@ -107,7 +108,10 @@ class Requests:
             "tokenize_corpus": self._tokens,
             "encode_corpus": self._passages,
             "encode_queries": self._encoded_queries,
-            "measure_latency": lambda w: (self._model(w.variant), 600 * self._slower(w.variant)),
+            "measure_latency": lambda w: (
+                self._model(w.variant),
+                600 * max(1.0, self.shape(w.variant).mib / MINILM_MIB),
+            ),
             "index_shard": lambda w: (
                 LIGHT + 3 * self._shard(w.collection, w.variant),
                 20e-6 * self._taken(w.collection),
@@ -170,9 +174,13 @@ class Requests:
         """The model with the longest vectors."""
         return max((self.shape(name) for name in self.study.embedded), key=lambda shape: shape.dimensions)
 
-    def _slower(self, variant: str) -> float:
-        """Time of a variant's model over that of MiniLM."""
-        return max(1.0, self.shape(variant).mib / MINILM_MIB)
+    def _seconds(self, work: Work, pair: float = RANKED) -> float:
+        """Processor seconds of some work on the threads of a job, or on its GPU; `pair` for a query and a passage."""
+        shape = self.shape(work.model) if work.model else ASSUMED_MODEL
+        slower = max(1.0, shape.mib / MINILM_MIB)
+        encoded, trained = (ENCODED_GPU, TRAINED_GPU) if self.gpu else (ENCODED * self.threads, TRAINED * self.threads)
+        model = work.tokens / encoded + work.steps * work.step_tokens / trained
+        return slower * model + pair * work.pairs / self.threads
 
     def _model(self, variant: str) -> float:
         """MiB of a job that loads the model twice, as merging does; CUDA's share where there is a GPU."""
@@ -189,9 +197,6 @@ class Requests:
     def _taken(self, collection: str) -> int:
         """Passages of all shards that one job takes, of which it holds one at a time."""
         return self.counts.shard(collection) * self.study.taken(collection)
-
-    def _encoding_seconds(self, tokens: float, variant: str) -> float:
-        return tokens * self._slower(variant) / (ENCODED_GPU if self.gpu else ENCODED * self.threads)
 
     def _pairs(self, w: Any) -> tuple[float, float]:
         # Texts, word triples and judgments take some ten times the file (docs/pairs.md), packed to a third or not.
@@ -217,12 +222,13 @@ class Requests:
     def _passages(self, w: Any) -> tuple[float, float]:
         # 32,768 texts and their vectors at a time; a shard of short texts counts full length.
         held = self._vectors(1 << 15, w.variant) + 8 * (1 << 15) * self.length / MIB
-        return self._model(w.variant) + held, self._encoding_seconds(self._taken(w.collection) * self.length, w.variant)
+        seconds = self.study.taken(w.collection) * self._seconds(self.counts.work("encode_corpus", w))
+        return self._model(w.variant) + held, seconds
 
     def _encoded_queries(self, w: Any) -> tuple[float, float]:
         queries = self.counts.queries(w.collection, w.split)
         held = self._vectors(queries, w.variant) + 300 * queries / MIB
-        return self._model(w.variant) + held, self._encoding_seconds(16 * queries, w.variant)
+        return self._model(w.variant) + held, self._seconds(self.counts.work("encode_queries", w))
 
     def _search(self, collection: str, queries: int, held: int, ids: int) -> float:
         """MiB of a search: a shard's vectors and index, a block of scores for each thread, and what is found."""
@@ -234,7 +240,7 @@ class Requests:
         queries, passages = self.counts.queries(w.collection, w.split), self.counts.passages(w.collection)
         hits = queries * self.depth
         mib = self._search(w.collection, queries, hits, min(hits, passages))
-        return mib, RANKED * queries * passages / self.threads
+        return mib, self._seconds(self.counts.work("rank", w))
 
     def _mined_vectors(self, w: Any) -> tuple[float, float]:
         queries, passages = self._training_size
@@ -242,7 +248,7 @@ class Requests:
         mib = self._search(self.study.train_on, block, block * int(w.depth), min(part, queries * int(w.depth)))
         mib += TORCH + CUDA_HOST if self.gpu else 0
         # The processor's time also with a GPU, which shortens the products alone, by how much was not measured.
-        return mib, MINED * queries * part / self.threads
+        return mib, self._seconds(self.counts.work("mine_hard", w), MINED)
 
     def _mined_words(self, w: Any) -> tuple[float, float]:
         queries, passages = self._training_size
@@ -260,14 +266,11 @@ class Requests:
 
     def _reranked(self, w: Any) -> tuple[float, float]:
         settings, queries = self.study.variants[w.variant].settings, self.counts.queries(w.collection, w.split)
-        pairs = queries * min(settings["depth"], self.depth)
         each = min(settings["depth"], self.depth) * RERANKED_TEXT + self.depth * RERANKED_HIT
         held = min(queries, RERANKED_QUERIES) * each / MIB
-        # Of a size that is not known here; a pair takes its whole length.
-        tokens = pairs * (settings["max_length"] or ASSUMED_PAIR)
-        rate = ENCODED_GPU if self.gpu else ENCODED * self.threads
+        # Of a size that is not known here.
         mib = TORCH + 2 * ASSUMED_MODEL.mib + (CUDA_HOST if self.gpu else 0) + held
-        return mib, tokens * ASSUMED_MODEL.mib / MINILM_MIB / rate
+        return mib, self._seconds(self.counts.work("rerank_run", w))
 
     def _terms(self, collection: str) -> tuple[float, float]:
         return LIGHT + self._vocabulary(collection), 82 * self.counts.passages(collection) / 1e6
@@ -283,7 +286,7 @@ class Requests:
     def _sampled(self, w: Any) -> tuple[float, float]:
         queries, passages = self._training_size
         triples = self.study.triples[w.triples]
-        count = examples(triples, queries)
+        count = self.counts.examples(w.triples)
         listed = queries * triples.depth if isinstance(triples, Searched) else 0
         more = triples.negatives_per_query - 1
         kept = SAMPLED_QUERY * queries + SAMPLED_NEGATIVE * more * max(queries, count)
@@ -297,26 +300,22 @@ class Requests:
     def _listed(self, w: Any) -> tuple[float, float]:
         queries, passages = self._training_size
         triples = self.study.triples[w.triples]
-        rows = triples.negatives_per_query * examples(triples, queries)
+        rows = triples.negatives_per_query * self.counts.examples(w.triples)
         # 1.9 us a passage and its key, and 30 us for a triple, of 400 bytes.
         mib = LIGHT + self._vectors(queries) + (SAMPLED_QUERY * queries + 12 * passages + 400 * rows) / MIB + 300
         return mib, 2e-5 * passages + 3e-5 * rows + 60
 
     def _taught(self, w: Any) -> tuple[float, float]:
         triples = self.study.triples[w.triples]
-        count = examples(triples, self._training_size[0])
-        texts, pairs = triples.texts * count, (triples.texts - 1) * count
+        texts = triples.texts * self.counts.examples(w.triples)
         mib = TORCH + 2 * ASSUMED_MODEL.mib + (CUDA_HOST if self.gpu else 0)
         mib += TRIPLE_TEXTS * texts / 3 / MIB + texts * ASSUMED_MODEL.dimensions * 4 / MIB
-        tokens = pairs * (self.study.teacher_length(w.triples) or ASSUMED_PAIR)
-        rate = ENCODED_GPU if self.gpu else ENCODED * self.threads
-        return mib, tokens * ASSUMED_MODEL.mib / MINILM_MIB / rate
+        return mib, self._seconds(self.counts.work("score_teacher", w))
 
     def _training(self, w: Any) -> tuple[float, float]:
         variant = self.study.variants[w.variant]
         settings, shape = variant.settings, self.shape(w.variant)
-        trained_on = self.study.triples[variant.triples]
-        triples, texts = examples(trained_on, self._training_size[0]), trained_on.texts
+        triples, texts = self.counts.examples(variant.triples), self.study.triples[variant.triples].texts
         step = texts * settings["batch_size"] * settings["max_length"]
         copies = TRAINED_COPIES[settings["method"]] if not self.gpu else TRAINED_COPIES_GPU
         # Of an adapter what is kept is as small as it is.
@@ -330,10 +329,7 @@ class Requests:
         # Vectors of all texts of the triples.
         for other in {name for name in (variant.objective.base and BASE, variant.guide) if name}:
             mib += self._vectors(min(texts * triples, sum(self._training_size)), other)
-        going = variant.course(triples)
-        # All texts of an example, and forward only, which takes a third.
-        tokens = going.steps * step + going.looks * going.held_out * texts / 3 * settings["max_length"]
-        return mib, tokens * self._slower(w.variant) / (TRAINED_GPU if self.gpu else TRAINED * self.threads)
+        return mib, self._seconds(self.counts.work("train_variant", w))
 
     def _measured(self, runs: int) -> tuple[float, float]:
         """Of jobs that read one run file after another, a query at a time."""

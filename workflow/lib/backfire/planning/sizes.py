@@ -4,15 +4,15 @@ Lengths of rows were measured on files that Backfire wrote (Parquet with Snappy,
 against the files of a whole run.
 """
 
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
-from backfire.datasets.sources import is_made
-from backfire.planning.counts import examples
-from backfire.planning.facts import Facts
-from backfire.study.parts import TRAIN
+from backfire.planning.facts import Expected, Facts
+from backfire.planning.jobs import Jobs
 from backfire.study.study import Study
-from backfire.study.triples import Searched
-from backfire.study.variants import Course
 
 # Bytes on disk for each byte of text in a Parquet table.
 TABLE_BY_TEXT = 0.55
@@ -58,46 +58,126 @@ class Stage:
         return self.bytes + self.passing
 
 
-def stages(study: Study, facts: dict[str, Facts], dimensions: int, model_bytes: int) -> list[Stage]:
+def stages(expected: Expected, jobs: Iterable[Jobs], dimensions: int, model_bytes: int) -> list[Stage]:
     """What each stage leaves in data/ and results/, in the order of the study.
 
     `dimensions` is the length of the base's vectors, `model_bytes` the size of its folder. Collections of unknown
     size count nothing.
     """
+    study, sizes = expected.study, _Sizes(expected, dimensions, model_bytes)
     results = f"results/{study.name}"
-    data = tuple(f"data/{name}" for name in study.collections)
-    mined, merging = mining_bytes(study, facts)
-    tried, trying = _protocol(study, facts, dimensions)
-    return [
-        Stage("tables", _tables(study, facts), data),
-        Stage(
-            "models",
-            len(study.embedded_runs) * model_bytes,
-            (f"{results}/models",),
-            passing=round(checkpoint_bytes(study, dimensions, model_bytes)),
-            passing_paths=(f"{results}/checkpoints",),
-        ),
-        Stage("tokens", _tokens(study, facts), (f"{results}/tokens",)),
-        Stage("embeddings", _vectors(study, facts, dimensions, queries=True), (f"{results}/embeddings",)),
-        Stage("indexes", _vectors(study, facts, dimensions, queries=False), (f"{results}/index",)),
-        Stage(
-            "negatives",
-            round(mined),
-            (f"{results}/negatives/*-*.parquet",),
-            passing=round(merging),
-            passing_paths=(f"{results}/negatives/parts",),
-        ),
-        Stage("triples", _triples(study, facts), (f"{results}/triples",)),
-        Stage("rankings", _runs(study, facts), (f"{results}/runs",)),
-        Stage(
-            "protocol",
-            round(tried),
+    kept: Counter[str] = Counter({"tables": sizes.queries(), "measures and report": sizes.closing()})
+    passing: Counter[str] = Counter({"models": checkpoint_bytes(study, dimensions, model_bytes)})
+    for each in jobs:
+        if each.script in sizes.rules:
+            stage, passes, size = sizes.rules[each.script]
+            # What is tried of the protocol leaves its runs alone; tokens stand with all others.
+            if each.tried:
+                stage, passes = "protocol", each.script != "rank"
+            (passing if passes else kept)[stage] += each.times * size(SimpleNamespace(**each.wildcards))
+    places: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+        "tables": (tuple(f"data/{name}" for name in study.collections), ()),
+        "models": ((f"{results}/models",), (f"{results}/checkpoints",)),
+        "tokens": ((f"{results}/tokens",), ()),
+        "embeddings": ((f"{results}/embeddings",), ()),
+        "indexes": ((f"{results}/index",), ()),
+        "negatives": ((f"{results}/negatives/*-*.parquet",), (f"{results}/negatives/parts",)),
+        "triples": ((f"{results}/triples",), ()),
+        "rankings": ((f"{results}/runs",), ()),
+        "protocol": (
             (f"{results}/protocol/*/runs",),
-            passing=round(trying),
-            passing_paths=(f"{results}/protocol/*/embeddings", f"{results}/protocol/*/index"),
+            (f"{results}/protocol/*/embeddings", f"{results}/protocol/*/index"),
         ),
-        Stage("measures and report", _closing(study, facts), _closing_paths(results)),
+        "measures and report": (_closing_paths(results), ()),
+    }
+    return [
+        Stage(name, round(kept[name]), paths, passing=round(passing[name]), passing_paths=passed)
+        for name, (paths, passed) in places.items()
     ]
+
+
+class _Sizes:
+    """Bytes of what one job writes, by the script of its rule: the stage, whether it passes, and how many."""
+
+    def __init__(self, expected: Expected, dimensions: int, model_bytes: int):
+        self.expected, self.study, self.dimensions = expected, expected.study, dimensions
+        self.rules: dict[str, tuple[str, bool, Callable[[Any], float]]] = {
+            "export_corpus": ("tables", False, self._corpus),
+            # What a job makes of files lies there a second time.
+            "read_pairs": ("tables", False, self._corpus),
+            "join_passages": ("tables", False, self._corpus),
+            "prepare_base": ("models", False, lambda w: model_bytes),
+            "train_variant": ("models", False, lambda w: model_bytes),
+            "mix_weights": ("models", False, lambda w: model_bytes),
+            "tokenize_corpus": ("tokens", False, self._tokens),
+            "encode_corpus": ("embeddings", False, self._passage_vectors),
+            "encode_queries": ("embeddings", False, self._query_vectors),
+            "index_shard": ("indexes", False, self._index),
+            "mine_bm25": ("negatives", True, self._part),
+            "mine_hard": ("negatives", True, self._part),
+            "merge_candidates": ("negatives", False, self._list),
+            "sample_triples": ("triples", False, self._triples),
+            "sample_published": ("triples", False, self._triples),
+            "take_triples": ("triples", False, self._triples),
+            **dict.fromkeys(
+                ("rank", "rank_bm25", "fuse_runs", "rerank_run", "take_run"), ("rankings", False, self._run)
+            ),
+        }
+
+    def _corpus(self, w: Any) -> float:
+        return corpus_bytes(self.expected.facts[w.collection])
+
+    def _rows(self, w: Any) -> float:
+        """Passages of a shard."""
+        return self.expected.passages(w.collection) / self.study.shards_of(w.collection)
+
+    def _vectors(self, w: Any, rows: float) -> float:
+        return rows * vector_bytes(self.expected.facts[w.collection], self.dimensions)
+
+    def _passage_vectors(self, w: Any) -> float:
+        return self._vectors(w, self._rows(w))
+
+    def _query_vectors(self, w: Any) -> float:
+        return self._vectors(w, self.expected.queries(w.collection, w.split))
+
+    def _tokens(self, w: Any) -> float:
+        return self._rows(w) * token_bytes(self.expected.facts[w.collection], int(w.max_length))
+
+    def _index(self, w: Any) -> float:
+        return self._rows(w) * index_bytes(self.dimensions, self.study.config["encoding"]["index"])
+
+    def _candidates(self, parts: int, depth: int) -> float:
+        where = self.study.train_on
+        passages = self.expected.passages(where) // parts
+        return _candidate_bytes(self.expected.facts[where], passages, self.expected.queries(where), depth)
+
+    def _part(self, w: Any) -> float:
+        return self._candidates(self.study.parts, int(w.depth))
+
+    def _list(self, w: Any) -> float:
+        return self._candidates(1, int(w.depth))
+
+    def _triples(self, w: Any) -> float:
+        row = TRIPLE_ROW + 3 * self.expected.facts[self.study.train_on].id_bytes
+        return TRIPLE_FILE + row * self.study.triples[w.triples].negatives_per_query * self.expected.examples(w.triples)
+
+    def _run(self, w: Any) -> float:
+        queries, tag = self.expected.queries(w.collection, w.split), f"{getattr(w, 'variant', 'base')}-seed-0"
+        return run_bytes(self.study, self.expected.facts[w.collection], queries, len(tag))
+
+    def queries(self) -> float:
+        """Bytes of the tables of queries and judgments, all of which are exported."""
+        total = 0.0
+        for each in self.expected.facts.values():
+            total += sum(count or 0 for count in each.queries.values()) * (QUERY_TEXT_BYTES + each.id_bytes)
+            total += sum(count or 0 for count in each.judgments.values()) * (2 * each.id_bytes + JUDGMENT_ROW)
+        return total
+
+    def closing(self) -> float:
+        """Bytes of what is measured, each run's own table and the one of all, of the curves, and of the pages."""
+        values = sum(map(self.expected.ranked, self.expected.facts)) * len(self.study.config["measures"])
+        steps = sum(self.expected.course(name).steps for name, _ in self.study.trained_runs)
+        return 2 * len(self.study.runs) * values * MEASURE_ROW + DYNAMICS_ROW * steps + PAGES_BYTES
 
 
 def corpus_bytes(facts: Facts) -> float:
@@ -140,37 +220,6 @@ def checkpoint_bytes(study: Study, dimensions: int, model_bytes: int) -> float:
     return total
 
 
-def ranked_queries(study: Study, facts: dict[str, Facts], collection: str) -> int:
-    """Queries of a collection that every run ranks its passages for."""
-    return sum(facts[name].queries[split] or 0 for name, split in study.evaluations if name == collection)
-
-
-def training_queries(study: Study, facts: dict[str, Facts]) -> int:
-    """Training queries, 0 where the study has none."""
-    return facts[study.train_on].queries.get(TRAIN) or 0
-
-
-def triple_count(study: Study, facts: dict[str, Facts], name: str) -> int:
-    """Examples of a set."""
-    return examples(study.triples[name], training_queries(study, facts))
-
-
-def mining_bytes(study: Study, facts: dict[str, Facts]) -> tuple[float, float]:
-    """Bytes of all candidate lists, and of the parts that they are merged from, which are deleted afterwards."""
-    used = {study.variants[name].triples for name in study.trained}
-    lists = {
-        (each.negatives, each.depth)
-        for name, each in study.triples.items()
-        if name in used and isinstance(each, Searched)
-    }
-    corpus, queries = facts[study.train_on], training_queries(study, facts)
-    passages = corpus.passages or 0
-    whole = sum(_candidate_bytes(corpus, passages, queries, depth) for _, depth in lists)
-    share = passages // study.parts
-    parts = sum(study.parts * _candidate_bytes(corpus, share, queries, depth) for _, depth in lists)
-    return whole, parts
-
-
 def _candidate_bytes(facts: Facts, passages: int, queries: int, depth: int) -> float:
     """Bytes of one file with the `depth` best of `passages` for each query."""
     ids = passages * facts.id_bytes
@@ -178,94 +227,10 @@ def _candidate_bytes(facts: Facts, passages: int, queries: int, depth: int) -> f
     return TABLE_BY_TEXT * min(ids, DICTIONARY_LIMIT) + queries * min(depth, passages) * (CANDIDATE_ROW + row)
 
 
-def _tables(study: Study, facts: dict[str, Facts]) -> int:
-    total = 0.0
-    for name, each in facts.items():
-        # What a job makes lies there a second time.
-        total += corpus_bytes(each) * (2 if is_made(study.collections[name].corpus) else 1)
-        total += sum(count or 0 for count in each.queries.values()) * (QUERY_TEXT_BYTES + each.id_bytes)
-        total += sum(count or 0 for count in each.judgments.values()) * (2 * each.id_bytes + JUDGMENT_ROW)
-        if study.protocol[0] == name:
-            total += sum(choice.factor == "text" for choice in study.choices.values()) * corpus_bytes(each)
-    return round(total)
-
-
-def _tokens(study: Study, facts: dict[str, Facts]) -> int:
-    """Token ids of every collection as the study cuts them, by the tokenizer of each model that is taken as it is, and
-    of each other text and length that is tried."""
-    limit = study.config["encoding"]["max_length"]
-    total = sum((each.passages or 0) * token_bytes(each, limit) for each in facts.values()) * len(study.taken_models)
-    here, tried = facts[study.protocol[0]], [study.chosen(name) for name in study.choices]
-    lengths = {(choice["text"], choice["max_length"]) for choice in tried}
-    lengths -= {(study.own_choices["text"], limit)}
-    return round(total + sum((here.passages or 0) * token_bytes(here, length) for _, length in lengths))
-
-
-def _vectors(study: Study, facts: dict[str, Facts], dimensions: int, queries: bool) -> int:
-    """Embeddings (`queries` too) or indexes of every run; the base encodes the training queries once."""
-    if not queries:
-        row = index_bytes(dimensions, study.config["encoding"]["index"])
-        return round(row * sum(len(study.encoding(name)) * (each.passages or 0) for name, each in facts.items()))
-    total = training_queries(study, facts) * vector_bytes(facts[study.train_on], dimensions) if study.trained else 0.0
-    for name, each in facts.items():
-        rows = (each.passages or 0) + ranked_queries(study, facts, name)
-        total += len(study.encoding(name)) * rows * vector_bytes(each, dimensions)
-    return round(total)
-
-
-def _triples(study: Study, facts: dict[str, Facts]) -> int:
-    used = {study.variants[name].triples for name in study.trained}
-    row = TRIPLE_ROW + 3 * facts[study.train_on].id_bytes
-    rows = {name: study.triples[name].negatives_per_query * triple_count(study, facts, name) for name in used}
-    return round(len(study.seeds) * sum(TRIPLE_FILE + row * count for count in rows.values()))
-
-
 def run_bytes(study: Study, facts: Facts, queries: int, tag: int) -> float:
     """Bytes of a TREC run of `queries` with a tag of that many characters."""
     depth = min(study.config["ranking"]["depth"], facts.passages or 0)
     return queries * depth * (RUN_LINE + 2 * facts.id_bytes + tag)
-
-
-def _runs(study: Study, facts: dict[str, Facts]) -> int:
-    return round(
-        sum(
-            run_bytes(study, each, ranked_queries(study, facts, name), len(f"{variant}-seed-{seed}"))
-            for name, each in facts.items()
-            for variant, seed in study.runs
-        )
-    )
-
-
-def _protocol(study: Study, facts: dict[str, Facts], dimensions: int) -> tuple[float, float]:
-    """Bytes of the runs of the base under other protocols, and of the vectors and indexes that they need meanwhile."""
-    collection, split = study.protocol
-    each = facts[collection]
-    queries = each.queries[split] or 0
-    row = vector_bytes(each, dimensions) + index_bytes(dimensions, study.config["encoding"]["index"])
-    count = len(study.choices)
-    # And one without passages of the query's own id, from the vectors that are there.
-    runs = count + (study.config["protocol"] is not None)
-    return runs * run_bytes(study, each, queries, len("base-seed-0")), count * ((each.passages or 0) + queries) * row
-
-
-def _closing(study: Study, facts: dict[str, Facts]) -> int:
-    values = sum(ranked_queries(study, facts, name) for name in facts) * len(study.config["measures"])
-    # Each run's own table, and the one of all runs.
-    measured = 2 * len(study.runs) * values * MEASURE_ROW
-    return round(
-        measured + DYNAMICS_ROW * sum(training_steps(study, facts, name) for name, _ in study.trained_runs)
-    ) + (PAGES_BYTES)
-
-
-def training_steps(study: Study, facts: dict[str, Facts], variant: str) -> int:
-    """Optimiser steps of one seed of a variant."""
-    return course(study, facts, variant).steps
-
-
-def course(study: Study, facts: dict[str, Facts], variant: str) -> Course:
-    """How long one seed of a variant trains."""
-    trained = study.variants[variant]
-    return trained.course(triple_count(study, facts, trained.triples))
 
 
 def _closing_paths(results: str) -> tuple[str, ...]:
