@@ -23,6 +23,7 @@ if os.getenv("BACKFIRE_IMAGE"):
 include: "workflow/rules/batches.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/planning.smk"
+include: "workflow/rules/settling.smk"
 include: "workflow/rules/negatives.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/encoding.smk"

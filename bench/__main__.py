@@ -23,29 +23,31 @@ from bench.pairs import Pair, machine, matrix_peak, spread
 PARTS = ["encoding", "search", "mining", "evaluation", "bm25", "training", "significance", "overhead"]
 
 
-def markdown(pairs: list[Pair], peak: dict[str, float]) -> str:
-    """One row for each pair."""
-    head = ["what", "instead of", "times as fast", "ours", "peer", "results", "memory, MiB", "FLOP/s"]
-    rows = [head, ["---"] * len(head)]
-    for each in pairs:
-        achieved = ""
-        if each.flop:
-            ours = each.flop / each.work * each.rate(each.ours) / 1e9
-            share = ", ".join(f"{ours / value:.0%} of {name}" for name, value in peak.items())
-            achieved = f"{ours:,.0f} G ({share})"
-        rows.append(
-            [
-                each.name,
-                each.peer_name,
-                spread(each.ratios),
-                _speed(each, each.ours),
-                _speed(each, each.peer),
-                each.agreement,
-                "{:,.0f} against {:,.0f}".format(*each.peak_mib),
-                achieved,
-            ]
-        )
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+HEAD = ["what", "instead of", "times as fast", "ours", "peer", "results", "memory, MiB", "FLOP/s"]
+
+
+def line(cells: list[str]) -> str:
+    """A row of a table in Markdown."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def cells(each: Pair, peak: dict[str, float]) -> list[str]:
+    """What is said of a pair, in the order of `HEAD`; `peak` are GFLOP/s of the machine's matrix product."""
+    achieved = ""
+    if each.flop:
+        ours = each.flop / each.work * each.rate(each.ours) / 1e9
+        share = ", ".join(f"{ours / value:.0%} of {name}" for name, value in peak.items())
+        achieved = f"{ours:,.0f} G ({share})"
+    return [
+        each.name,
+        each.peer_name,
+        spread(each.ratios),
+        _speed(each, each.ours),
+        _speed(each, each.peer),
+        each.agreement,
+        "{:,.0f} against {:,.0f}".format(*each.peak_mib),
+        achieved,
+    ]
 
 
 def _speed(each: Pair, seconds: list[float]) -> str:
@@ -77,24 +79,24 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import torch
 
-    precisions = ["fp32", "fp16"] if torch.cuda.is_available() else ["fp32", "bf16"]
-    peak = {name: matrix_peak(name) for name in precisions}
+    peak = {name: matrix_peak(name) for name in ("fp32", "bf16", "fp16")}
     print(machine())
     print("Matrix product: " + ", ".join(f"{name} {value:,.0f} GFLOP/s" for name, value in peak.items()) + ".\n")
+    print(line(HEAD), line(["---"] * len(HEAD)), sep="\n", flush=True)
     pairs: list[Pair] = []
     skipped = [] if torch.cuda.is_available() else ["every row on a GPU: there is none"]
     for part in arguments.parts or PARTS:
         try:
-            found = importlib.import_module(f"bench.{part}").run(arguments)
+            for found in importlib.import_module(f"bench.{part}").run(arguments):
+                pairs.append(found)
+                print(line(cells(found, peak)), flush=True)
+                if arguments.json:
+                    about = {"machine": machine(), "product": peak}
+                    write_json(arguments.json, about | {"pairs": [dataclasses.asdict(each) for each in pairs]})
         except (ImportError, BackfireError) as error:
             skipped.append(f"{part}: {error}")
-            continue
-        pairs += found
-        print(markdown(found, peak), end="\n\n", flush=True)
     for reason in skipped:
         print(f"Skipped: {reason}.")
-    if arguments.json:
-        write_json(arguments.json, {"machine": machine(), "pairs": [dataclasses.asdict(each) for each in pairs]})
 
 
 if __name__ == "__main__":

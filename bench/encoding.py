@@ -5,6 +5,7 @@ of the matrix products of a BERT: 24 h^2 a token and layer with an inner size of
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from backfire.encoders.device import pick_device
 from backfire.encoders.encoder import load_encoder, load_tokenizer
 from backfire.encoders.encoding import encode
 from backfire.encoders.folders import find_base
+from backfire.encoders.settled import multiplied
 from backfire.encoders.tokens import padded
 from backfire.keyed import keyed_sample
 from bench.pairs import Pair, pair
@@ -36,7 +38,7 @@ def flop(config: dict, lengths: np.ndarray) -> float:
     return float(layers * (linear * lengths.sum() + 4 * size * (lengths.astype(np.float64) ** 2).sum()))
 
 
-def run(arguments) -> list[Pair]:
+def run(arguments) -> Iterator[Pair]:
     """Rows for each precision that this machine computes natively."""
     from sentence_transformers import SentenceTransformer
 
@@ -46,8 +48,7 @@ def run(arguments) -> list[Pair]:
     peer = SentenceTransformer(str(base), device=str(device))
     peer.max_seq_length = LENGTH
     config = json.loads((Path(base) / "config.json").read_text())
-    rows = []
-    for precision in ("auto", "fp32"):
+    for precision in reversed(multiplied()):
         encoder = load_encoder(base, precision, device)
         found = pair(
             f"encode, {precision}, {len(texts):,} passages of {lengths.mean():.0f} tokens",
@@ -60,5 +61,4 @@ def run(arguments) -> list[Pair]:
             agreement=lambda ours, theirs: f"smallest cosine {(ours * theirs).sum(axis=1).min():.6f}",
         )
         found.flop = flop(config, padded(lengths))
-        rows.append(found)
-    return rows
+        yield found

@@ -2,11 +2,13 @@
 
 import math
 import os
+from collections.abc import Iterator
 
 from backfire.encoders.device import pick_device
 from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode
 from backfire.encoders.folders import find_base
+from backfire.encoders.settled import multiplied
 from backfire.evaluation.measures import score_run
 from backfire.retrieval.index import build_index
 from backfire.retrieval.search import Shard, search
@@ -18,7 +20,7 @@ from bench.questions import Questions
 MEASURE, DEPTH = "RR@10", 100
 
 
-def run(arguments) -> list[Pair]:
+def run(arguments) -> Iterator[Pair]:
     """A row in the default precision and one in that of the peer, fp32."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
@@ -42,8 +44,7 @@ def run(arguments) -> list[Pair]:
         write_csv=False,
         main_score_function="cosine",
     )
-    rows = []
-    for precision in ("auto", "fp32"):
+    for precision in reversed(multiplied()):
         encoder = load_encoder(base, precision, device)
 
         def ours(encoder=encoder) -> float:
@@ -57,7 +58,7 @@ def run(arguments) -> list[Pair]:
         def theirs() -> float:
             return evaluator(peer)["pydocs_cosine_mrr@10"]
 
-        rows.append(
+        yield (
             pair(
                 f"evaluate, {precision}, {len(asked.queries):,} queries, {len(asked.passages):,} passages",
                 ours=ours,
@@ -69,4 +70,3 @@ def run(arguments) -> list[Pair]:
                 agreement=lambda one, two: f"{MEASURE} {one:.5f} against {two:.5f}",
             )
         )
-    return rows

@@ -11,6 +11,7 @@ from backfire.encoders.device import pick_device, pick_gpu
 from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode
 from backfire.encoders.folders import find_base
+from backfire.encoders.settled import multiplied
 from backfire.retrieval.index import build_index
 from backfire.retrieval.search import Shard, search
 from bench.encoding import BASE, LENGTH
@@ -29,7 +30,7 @@ def run(arguments) -> list[Pair]:
     base, device = find_base(BASE), pick_device()
     threads = arguments.threads or len(os.sched_getaffinity(0))
     asked = Questions(arguments.queries, arguments.passages)
-    encoder = load_encoder(base, "auto", device)
+    encoder = load_encoder(base, multiplied()[-1], device)
     peer = SentenceTransformer(str(base), device=str(device))
     peer.max_seq_length = LENGTH
 

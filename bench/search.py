@@ -8,6 +8,7 @@ those of the product of queries and passages.
 
 import logging
 import os
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from backfire.encoders.device import pick_gpu
 from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode
 from backfire.encoders.folders import find_base
+from backfire.encoders.settled import multiplied
 from backfire.retrieval.index import build_index
 from backfire.retrieval.search import Shard, search
 from bench.encoding import BASE, LENGTH, passages
@@ -33,7 +35,7 @@ def vectors(count: int, seed: int, around: np.ndarray, noise: float = 0.5) -> np
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
-def run(arguments) -> list[Pair]:
+def run(arguments) -> Iterator[Pair]:
     """Rows for every peer and size."""
     import faiss
     import torch
@@ -43,8 +45,7 @@ def run(arguments) -> list[Pair]:
     faiss.omp_set_num_threads(threads)
     device = pick_gpu()
     faiss_on_gpu = device is not None and hasattr(faiss, "index_cpu_to_all_gpus")
-    around = encode(load_encoder(find_base(BASE), "auto"), passages(2000), "document", LENGTH)
-    rows = []
+    around = encode(load_encoder(find_base(BASE), multiplied()[-1]), passages(2000), "document", LENGTH)
     for count, size, k in SIZES:
         corpus, queries = vectors(size, 0, around), vectors(count, 1, around)
         doc_ids, query_ids = [f"d{row}" for row in range(size)], [f"q{row}" for row in range(count)]
@@ -90,8 +91,7 @@ def run(arguments) -> list[Pair]:
                 agreement=lambda ours, theirs: f"{_overlap(ours, theirs):.4%} of passages in common",
             )
             found.flop = 2.0 * count * size * corpus.shape[1]
-            rows.append(found)
-    return rows
+            yield found
 
 
 def _overlap(ours: list[list[str]], theirs: list[list[str]]) -> float:

@@ -10,7 +10,7 @@ FLOP are three forward passes for what is sent backwards and one for what is onl
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from backfire.encoders.encoder import Encoder, load_encoder, load_tokenizer
 from backfire.encoders.encoding import encode
 from backfire.encoders.folders import find_base
 from backfire.encoders.library import library_forward
+from backfire.encoders.settled import multiplied
 from backfire.encoders.tokens import padded
 from backfire.keyed import keyed_sample
 from backfire.training.data import Examples, batches
@@ -44,7 +45,7 @@ SETTINGS = {
     "max_grad_norm": 1.0,
     "max_length": LENGTH,
     "dropout": 0.0,
-    "precision": "auto",
+    "precision": multiplied()[-1],
 }
 # What is set against the peer, which always has the model's dropout and fp32.
 ROWS = {
@@ -74,7 +75,7 @@ class Material:
         places = {doc_id: place for place, doc_id in enumerate(self.pool)}
         self.answers = np.array([places[relevant[query_id]] for query_id in chosen])
         self.count = count
-        scores = self.scores(load_encoder(base, "auto"), self.queries)
+        scores = self.scores(load_encoder(base, multiplied()[-1]), self.queries)
         scores[np.arange(len(chosen)), self.answers] = -1
         negatives = np.argsort(-scores, axis=1, kind="stable")[:, :RANK]
         negatives = negatives[np.arange(len(chosen)), np.random.default_rng(0).integers(0, RANK, len(chosen))]
@@ -100,13 +101,13 @@ class Material:
         return float(np.where(ranks <= 10, 1 / ranks, 0).mean())
 
 
-def run(arguments) -> list[Pair]:
+def run(arguments) -> Iterator[Pair]:
     """A row for each of `ROWS` whose name holds `--only`."""
     material, steps = Material(arguments.steps * BATCH), arguments.steps
     lengths = load_tokenizer(find_base(BASE)).tokenize([*material.queries, *material.passages], "document", LENGTH)
     tokens = lengths.lengths[material.rows + [[0, len(material.queries), len(material.queries)]]]
     config = json.loads((Path(find_base(BASE)) / "config.json").read_text())
-    whole, rows = flop(config, padded(tokens.ravel())), []
+    whole = flop(config, padded(tokens.ravel()))
     for name, changes in ROWS.items():
         if arguments.only not in name:
             continue
@@ -135,8 +136,7 @@ def run(arguments) -> list[Pair]:
             ),
         )
         found.flop = whole * float(np.mean(shares))
-        rows.append(found)
-    return rows
+        yield found
 
 
 def our_training(material: Material, settings: dict, steps: int, seed: int) -> tuple[list[float], list[float], Encoder]:

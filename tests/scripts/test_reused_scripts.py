@@ -58,7 +58,7 @@ def study(script, source, model, tmp_path):
     def run(name, **changes):
         folder = tmp_path / name
         shutil.rmtree(folder, ignore_errors=True)
-        settings = {"text": "default", "max_length": 32, "precision": "auto", "depth": 2, "size": None, "code": "test"}
+        settings = {"text": "default", "max_length": 32, "precision": "fp32", "depth": 2, "size": None, "code": "test"}
         settings |= {"shards": 2, "variant": "base"} | changes
         written, reused = {}, set()
         f = lambda name: str(folder / name)  # noqa: E731
@@ -85,13 +85,13 @@ def study(script, source, model, tmp_path):
         for number in numbers:
             inputs = {"model": str(model), "corpus": [shards[number - 1]]}
             step("tokenize_corpus", inputs, {"tokens": [f(f"tokens-{number}.parquet")]}, length, number)
-            inputs = {"model": str(model), "tokens": [f(f"tokens-{number}.parquet")]}
+            inputs = {"arithmetic": [], "model": str(model), "tokens": [f(f"tokens-{number}.parquet")]}
             outputs = {"embeddings": [f(f"{number}.emb")], "cost": [f(f"cost-{number}.json")]}
             step("encode_corpus", inputs, outputs, encoding, number, variant=settings["variant"])
             script(
                 "index_shard", folder, {"embeddings": [f(f"{number}.emb")]}, {"index": [f(f"{number}.faiss")]}, INDEX
             )
-        inputs = {"model": str(model), "queries": f("queries.parquet")}
+        inputs = {"arithmetic": [], "model": str(model), "queries": f("queries.parquet")}
         outputs = {"embeddings": f("queries.emb")}
         step("encode_queries", inputs, outputs, encoding | length, variant=settings["variant"])
         step("count_terms", shards, [f("terms.parquet")], None)
@@ -150,8 +150,9 @@ def test_a_job_of_several_shards_computes_those_that_are_new(cached, script, mod
         "tokenize_corpus", tmp_path, {"model": str(model), "corpus": corpus}, {"tokens": tokens[:1]}, {"max_length": 4}
     )
     outputs = {"embeddings": [f("1.emb"), f("2.emb")], "cost": [f("1.json"), f("2.json")]}
-    cfg = {"precision": "auto", "batch_tokens": None, "label": "second"}
-    script("encode_corpus", tmp_path, {"model": str(model), "tokens": tokens}, outputs, cfg, variant="base")
+    cfg = {"precision": "fp32", "batch_tokens": None, "label": "second"}
+    inputs = {"arithmetic": [], "model": str(model), "tokens": tokens}
+    script("encode_corpus", tmp_path, inputs, outputs, cfg, variant="base")
     told = (tmp_path / "logs/encode_corpus.log").read_text()
     assert told.count("kept as") == told.count("reused from") == 1
     assert Path(f("2.emb")).read_bytes() == cached["2.emb"] != Path(f("1.emb")).read_bytes()
@@ -187,7 +188,7 @@ CHANGES = {
     "tokenizer": (tokenizer, {}, DATA | BM25),
     "prompt": (prompt, {}, DATA | BM25),
     "maximum length": (None, {"max_length": 4}, DATA | BM25),
-    "precision": (None, {"precision": "fp32"}, ALL - VECTORS),
+    "precision": (None, {"precision": "bf16"}, ALL - VECTORS),
     "text variant": (None, {"text": "untitled"}, {"tokenize_corpus 2", "encode_corpus 2", "encode_queries"}),
     "one passage": (one_passage, {}, {"tokenize_corpus 1", "encode_corpus 1", "encode_queries"}),
     "shards": (None, {"shards": 1}, {"encode_queries"}),

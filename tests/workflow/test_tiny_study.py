@@ -60,6 +60,7 @@ def test_no_job_loads_what_it_does_not_use(tiny):
         "encode_queries_of_choice": {"torch"},
         "measure_latency": {"torch"},
         "plan_study": library,
+        "settle_arithmetic": {"torch"},
         "train_variant": library,
         # bm25s loads both.
         "count_terms": {"numba", "scipy"},

@@ -36,6 +36,7 @@ in_batches("tokenize_corpus")
 rule encode_corpus:
     """Tokenised passages are encoded and scaled to unit length, shard by shard."""
     input:
+        arithmetic=ARITHMETIC,
         model="results/{study}/models/{variant}/seed-{seed}",
         tokens=lambda w: [
             f"results/{{study}}/tokens/{STUDY.origin(w.variant)}/{STUDY.collections[w.collection].text}-{LENGTH}/{{collection}}/{{shard}}-of-{{shards}}.parquet"
@@ -67,6 +68,7 @@ in_batches("encode_corpus")
 rule encode_queries:
     """Queries go through the same model and length limit, without a template unless the model names one."""
     input:
+        arithmetic=ARITHMETIC,
         model="results/{study}/models/{variant}/seed-{seed}",
         queries="data/{collection}/queries/{split}.parquet",
     output:

@@ -184,6 +184,7 @@ rule project_embeddings:
 rule measure_latency:
     """Single queries are encoded one after another on an otherwise idle machine; LoRA models merged and unmerged."""
     input:
+        arithmetic=ARITHMETIC,
         model="results/{study}/models/{variant}/seed-{seed}",
         # What an adapter is applied to.
         base=lambda w: "results/{{study}}/models/{}/seed-{}".format(

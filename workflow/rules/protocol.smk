@@ -60,6 +60,7 @@ rule compare_protocols:
 # The study's own chain again under protocol/<choice>/, laid out as there. Vectors and indexes go when it is ranked.
 use rule encode_corpus as encode_corpus_of_choice with:
     input:
+        arithmetic=ARITHMETIC,
         model="results/{study}/models/{variant}/seed-{seed}",
         tokens=lambda w: [
             "results/{{study}}/tokens/base/{text}-{max_length}/{{collection}}/{{shard}}-of-{{shards}}.parquet".format(

@@ -208,6 +208,7 @@ rule write_report:
         png=expand("results/{study}/figures/{figure}.png", figure=FIGURES, allow_missing=True),
         selection=["results/{study}/selection.parquet"] if STUDY.selections else [],
         protocol=["results/{study}/protocol.parquet"] if STUDY.config["protocol"] else [],
+        arithmetic=ARITHMETIC,
         # Relative, so that a copy of the folder elsewhere finds its results up to date.
         expected=os.path.relpath(ROOT / "studies/expected.yaml"),
         template=os.path.relpath(ROOT / "workflow/report/report.html.j2"),

@@ -86,6 +86,7 @@ rule mix_weights:
 rule train_variant:
     """Each variant is trained on its triples with the objective of its `loss`, AdamW and the learning rate of its `schedule`; loss, gradient norm, weight drift, development measures and, where the objective has a margin, active triplets are recorded as it goes."""
     input:
+        arithmetic=ARITHMETIC,
         model=lambda w: "results/{{study}}/models/{}/seed-{}".format(*STUDY.parent(w.variant, w.seed)),
         triples=lambda w: f"results/{{study}}/triples/{STUDY.variants[w.variant].triples}/seed-{{seed}}.parquet",
         corpus=per_shard(f"data/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"),

@@ -6,9 +6,11 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
     from functools import partial
 
     from backfire.encoders.encoding import decisive, encode_passages
+    from backfire.encoders.settled import ENCODE, settled
     from backfire.provenance.cache import reusing_of
 
     cfg = snakemake.params.cfg
+    precision = settled(cfg["precision"], snakemake.input.arithmetic, ENCODE)
     encode_passages(
         model=snakemake.input.model,
         tokens=snakemake.input.tokens,
@@ -16,8 +18,8 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
         costs=snakemake.output.cost,
         reused=partial(
             reusing_of(__file__, snakemake.params),
-            facts=lambda: decisive(snakemake.input.model, cfg["precision"]),
+            facts=lambda: decisive(snakemake.input.model, precision),
             when=snakemake.wildcards.variant == "base",
         ),
-        **cfg,
+        **cfg | {"precision": precision},
     )

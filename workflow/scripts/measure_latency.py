@@ -3,12 +3,15 @@
 from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
+    from backfire.encoders.settled import ENCODE, settled
     from backfire.explaining.cost import measure_latency
 
+    cfg = snakemake.params.cfg
+    precision = settled(cfg["precision"], snakemake.input.arithmetic, ENCODE)
     measure_latency(
         model=snakemake.input.model,
         base=snakemake.input.base,
         queries=snakemake.input.queries,
         output=snakemake.output[0],
-        **snakemake.params.cfg,
+        **cfg | {"precision": precision},
     )

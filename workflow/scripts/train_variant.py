@@ -3,8 +3,11 @@
 from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
+    from backfire.encoders.settled import TRAIN, settled
     from backfire.training.run import train_variant
 
+    cfg = snakemake.params.cfg
+    precision = settled(cfg["settings"]["precision"], snakemake.input.arithmetic, TRAIN)
     train_variant(
         start=snakemake.input.model,
         triples=snakemake.input.triples,
@@ -22,5 +25,5 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
         base=list(snakemake.input.base),
         guide=list(snakemake.input.guide),
         teacher=next(iter(snakemake.input.teacher), None),
-        **snakemake.params.cfg,
+        **cfg | {"settings": cfg["settings"] | {"precision": precision}},
     )

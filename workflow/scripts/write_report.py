@@ -27,6 +27,7 @@ with job(snakemake.log[0], snakemake.threads):
         command=cfg["command"],
         expected=snakemake.input.expected,
         selection=next(iter(snakemake.input.selection), None),
+        arithmetic=next(iter(snakemake.input.arithmetic), None),
         protocol=next(iter(snakemake.input.protocol), None),
         template=snakemake.input.template,
         captions=dict(zip(cfg["figures"], snakemake.input.captions, strict=True)),

@@ -50,9 +50,12 @@ def test_gradients_are_those_of_transformers(base_model, library):
     pool(ours(IDS, MASK), MASK, "mean").square().sum().backward()
     hidden = library(input_ids=IDS, attention_mask=MASK).last_hidden_state
     pool(hidden, MASK, "mean").square().sum().backward()
-    theirs = dict(library.named_parameters())
+    theirs = {name: weight.grad for name, weight in library.named_parameters()}
+    # That of a key's bias is zero, and what is left of it is rounding.
+    whole = sum(gradient.norm() ** 2 for gradient in theirs.values()) ** 0.5
     for name, weight in ours.named_parameters():
-        torch.testing.assert_close(weight.grad, theirs[name].grad, atol=2e-5, rtol=1e-4, msg=name)
+        off = (weight.grad - theirs[name]).norm()
+        assert off <= 2e-5 * theirs[name].norm() + 1e-6 * whole, name
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -99,7 +102,7 @@ def test_encoding_loads_no_library_of_models(base_model, tmp_path):
         "import sys\n"
         "from backfire.encoders.encoder import load_encoder\n"
         "from backfire.encoders.encoding import encode\n"
-        "encode(load_encoder(sys.argv[1], 'auto'), ['some text'], 'query', 64)\n"
+        "encode(load_encoder(sys.argv[1], 'fp32'), ['some text'], 'query', 64)\n"
         "print(*sorted({'torch', 'transformers', 'sentence_transformers', 'peft'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)

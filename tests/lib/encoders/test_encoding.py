@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfire.encoders.device import native_bf16, pick_device, pick_dtype
+from backfire.encoders.device import pick_device, pick_dtype
 from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode, encode_passages, encode_queries, token_batches
 from backfire.encoders.tokenizing import tokenize_passages
@@ -99,7 +99,6 @@ def test_too_long_for_the_model_is_an_error(base_model):
 def test_fp16_needs_a_gpu():
     with pytest.raises(BackfireError, match="fp16 on a CPU"):
         pick_dtype("fp16", CPU)
-    assert pick_dtype("auto", CPU) == (torch.bfloat16 if native_bf16() else torch.float32)
 
 
 @given(st.lists(st.integers(1, 200), max_size=60), st.integers(1, 600))

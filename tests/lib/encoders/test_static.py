@@ -51,7 +51,7 @@ def folder(library, tmp_path_factory):
 
 
 def test_vectors_are_those_of_sentence_transformers(library, folder):
-    ours = encode(load_encoder(folder, "auto"), TEXTS, "document", 4096, 512)
+    ours = encode(load_encoder(folder, "fp32"), TEXTS, "document", 4096, 512)
     np.testing.assert_allclose(ours, library.encode(TEXTS), atol=1e-6)
     norms = np.linalg.norm(ours, axis=1)
     np.testing.assert_allclose(norms[[0, 2, 3, 4, 6]], 1, atol=1e-6)
@@ -59,20 +59,20 @@ def test_vectors_are_those_of_sentence_transformers(library, folder):
 
 
 def test_static_embeddings_are_not_trained(folder):
-    settings = {"precision": "auto", "dropout": None, "method": "full"}
+    settings = {"precision": "fp32", "dropout": None, "method": "full"}
     with pytest.raises(BackfireError, match="'words' is a model of static embeddings"):
         load_start(str(folder), settings, "words", 0, torch.device("cpu"))
 
 
 def test_a_vector_does_not_depend_on_its_batch(folder):
-    encoder = load_encoder(folder, "auto")
+    encoder = load_encoder(folder, "fp32")
     together = encode(encoder, TEXTS * 3, "document", 128, 100_000)
     alone = np.concatenate([encode(encoder, [text], "document", 128, 16) for text in TEXTS * 3])
     assert together.tobytes() == alone.tobytes()
 
 
 def test_text_beyond_the_maximum_length_does_not_count(library, folder):
-    encoder = load_encoder(folder, "auto")
+    encoder = load_encoder(folder, "fp32")
     words = ["fit", "the", "model", "to", "the", "training", "data", "again", "and", "again"]
     cut = encode(encoder, [" ".join(words)], "document", 4, 512)
     np.testing.assert_allclose(cut, library.encode([" ".join(words[:4])]), atol=1e-6)
@@ -87,7 +87,7 @@ def test_a_limit_in_the_tokenizer_is_the_models(folder, base_model, tmp_path):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     # The published file cuts at 128 tokens.
     (tmp_path / "tokenizer.json").write_bytes((base_model / "tokenizer.json").read_bytes())
-    encoder = load_encoder(tmp_path, "auto")
+    encoder = load_encoder(tmp_path, "fp32")
     with pytest.raises(BackfireError, match="129 tokens, but this model takes at most 128"):
         encode(encoder, ["x"], "query", 129, 512)
     assert np.array_equal(encode(encoder, TEXTS, "query", 128, 512), encode(encoder, TEXTS, "query", 128, 512))
@@ -97,7 +97,7 @@ def test_a_prompt_that_the_model_names_is_used_for_its_kind_only(library, folder
     for name in ("modules.json", "model.safetensors", "tokenizer.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     (tmp_path / "config_sentence_transformers.json").write_text(json.dumps({"prompts": {"query": "query: "}}))
-    encoder = load_encoder(tmp_path, "auto")
+    encoder = load_encoder(tmp_path, "fp32")
     query, document = (encode(encoder, ["sort"], kind, 64, 512) for kind in ("query", "document"))
     np.testing.assert_allclose(query, library.encode(["query: sort"]), atol=1e-6)
     np.testing.assert_allclose(document, library.encode(["sort"]), atol=1e-6)
@@ -127,7 +127,7 @@ def test_other_weights_are_refused(folder, tmp_path, weights, said):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     save_file(weights, tmp_path / "model.safetensors")
     with pytest.raises(BackfireError) as caught:
-        load_encoder(tmp_path, "auto")
+        load_encoder(tmp_path, "fp32")
     assert caught.value.message == f"{tmp_path}: {said}"
 
 

@@ -15,7 +15,9 @@ def paragraphs(tmp_path, config, selected=(), samples=None, **paths):
     study = Example(tmp_path)
     manifests = {name: read_json(path) for name, path in study.manifests().items()}
     certificates = read_certificates(study.folders(**paths))
-    told = method_paragraphs(config, list(config["variants"]), manifests, list(selected), certificates, samples or {})
+    told = method_paragraphs(
+        config, list(config["variants"]), manifests, list(selected), certificates, samples or {}, None
+    )
     return dict(told)
 
 

@@ -86,6 +86,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
         "command": "snakemake --cores 8",
         "expected": root / "studies/expected.yaml",
         "protocol": None,
+        "arithmetic": study.arithmetic(),
         "selection": None,
         "ties": changes.get("ties") or study.ties(),
         "template": root / "workflow/report/report.html.j2",
@@ -113,6 +114,18 @@ def render(study: Example, config: dict, root, **changes) -> str:
 def rendered(tmp_path_factory, root):
     study = Example(tmp_path_factory.mktemp("study"))
     return study, render(study, example_config(root, VERDICTS), root)
+
+
+def test_what_auto_became_is_told_where_it_counts(rendered):
+    _, html = rendered
+    told = " ".join(html.split())
+    assert "Encoding is done in bf16 (bf16 51,200, fp32 12,800 tokens/s) and training is done in fp32" in told
+    assert "on A processor, 2 threads, torch 2.13.0. Another arithmetic than fp32 has to be 1.15 times as fast" in told
+    assert (
+        "encoded with precision bf16" in told and "precision is fp32" in told and told.count("precision is auto") == 1
+    )
+    # As it was configured.
+    assert "precision: auto" in told
 
 
 def test_nothing_is_loaded_from_anywhere(rendered):

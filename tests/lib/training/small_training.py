@@ -1,5 +1,7 @@
 """Settings of a training of seconds on the small collection of `conftest.py`."""
 
+from backfire.encoders.settled import multiplied
+
 SETTINGS = {
     "method": "full",
     "loss": {"name": "triplet", "distance": "cosine", "margin": 0.5, "normalize": True},
@@ -12,7 +14,7 @@ SETTINGS = {
     "max_grad_norm": 1.0,
     "max_length": 32,
     "dropout": 0.0,
-    "precision": "auto",
+    "precision": multiplied()[-1],
     "keep": "last",
     "held_out": None,
 }

@@ -7,6 +7,7 @@ from small_models import LAYOUTS
 from small_training import SETTINGS as SMALL
 
 from backfire.encoders.certificate import certify
+from backfire.encoders.settled import multiplied
 from backfire.errors import BackfireError
 from backfire.training import steps as training_steps
 from backfire.training import trainable
@@ -201,7 +202,7 @@ def test_a_batch_that_is_too_large_to_keep_has_the_same_gradient(base_model, col
     assert (torch.cat([each.flatten() for each in twice]) - whole).norm() <= 1e-6 * whole.norm()
 
 
-@pytest.mark.parametrize(("precision", "close"), [("fp32", 1e-3), ("auto", 3e-2)])
+@pytest.mark.parametrize(("precision", "close"), [("fp32", 1e-3), (multiplied()[-1], 3e-2)])
 def test_looking_first_leaves_out_only_terms_that_are_zero(base_model, columns, precision, close, monkeypatch):
     settings = SETTINGS | {"loss": SETTINGS["loss"] | {"margin": 0.05}, "precision": precision, "warmup_ratio": 0.0}
     looked, _ = our_steps(base_model, columns, settings)
@@ -241,7 +242,8 @@ def test_the_gradients_in_bf16_point_where_those_in_fp32_do(base_model, columns)
     """Also with a batch in many parts, whose gradients are added up one after another."""
     settings = SETTINGS | {"loss": SETTINGS["loss"] | {"margin": 2.0}, "warmup_ratio": 0.0}
     norms = [
-        our_steps(base_model, columns, settings | {"precision": p}, steps=1, batch=24)[0] for p in ("fp32", "auto")
+        our_steps(base_model, columns, settings | {"precision": p}, steps=1, batch=24)[0]
+        for p in ("fp32", multiplied()[-1])
     ]
     assert norms[1][0].loss == pytest.approx(norms[0][0].loss, rel=5e-3)
     assert norms[1][0].grad_norm == pytest.approx(norms[0][0].grad_norm, rel=2e-2)

@@ -198,7 +198,7 @@ def _fast_forwards(folder: Path, similarity: str):
     from backfire.encoders.static import load_static, static_module
 
     if static_module(folder) is not None:
-        return [("static", lambda: load_static(folder, "fp32"))]
+        return [("static", lambda: load_static(folder))]
     return [("bert", lambda: bert_encoder(folder, "fp32", "cpu", None, similarity))]
 
 

@@ -33,26 +33,12 @@ def pick_gpu() -> "torch.device | None":
 
 
 def pick_dtype(precision: str, device: "torch.device") -> "torch.dtype":
-    """The arithmetic that `precision` (auto, fp32, bf16, fp16) means on a device.
-
-    `auto` is fp16 on a GPU, bf16 on a CPU that multiplies it natively (AVX-512 BF16 or AMX), fp32 elsewhere.
-    Raises `BackfireError` for fp16 on a CPU.
-    """
+    """The type that `precision` (fp32, bf16, fp16) means on a device. Raises `BackfireError` for fp16 on a CPU."""
     import torch
 
-    if precision == "auto":
-        if device.type == "cuda":
-            return torch.float16
-        return torch.bfloat16 if native_bf16() else torch.float32
     if precision == "fp16" and device.type == "cpu":
         raise BackfireError("encoding.precision: fp16 on a CPU.", "use auto, bf16 or fp32; fp16 needs a GPU.")
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-
-
-def arithmetic_name(precision: str, device: "torch.device") -> str:
-    """The name of what `pick_dtype` gives: fp32, bf16 or fp16."""
-    names = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
-    return names[str(pick_dtype(precision, device)).removeprefix("torch.")]
 
 
 def native_bf16() -> bool:

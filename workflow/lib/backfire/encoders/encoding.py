@@ -47,7 +47,9 @@ def encode_tokens(
     """
     vectors: np.ndarray | None = None
     for rows in token_batches(padded(tokens.lengths), batch_tokens or encoder.batch_tokens):
-        part = encoder.embed(tokens, kind, rows)
+        # Texts are repeated where there are few (see `Encoder.steady_tokens`).
+        least = -(-encoder.steady_tokens // max(1, int(padded(tokens.lengths[rows[0]]))))
+        part = encoder.embed(tokens, kind, np.resize(rows, max(least, len(rows))))[: len(rows)]
         if vectors is None:
             vectors = np.empty((len(tokens), part.shape[1]), dtype=np.float32)
         vectors[rows] = part

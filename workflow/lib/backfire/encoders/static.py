@@ -4,7 +4,6 @@ Run by numpy and tokenizers alone, so that a job starts in half a second; the la
 sentence-transformers' `StaticEmbedding`.
 """
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +12,16 @@ from backfire.encoders.folders import WEIGHTS, modules_of
 from backfire.encoders.similarity import COSINE
 from backfire.encoders.tokens import ModelTokenizer, Tokens, fast_tokenizer
 from backfire.errors import BackfireError
+from backfire.formats.embeddings import NO_PRODUCTS
 from backfire.formats.weights import read_weights
-
-logger = logging.getLogger(__name__)
 
 
 class StaticEncoder:
     """A tokenizer and a table of float32 vectors (vocabulary, dimensions); the interface is that of `Encoder`."""
 
     batch_tokens = 8192
-    arithmetic = "fp32"
+    steady_tokens = 1
+    arithmetic = NO_PRODUCTS
     similarity = COSINE
 
     def __init__(self, tokenizer: ModelTokenizer, table: np.ndarray):
@@ -62,13 +61,11 @@ def static_module(folder: Path) -> Path | None:
     return modules[0][1] if kinds in (["StaticEmbedding"], ["StaticEmbedding", "Normalize"]) else None
 
 
-def load_static(folder: Path, precision: str) -> StaticEncoder:
-    """Load a model for which `static_module` gives an answer; always fp32 on the CPU, whatever the `precision`.
+def load_static(folder: Path) -> StaticEncoder:
+    """Load a model for which `static_module` gives an answer; always fp32 on the CPU.
 
     Raises `BackfireError` for weights that are not a plain table of float vectors, one row for each token.
     """
-    if precision not in ("auto", "fp32"):
-        logger.warning("precision %s has no effect: static embeddings are computed in fp32", precision)
     tokenizer, path = fast_tokenizer(folder), static_module(folder) / WEIGHTS
     weights = read_weights(path, "numpy")
     table = weights.get("embedding.weight")

@@ -15,6 +15,8 @@ from backfire.formats.tables import text_column
 # Rows of embeddings that are written and read at once; 12 MiB at 384 dimensions.
 EMBEDDING_ROWS = 8192
 _ARITHMETIC = b"arithmetic"
+# That of vectors which are looked up.
+NO_PRODUCTS = "none"
 # Where vectors have one number more than the model's, for a search by distance (see `encoders.similarity`).
 _EXTENDED = b"extended"
 
@@ -30,9 +32,9 @@ def write_embeddings(
     """Write float32 `embeddings` of shape (len(ids), dimensions) beside their ids.
 
     `id_column` is `doc_id` or `query_id`. The rows are stored as given: of unit norm, unless the model is one for dot
-    products or distances. The file's metadata keep `arithmetic` (fp32, bf16 or fp16), what they were computed in, and
-    whether they are `extended`: the last number of each is none of the model's (see `encoders.similarity`). Raises
-    `BackfireError` when a value is not finite.
+    products or distances. The file's metadata keep `arithmetic` (fp32, bf16, fp16, or `NO_PRODUCTS`), what they were
+    computed in, and whether they are `extended`: the last number of each is none of the model's (see
+    `encoders.similarity`). Raises `BackfireError` when a value is not finite.
     """
     write_embedding_batches(path, id_column, [(ids, embeddings)], arithmetic, extended)
 
@@ -59,13 +61,14 @@ def write_embedding_batches(
 def one_arithmetic(paths: Iterable[str | Path]) -> None:
     """Raise `BackfireError` unless all embeddings were computed in the same arithmetic, as their files say.
 
-    On a cluster of several kinds of nodes `precision: auto` may mean another one in each job. A difference of
-    effectiveness between them would be one of arithmetic as well.
+    A difference of effectiveness between them would be one of arithmetic as well. Vectors that no product made
+    (`NO_PRODUCTS`) are the same in any.
     """
     known: dict[str, str] = {}
     for path in paths:
         metadata = opened(path, []).schema_arrow.metadata or {}
         known.setdefault(metadata.get(_ARITHMETIC, b"unknown").decode(), str(path))
+    known.pop(NO_PRODUCTS, None)
     if len(known) > 1:
         raise BackfireError(
             "embeddings of different arithmetic are not compared: "

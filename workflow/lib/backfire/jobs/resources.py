@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 _GROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _VECTORS = ("amx", "asimd", "avx", "bf16", "fma", "sse", "sve")
@@ -19,6 +20,17 @@ def processor() -> list[str]:
         lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
         flags = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
     return [platform.machine(), *sorted(flag for flag in flags if flag.startswith(_VECTORS))]
+
+
+def processor_name(device: Any = None) -> str:
+    """What the maker calls the processor, or the GPU where `device` is one of torch's; else its architecture."""
+    if device is not None and device.type == "cuda":
+        return sys.modules["torch"].cuda.get_device_name(device)
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        return names[0] if names else platform.machine()
+    return platform.processor() or platform.machine()
 
 
 def available_memory() -> int | None:

@@ -15,11 +15,13 @@ import numpy as np
 from backfire.encoders.device import pick_device
 from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode
+from backfire.encoders.settled import AUTO, ENCODE, TRAIN
 from backfire.encoders.tokens import padded
 from backfire.formats.atomic import replacing
 from backfire.planning.facts import QUERY_TOKENS
 from backfire.retrieval.index import build_index
 from backfire.retrieval.search import Shard, search
+from backfire.training.settling import settle
 
 # Seconds that a measurement may repeat for; one that takes longer is made once.
 BUDGET = 3.0
@@ -77,7 +79,8 @@ def measure(
     import torch
 
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    encoder = load_encoder(model, encoding["precision"])
+    fast = settle(model, encoding["max_length"])
+    encoder = load_encoder(model, _precision(encoding, fast, ENCODE))
     length, size = encoding["max_length"], encoding["batch_tokens"]
     passages = passages or [words(tokens, row) for row in range(256)]
     rate = _encoding_rate(encoder, passages, "document", length, size)
@@ -91,7 +94,7 @@ def measure(
         dimensions=dimensions,
         tokens_per_second=rate,
         query_tokens_per_second=queries,
-        step=_steps(model, variants, tokens),
+        step=_steps(model, {n: v | {"precision": _precision(v, fast, TRAIN)} for n, v in variants.items()}, tokens),
         seconds_per_pair=pair,
         seconds_per_merge=merge,
         written_per_second=_write_rate(folder),
@@ -99,6 +102,10 @@ def measure(
     )
     logger.info("measured: %s", rates)
     return rates
+
+
+def _precision(settings: dict[str, Any], fast: dict[str, Any], task: str) -> str:
+    return fast[task]["precision"] if settings["precision"] == AUTO else settings["precision"]
 
 
 def words(tokens: int, row: int) -> str:

@@ -131,6 +131,8 @@ class Requests:
             "sample_published": self._sampled,
             "take_triples": self._listed,
             "score_teacher": self._taught,
+            # Both candidates of a training, with gradients.
+            "settle_arithmetic": lambda w: (TORCH + 6 * self.shape(BASE).mib + (CUDA_HOST if self.gpu else 0), 120),
             "train_variant": self._training,
             # Two models at a time, and the sum in double precision. Loading takes seconds.
             "mix_weights": lambda w: (TORCH + 5 * self.shape(w.variant).mib, 60 * len(study.variants)),

@@ -5,6 +5,7 @@ from typing import Any
 
 from backfire.evaluation.verdict import words
 from backfire.formats.certificates import Certificate
+from backfire.report.arithmetic import arithmetic, with_settled
 from backfire.report.examples import Manifests, held
 from backfire.report.models import paths, similarities
 from backfire.report.numbers import count, names
@@ -22,18 +23,22 @@ def method_paragraphs(
     selected: list[Mapping[str, Any]],
     certificates: Mapping[str, Certificate],
     samples: Mapping[str, Manifests],
+    settled: Mapping[str, Any] | None,
 ) -> list[tuple[str, str]]:
     """(heading, text) for each stage of the study; `manifests` are those of its collections.
 
     `selected` are the rows of the table `selection`, none where nothing is chosen; `certificates` say by which path
-    each variant was run (see `report.models`); `samples` are manifests of sets of triples that say what was dropped.
+    each variant was run (see `report.models`); `samples` are manifests of sets of triples that say what was dropped;
+    `settled` is what `precision: auto` became, None where nothing is left to it.
     """
+    config = with_settled(config, settled)
     return [
         ("Base", _base(config)),
         ("Data", _data(config, manifests)),
         ("Negatives", _negatives(config, samples)),
         *((name, described(variant(name, config["variants"][name]))) for name in variants if name != BASE),
         ("Encoding and ranking", _encoding(config, certificates)),
+        *([("Arithmetic", arithmetic(settled))] if settled else []),
         ("How models are run", paths(certificates)),
         ("Choices", choices(config, selected)),
         ("Measures and tests", _tests(config)),

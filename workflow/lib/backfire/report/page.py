@@ -14,6 +14,7 @@ from backfire.formats.atomic import read_json, replacing
 from backfire.formats.tables import read_rows
 from backfire.report.advice import advise
 from backfire.report.answer import answer
+from backfire.report.arithmetic import with_settled
 from backfire.report.choices import protocol_table
 from backfire.report.curves import read_curves, training_table
 from backfire.report.findings import Findings, headline, read_findings
@@ -54,6 +55,7 @@ def write_report(
     expected: str | Path,
     selection: str | Path | None,
     protocol: str | Path | None,
+    arithmetic: str | Path | None,
     template: str | Path,
     captions: dict[str, str | Path],
     css: str | Path,
@@ -67,7 +69,8 @@ def write_report(
     seed by seed; `figures` the (svg, png) of `dynamics`, `projection`, `effects`, `queries` and `cost`. `config` is the
     whole configuration, checked and with defaults, and `variants` the order of the tables. `versions` maps packages to
     versions, `command` is what repeats the study. `expected` holds published figures (see `published`); `selection`
-    and `protocol` are the tables of those names, None where the study chooses nothing or tries no other protocol.
+    and `protocol` are the tables of those names, None where the study chooses nothing or tries no other protocol;
+    `arithmetic` is what was settled for it, None where nothing is left to `precision: auto`.
     `captions` are those of the figures, which Snakemake's own report shows too. The page loads nothing from anywhere
     and holds no date, so that the same inputs give the same bytes.
     """
@@ -79,6 +82,7 @@ def write_report(
     base = findings.base
     described = {name: read_json(path) for name, path in manifests.items()}
     advice = advise(findings)
+    settled = read_json(arithmetic) if arithmetic else None
     page = {
         "study": config["study"],
         "model": config["base_model"],
@@ -102,7 +106,7 @@ def write_report(
         "tables": comparison_tables(findings, relevance(Study(config))),
         "ties": ties_summary(ties, variants),
         "which": which_queries(moved, strata, variants, alpha),
-        "references": reference_table(expected, config, described, rows, found),
+        "references": reference_table(expected, with_settled(config, settled), described, rows, found),
         "protocol": protocol_table(protocol, primary[2]) if protocol else None,
         "measures": {name: measure_meaning(name) for name in dict.fromkeys(row["measure"] for row in rows)},
         "watched": watched,
@@ -118,6 +122,7 @@ def write_report(
             read_rows(selection, "selection").to_pylist() if selection else [],
             read_certificates(models),
             _samples(Study(config), samples),
+            settled,
         ),
         "manifests": {name: flattened(manifest) for name, manifest in described.items()},
         "config": yaml.safe_dump(_ordered(config, variants), sort_keys=False, allow_unicode=True, width=100),

@@ -106,6 +106,12 @@ class Study(Lineage):
         return teacher["max_length"] or own
 
     @property
+    def settles(self) -> bool:
+        """Whether some arithmetic is left to what is measured to be fast."""
+        asked = [self.config["encoding"], *(self.variants[name].settings for name in self.trained)]
+        return any(block["precision"] == "auto" for block in asked)
+
+    @property
     def parts(self) -> int:
         """Number of jobs that a search for negatives is cut into, at most one for each shard."""
         return min(self.config["mining"]["parts"], self.shards_of(self.train_on))

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from backfire.encoders.adapters import Adapters, attach
 from backfire.encoders.bert import load_bert, narrow, pack, plain_pooling, pool
 from backfire.encoders.certificate import certificate_of
-from backfire.encoders.device import native_bf16
 from backfire.encoders.encoder import Encoder, load_tokenizer
 from backfire.encoders.folders import ORIGIN, WEIGHTS, modules_of, read_settings
 from backfire.encoders.library import autocast, library_forward, load_library_model, sides_differ, transformers_of
+from backfire.encoders.settled import multiplied
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
 from backfire.formats.certificates import CERTIFICATE, Certificate
@@ -100,7 +100,7 @@ class PlainBert(Trainable):
         if self.device.type == "cpu":
             pack(network)
         forward = lambda ids, mask, kind: pool(network(ids, mask), mask, self.pooling)  # noqa: E731
-        return Encoder(self.tokenizer, forward, self.device, self.similarity)
+        return Encoder(self.tokenizer, forward, self.device, self.similarity, self.arithmetic)
 
     def save(self, folder: Path) -> None:
         """Every file of the start but what Backfire noted about it, and all weights in their place, in fp32."""
@@ -160,7 +160,7 @@ class AnyLayout(Trainable):
     def encoder(self) -> Encoder:
         """The model itself, in evaluation mode until the next step."""
         self.network.eval()
-        return Encoder(self.tokenizer, self._embed, self.device, self.similarity)
+        return Encoder(self.tokenizer, self._embed, self.device, self.similarity, self.arithmetic)
 
     def save(self, folder: Path) -> None:
         """As sentence-transformers saves it, without a model card."""
@@ -201,12 +201,11 @@ def load_start(start: str, settings: dict, base_name: str, seed: int, device: to
 def arithmetic_of(precision: str, device: torch.device) -> str:
     """What a transformer multiplies in when it trains, fp32, bf16 or fp16; weights and the optimiser's state stay fp32.
 
-    `auto` is bf16 where the device has it. Raises `BackfireError` for what it has not.
+    Raises `BackfireError` for what the device has not.
     """
-    native = torch.cuda.is_bf16_supported() if device.type == "cuda" else native_bf16()
-    if precision == "auto":
-        return "bf16" if native else "fp32"
-    if precision == "bf16" and not native:
+    if precision not in ("fp32", "bf16", "fp16"):
+        raise ValueError(f"{precision}: no arithmetic; what auto is in a study, is settled before (see `settling`).")
+    if precision == "bf16" and precision not in multiplied():
         raise BackfireError("precision: bf16, which this machine does not multiply.", "set precision: auto or fp32.")
     if precision == "fp16" and device.type != "cuda":
         raise BackfireError(
