@@ -67,6 +67,7 @@ def shared(shards=SHARDS):
     """What a study needs once, however many variants and seeds it has; triples come once for each seed."""
     return [
         "prepare_base",
+        "settle_arithmetic",
         *EXPORTS,
         *tokenized(shards),
         "count_terms",
@@ -194,7 +195,11 @@ CASES = [
         [*each("sample_triples", ("bm25 seed-1", "hard seed-1")), *trained(*SEEDED), *without(GATHERING, *MAPS)],
         seeds=[0, 1],
     ),
-    setting("another number of shards", without(everything((1, 2, 3)), "prepare_base"), encoding={"shards": 3}),
+    setting(
+        "another number of shards",
+        without(everything((1, 2, 3)), "prepare_base", "settle_arithmetic"),
+        encoding={"shards": 3},
+    ),
     setting(
         "a split more",
         [
@@ -297,7 +302,7 @@ CASES = [
     ),
     setting("no protocol to try", [*REPORT], protocol=None),
     setting("the layout of the maps", [*MAPS, *REPORT], projection={"min_dist": 0.5}),
-    code("datasets/export.py", without(everything(), "prepare_base")),
+    code("datasets/export.py", without(everything(), "prepare_base", "settle_arithmetic")),
     *(
         code(f"encoders/{module}.py", WITHOUT_TEXT, "`folders.py`, `tokens.py`, `encoder.py`, `bert.py` in `encoders/`")
         for module in ("folders", "tokens", "encoder", "bert")

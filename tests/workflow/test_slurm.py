@@ -23,7 +23,7 @@ COMPARED = ["measures", "ties", "moved", "geometry"]
 LOCAL = {"prepare_base", "describe_collection", "measure_run", "tabulate", "write_report", "check_results", "all"}
 LOCAL |= {f"collect_{what}" for what in ("measures", "geometry", "cost")}
 LOCAL |= {f"plot_{what}" for what in ("effects", "queries", "dynamics", "projection", "cost")}
-ON_GPU = {"encode_corpus", "encode_queries", "train_variant", "measure_latency", "mine_hard"}
+ON_GPU = {"settle_arithmetic", "encode_corpus", "encode_queries", "train_variant", "measure_latency", "mine_hard"}
 THREADED = {*ON_GPU - {"train_variant"}, "index_shard", "rank"}
 # Fewer jobs with the same results: both shards in one, negatives searched in one part, one trained variant.
 OVERLAY = "encoding: {shards_per_job: 2}\nmining: {parts: 1}\nprotocol: null\nvariants: {full_bm25: null}\n"

@@ -185,6 +185,7 @@ def test_one_run_file_asks_for_its_chain_only(tiny, tmp_path):
         "index_shard",
         "prepare_base",
         "rank",
+        "settle_arithmetic",
         "tokenize_corpus",
     ]
 

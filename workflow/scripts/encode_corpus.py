@@ -6,8 +6,9 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
     from functools import partial
 
     from backfire.encoders.encoding import decisive, encode_passages
-    from backfire.encoders.settled import ENCODE, settled
+    from backfire.encoders.settled import settled
     from backfire.provenance.cache import reusing_of
+    from backfire.study.precision import ENCODE
 
     cfg = snakemake.params.cfg
     precision = settled(cfg["precision"], snakemake.input.arithmetic, ENCODE)

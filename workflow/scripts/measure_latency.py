@@ -3,8 +3,9 @@
 from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
-    from backfire.encoders.settled import ENCODE, settled
+    from backfire.encoders.settled import settled
     from backfire.explaining.cost import measure_latency
+    from backfire.study.precision import ENCODE
 
     cfg = snakemake.params.cfg
     precision = settled(cfg["precision"], snakemake.input.arithmetic, ENCODE)

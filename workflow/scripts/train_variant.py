@@ -3,7 +3,8 @@
 from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
-    from backfire.encoders.settled import TRAIN, settled
+    from backfire.encoders.settled import settled
+    from backfire.study.precision import TRAIN
     from backfire.training.run import train_variant
 
     cfg = snakemake.params.cfg

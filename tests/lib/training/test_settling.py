@@ -5,10 +5,11 @@ from small_models import LAYOUTS, static
 
 from backfire.encoders import settled as settled_module
 from backfire.encoders.certificate import certify
-from backfire.encoders.settled import ENCODE, TRAIN, multiplied, settled
+from backfire.encoders.settled import multiplied, settled
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
 from backfire.jobs.resources import processor_name
+from backfire.study.precision import ENCODE, TRAIN
 from backfire.training import settling
 from backfire.training.settling import FOLDER, MARGIN, fastest, settle_arithmetic
 

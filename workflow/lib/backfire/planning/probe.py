@@ -15,12 +15,12 @@ import numpy as np
 from backfire.encoders.device import pick_device
 from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode
-from backfire.encoders.settled import AUTO, ENCODE, TRAIN
 from backfire.encoders.tokens import padded
 from backfire.formats.atomic import replacing
 from backfire.planning.facts import QUERY_TOKENS
 from backfire.retrieval.index import build_index
 from backfire.retrieval.search import Shard, search
+from backfire.study.precision import AUTO, ENCODE, TRAIN
 from backfire.training.settling import settle
 
 # Seconds that a measurement may repeat for; one that takes longer is made once.

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from backfire.encoders.settled import AUTO, ENCODE, TRAIN
 from backfire.report.numbers import count, names
+from backfire.study.precision import AUTO, ENCODE, TRAIN
 
 
 def with_settled(config: dict[str, Any], settled: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from backfire.study.joined import check_joined
 from backfire.study.lineage import Lineage
 from backfire.study.objectives import completed
 from backfire.study.parts import TRAIN, UNSEEN, WATCHED, Choice, Collection, Selection, known
+from backfire.study.precision import AUTO
 from backfire.study.triples import Listed, Published, triples_named
 from backfire.study.variants import BASE, Given, Taken, Trained, Variant, variant
 
@@ -109,7 +110,7 @@ class Study(Lineage):
     def settles(self) -> bool:
         """Whether some arithmetic is left to what is measured to be fast."""
         asked = [self.config["encoding"], *(self.variants[name].settings for name in self.trained)]
-        return any(block["precision"] == "auto" for block in asked)
+        return any(block["precision"] == AUTO for block in asked)
 
     @property
     def parts(self) -> int:

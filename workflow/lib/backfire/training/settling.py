@@ -14,12 +14,13 @@ from backfire.encoders.certificate import certificate_of
 from backfire.encoders.device import pick_device
 from backfire.encoders.encoder import load_encoder
 from backfire.encoders.folders import modules_of, read_settings
-from backfire.encoders.settled import ENCODE, TRAIN, multiplied
+from backfire.encoders.settled import multiplied
 from backfire.encoders.tokens import padded, tokens_of
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
 from backfire.jobs.resources import processor, processor_name
 from backfire.provenance.fingerprints import value_digest
+from backfire.study.precision import ENCODE, TRAIN
 from backfire.training.trainable import load_start
 
 # As many times as fast as fp32 another arithmetic must be: half precision costs digits.
