@@ -279,7 +279,14 @@ class Example:
     def arithmetic(self) -> str:
         """Write what was settled: bf16 for encoding, fp32 for training, where it gained too little."""
         seconds = {"encode": {"fp32": 0.04, "bf16": 0.01}, "train": {"fp32": 0.2, "bf16": 0.19}}
-        machine = {"device": "cpu", "processor": "A processor", "threads": 2, "torch": "2.13.0", "margin": 1.15}
+        machine = {
+            "device": "cpu",
+            "processor": "A processor 7",
+            "extensions": [],
+            "threads": 2,
+            "torch": "2.13.0",
+            "margin": 1.15,
+        }
         tasks = {
             task: {"precision": precision, "tokens": 512, "seconds": seconds[task]}
             for task, precision in (("encode", "bf16"), ("train", "fp32"))

@@ -13,8 +13,8 @@ from backfire.study.precision import AUTO
 def settled(precision: str, file: Sequence[str | Path], task: str) -> str:
     """The arithmetic of a job, fp32, bf16 or fp16: its `precision`, or for `auto` that of the `file`, one or none.
 
-    `task` is `ENCODE` or `TRAIN` (see `study.precision`). Raises `BackfireError` where this machine does not multiply in
-    what the study has settled: another arithmetic would be another measurement.
+    `task` is `ENCODE` or `TRAIN` (see `study.precision`). Raises `BackfireError` where this machine does not multiply
+    in what the study has settled: another arithmetic would be another measurement.
     """
     if precision != AUTO:
         return precision

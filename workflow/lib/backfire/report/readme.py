@@ -3,9 +3,10 @@
     python -m backfire.report.readme results/quickstart README.md            writes them
     python -m backfire.report.readme results/quickstart README.md --check    fails where they are others
 
-Machines that compute alike give the same digits but for the last; other arithmetic (bf16 against fp32) trains a little
-another model. So `--check` compares the text where training ran in the arithmetic that the README names, each number
-within `LAST_PLACE`, verdicts and all; else numbers alone, within `OTHER_ARITHMETIC`.
+Machines that compute alike give the same digits but for the last; other arithmetic (bf16 against fp32, or the bf16 of
+another kind of processor) trains a little another model. So `--check` compares the text where training ran in the
+arithmetic that the README names, each number within `LAST_PLACE`, verdicts and all; else numbers alone, within
+`OTHER_ARITHMETIC`.
 """
 
 import re
@@ -24,6 +25,7 @@ END = "<!-- to here -->\n"
 PRIMARY, HELD_OUT = ("pydocs", "test", "RR@10"), ("pydocs", "unseen", "RR@10")
 # Two in the third decimal, since a last place may be rounded either way; and what a query in a hundred moves.
 LAST_PLACE, OTHER_ARITHMETIC = 0.002, 0.01
+_ARITHMETIC = re.compile(r"(?<=steps gave, in )(\w+)(?: on .*)?(?=,$)", re.MULTILINE)
 _NUMBER = re.compile(rf"(?<![\w@])[{MINUS}+]?\d+(?:,\d{{3}})*(?:\.\d+)?")
 
 
@@ -60,9 +62,11 @@ def figures(results: str | Path) -> str:
     tables = [read_rows(path, "triples", ["example"]) for path in results.glob("triples/*/*.parquet")]
     triples = {len(table["example"].unique()) for table in tables}
     arithmetic = {read_json(results / f"models/{name}/seed-0/training.json")["arithmetic"] for name in trained}
+    machine = read_json(results / "arithmetic.json")
+    amx = ", AMX" if "amx_bf16" in machine["extensions"] else ""
     lines = [
         f"{_one(triples)} triples and {_one({max(curve['step'].to_pylist()) for curve in curves})} steps gave, in "
-        f"{_one(arithmetic)},\n\n",
+        f"{_one(arithmetic)} on {machine['processor']}{amx},\n\n",
         "| variant | RR@10, test | difference from base | 95 % interval | verdict | RR@10, held-out packages "
         "| difference | what is known |\n",
         "|---|---|---|---|---|---|---|---|\n",
@@ -81,10 +85,12 @@ def figures(results: str | Path) -> str:
 
 def compare(found: str, wanted: str) -> None:
     """Raise `BackfireError` where the figures of a README are not those of the tables, as the module says."""
-    alike = ("bf16" in found) == ("bf16" in wanted)
+    (here, there) = (_ARITHMETIC.search(text) for text in (found, wanted))
+    # In fp32 all processors agree to the last place.
+    alike = bool(here and there) and (here[0] == there[0] or here[1] == there[1] == "fp32")
     near = LAST_PLACE if alike else OTHER_ARITHMETIC
-    words = [_NUMBER.sub("#", text) for text in (found, wanted)]
-    numbers = [[_value(number) for number in _NUMBER.findall(text)] for text in (found, wanted)]
+    words = [_NUMBER.sub("#", _ARITHMETIC.sub("", text)) for text in (found, wanted)]
+    numbers = [[_value(n) for n in _NUMBER.findall(_ARITHMETIC.sub("", text))] for text in (found, wanted)]
     same = len(numbers[0]) == len(numbers[1]) and (not alike or words[0] == words[1])
     if not same or any(abs(one - other) > near for one, other in zip(*numbers, strict=True)):
         raise BackfireError(

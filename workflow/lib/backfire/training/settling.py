@@ -27,8 +27,8 @@ from backfire.training.trainable import load_start
 MARGIN = 1.15
 # Seconds that a task is timed for, over all candidates in turn, and that one run of a candidate takes.
 BUDGET, RUN = 0.5, 0.15
-# Tokens that go through a model at once, at most.
-TOKENS = 2048
+# Tokens that go through a model at once: in fewer no arithmetic shows what it gains, in more none gains more.
+LEAST, TOKENS = 512, 2048
 # Where answers are kept, in the user's folder for caches: one machine gives one answer, whatever else runs on it.
 FOLDER = "backfire/arithmetic"
 
@@ -123,7 +123,7 @@ def _timed(runs: dict[str, Callable[[int], None]], length: int) -> tuple[int, di
         # Kernels are chosen, and memory is laid out, in a first run.
         run(1)
         first[name] = _seconds(run, 1)
-    count = max(1, min(TOKENS // length, int(RUN / max(first.values()))))
+    count = max(1, LEAST // length, min(TOKENS // length, int(RUN / max(first.values()))))
     times: dict[str, list[float]] = {name: [] for name in runs}
     begun = time.perf_counter()
     while time.perf_counter() - begun < BUDGET or len(times["fp32"]) < 3:
