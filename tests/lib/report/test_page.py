@@ -121,8 +121,9 @@ def test_what_auto_became_is_told_where_it_counts(rendered):
     told = " ".join(html.split())
     assert "Encoding is done in bf16 (bf16 51,200, fp32 12,800 tokens/s) and training is done in fp32" in told
     assert (
-        "on A processor 7, 2 threads, torch 2.13.0. Another arithmetic than fp32 has to be 1.15 times as fast" in told
+        "on A processor 7, 2 threads, torch 2.13.0. Another arithmetic than fp32 has to be 1.15 times as fast." in told
     )
+    assert "The least cosine of its vectors to those of fp32 was 0.99995." in told
     assert (
         "encoded with precision bf16" in told and "precision is fp32" in told and told.count("precision is auto") == 1
     )

@@ -1,6 +1,9 @@
 """Which arithmetic is settled, on real models on this machine; how fast one is here is nobody's claim."""
 
+import shutil
+
 import pytest
+from safetensors.torch import load_file, save_file
 from small_models import LAYOUTS, static
 
 from backfire.encoders import settled as settled_module
@@ -60,6 +63,27 @@ def write(settle, found):
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, found)
     return path
+
+
+def test_an_arithmetic_whose_vectors_are_far_off_encodes_nothing(settle, monkeypatch):
+    """However fast it is."""
+    found = settle()
+    if len(multiplied()) == 1:
+        pytest.skip("this processor multiplies in fp32 alone")
+    assert 0.999 < found[ENCODE]["cosine"]["bf16"] < 1 == pytest.approx(found[ENCODE]["cosine"]["fp32"])
+    monkeypatch.setattr(settling, "CLOSE", 1 - 1e-7)
+    monkeypatch.setattr(settling, "MARGIN", 0.0)
+    assert settle(max_length=48)[ENCODE]["precision"] == "fp32"
+
+
+def test_vectors_that_are_not_finite_are_close_to_nothing(base_model, tmp_path):
+    folder = tmp_path / "large"
+    shutil.copytree(base_model, folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["encoder.layer.0.output.dense.weight"] *= 1e38
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    certify(folder, "large")
+    assert settling.closeness(str(folder), multiplied()[-1:] + ["fp32"], 32)["fp32"] == 0
 
 
 def test_one_machine_gives_one_answer(settle, cache):

@@ -28,9 +28,12 @@ def arithmetic(settled: Mapping[str, Any]) -> str:
     told = names(
         f"{word} is done in {settled[task]['precision']} ({_rates(settled[task])})" for task, word in tasks.items()
     )
+    chosen = settled[ENCODE]["precision"]
+    near = settled[ENCODE]["cosine"][chosen]
+    close = "" if chosen == "fp32" else f" The least cosine of its vectors to those of fp32 was {near:.5f}."
     return (
         f"Where precision is auto, what is fast was measured once, on the base, and taken by every job: {told}, on "
-        f"{machine}. Another arithmetic than fp32 has to be {settled['margin']:g} times as fast."
+        f"{machine}. Another arithmetic than fp32 has to be {settled['margin']:g} times as fast.{close}"
     )
 
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import torch
 from backfire.encoders.certificate import certificate_of
 from backfire.encoders.device import pick_device
 from backfire.encoders.encoder import load_encoder
+from backfire.encoders.encoding import encode
 from backfire.encoders.folders import modules_of, read_settings
+from backfire.encoders.probes import SHORT_TEXTS
 from backfire.encoders.settled import multiplied
 from backfire.encoders.tokens import padded, tokens_of
 from backfire.errors import BackfireError
@@ -25,10 +27,14 @@ from backfire.training.trainable import load_start
 
 # As many times as fast as fp32 another arithmetic must be: half precision costs digits.
 MARGIN = 1.15
+# And as close: the least cosine between its vector of a text and that of fp32.
+CLOSE = 0.999
 # Seconds that a task is timed for, over all candidates in turn, and that one run of a candidate takes.
 BUDGET, RUN = 0.5, 0.15
 # Tokens that go through a model at once: in fewer no arithmetic shows what it gains, in more none gains more.
 LEAST, TOKENS = 512, 2048
+# Texts that vectors are compared for: cased, in several scripts, with what looks like special tokens.
+TEXTS = [text for text in SHORT_TEXTS[::4] if text.strip()]
 # Where answers are kept, in the user's folder for caches: one machine gives one answer, whatever else runs on it.
 FOLDER = "backfire/arithmetic"
 
@@ -62,7 +68,10 @@ def settle(model: str, max_length: int) -> dict[str, Any]:
 def measured(model: str, max_length: int) -> dict[str, Any]:
     """{`encode`, `train`: {`precision`: the fastest, `tokens`: of a run, `seconds`: {precision: of a run}}}.
 
-    Static embeddings are looked up in fp32, and never trained.
+    Of encoding also `cosine`, {precision: the least between its vectors of some texts and those of fp32}.
+
+    What is not `CLOSE` to fp32, or not finite, encodes nothing. Static embeddings are looked up in fp32, and never
+    trained.
     """
     if certificate_of(model).forward == "static":
         return {task: {"precision": "fp32", "tokens": 0, "seconds": {}} for task in (ENCODE, TRAIN)}
@@ -77,7 +86,19 @@ def measured(model: str, max_length: int) -> dict[str, Any]:
         runs = {each: makers[task](model, each, length, device) for each in native}
         tokens, seconds = _timed(runs, length)
         found[task] = {"precision": fastest(seconds), "tokens": tokens, "seconds": seconds}
+    cosines = closeness(model, list(found[ENCODE]["seconds"]), max_length)
+    near = {name: each for name, each in found[ENCODE]["seconds"].items() if cosines[name] >= CLOSE}
+    found[ENCODE] |= {"precision": fastest({"fp32": found[ENCODE]["seconds"]["fp32"]} | near), "cosine": cosines}
     return found
+
+
+def closeness(model: str, precisions: Sequence[str], max_length: int) -> dict[str, float]:
+    """The least cosine between vectors in each arithmetic and in fp32, of some of the certificate's texts; 0 where a
+    number is not finite."""
+    vectors = {each: encode(load_encoder(model, each), TEXTS, "document", max_length) for each in precisions}
+    norms = {each: np.linalg.norm(rows, axis=1) for each, rows in vectors.items()}
+    cosines = {each: (rows * vectors["fp32"]).sum(1) / (norms[each] * norms["fp32"]) for each, rows in vectors.items()}
+    return {each: float(rows.min()) if np.isfinite(rows).all() else 0.0 for each, rows in cosines.items()}
 
 
 def fastest(seconds: dict[str, float]) -> str:
