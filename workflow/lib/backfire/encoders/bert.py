@@ -46,7 +46,9 @@ class Bert(nn.Module):
         fp32, whatever the precision of the matrix products (see `narrow`).
         """
         hidden = self.embeddings(input_ids)
-        mask = None if attention_mask.all() else attention_mask.bool()
+        # Looking at the mask would make the host wait for a GPU.
+        whole = attention_mask.device.type == "cpu" and attention_mask.all()
+        mask = None if whole else attention_mask.bool()
         for layer in self.encoder.layer:
             hidden = layer(hidden, mask)
         return hidden
