@@ -21,12 +21,16 @@ def in_batches(name: str) -> None:
     known = workflow.modifier.modify_rulename
     said, settings = workflow.get_rule(known(name)).ruleinfo, workflow.resource_settings
 
+    def once(paths):
+        """What no shard has of its own is one file for all."""
+        return list(dict.fromkeys(paths))
+
     def listed(item, shards):
         if isinstance(item, str):
             return filled(item, "")
         if callable(item):
-            return lambda w: [filled(path, shard) for shard in shards for path in item(w)]
-        return [filled(path, shard) for shard in shards for path in item]
+            return lambda w: once(filled(path, shard) for shard in shards for path in item(w))
+        return once(filled(path, shard) for shard in shards for path in item)
 
     for shards in STUDY.batches:
         copy, run = batch_name(name, shards), f"{shards[0]}-to-{shards[-1]}"
