@@ -52,10 +52,10 @@ def test_a_file_asks_for_the_one_job_that_makes_it(clone, tmp_path, overlay):
     target = f"{RESULTS}/index/base/seed-0/tiny/5-of-7.faiss"
     three = overlay({"encoding": {"shards": 7, "shards_per_job": 3}})
     jobs = ["tokenize_corpus_shards_4_to_6 base default 64", "encode_corpus_shards_4_to_6 base"]
-    jobs += ["index_shard_shards_4_to_6 base", "export_corpus", "prepare_base"]
+    jobs += ["index_shard_shards_4_to_6 base", "export_corpus", "prepare_base", "settle_arithmetic"]
     assert engine.planned(target, overlays=three) == sorted(jobs)
     last = engine.planned(target.replace("5-of", "7-of"), overlays=three)
-    assert "index_shard_shards_7_to_7 base" in last and len(last) == 5
+    assert "index_shard_shards_7_to_7 base" in last and len(last) == 6
     everything = [job.split()[0] for job in engine.planned(overlays=three)]
     assert [everything.count(f"encode_corpus_shards_{shards}") for shards in ("1_to_3", "4_to_6", "7_to_7")] == [3] * 3
     assert not set(everything) & set(BATCHED)
