@@ -80,7 +80,8 @@ def main() -> None:
     import torch
 
     peak = {name: matrix_peak(name) for name in ("fp32", "bf16", "fp16")}
-    print(machine())
+    about = {"machine": machine(), "product": peak}
+    print(about["machine"])
     print("Matrix product: " + ", ".join(f"{name} {value:,.0f} GFLOP/s" for name, value in peak.items()) + ".\n")
     print(line(HEAD), line(["---"] * len(HEAD)), sep="\n", flush=True)
     pairs: list[Pair] = []
@@ -91,7 +92,6 @@ def main() -> None:
                 pairs.append(found)
                 print(line(cells(found, peak)), flush=True)
                 if arguments.json:
-                    about = {"machine": machine(), "product": peak}
                     write_json(arguments.json, about | {"pairs": [dataclasses.asdict(each) for each in pairs]})
         except (ImportError, BackfireError) as error:
             skipped.append(f"{part}: {error}")

@@ -58,15 +58,13 @@ def run(arguments) -> Iterator[Pair]:
         def theirs() -> float:
             return evaluator(peer)["pydocs_cosine_mrr@10"]
 
-        yield (
-            pair(
-                f"evaluate, {precision}, {len(asked.queries):,} queries, {len(asked.passages):,} passages",
-                ours=ours,
-                peer=theirs,
-                peer_name="InformationRetrievalEvaluator",
-                rounds=arguments.rounds,
-                work=float(len(asked.queries) + len(asked.passages)),
-                unit="texts",
-                agreement=lambda one, two: f"{MEASURE} {one:.5f} against {two:.5f}",
-            )
+        yield pair(
+            f"evaluate, {precision}, {len(asked.queries):,} queries, {len(asked.passages):,} passages",
+            ours=ours,
+            peer=theirs,
+            peer_name="InformationRetrievalEvaluator",
+            rounds=arguments.rounds,
+            work=float(len(asked.queries) + len(asked.passages)),
+            unit="texts",
+            agreement=lambda one, two: f"{MEASURE} {one:.5f} against {two:.5f}",
         )

@@ -3,7 +3,6 @@
 import contextlib
 import gc
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+
+from backfire.jobs.resources import processor, processor_name
 
 T = TypeVar("T")
 # Rows, inputs and outputs of the product that FLOP/s are compared with: a batch through the wide layer of MiniLM.
@@ -114,18 +115,14 @@ def machine() -> str:
     """Processor, what of it may be used, memory, GPU, load and the versions that matter, in one line."""
     import torch
 
-    model, flags = platform.processor() or platform.machine(), set()
-    if Path("/proc/cpuinfo").is_file():
-        lines = dict(line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line)
-        names = {name.strip(): value.strip() for name, value in lines.items()}
-        model, flags = names.get("model name", model), set(names.get("flags", "").split())
+    flags = processor()
     known = [name for name in ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16") if name in flags]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     packages = ["torch", "sentence-transformers", "faiss-cpu", "numpy"]
     return (
-        f"{model} ({', '.join(known)}), {len(os.sched_getaffinity(0))} virtual cores, {memory:.0f} GiB, {gpu}; "
-        f"load {os.getloadavg()[0]:.1f}; {', '.join(_version(name) for name in packages)}"
+        f"{processor_name()} ({', '.join(known)}), {len(os.sched_getaffinity(0))} virtual cores, {memory:.0f} GiB, "
+        f"{gpu}; load {os.getloadavg()[0]:.1f}; {', '.join(_version(name) for name in packages)}"
     )
 
 

@@ -7,7 +7,7 @@ from backfire.encoders.device import native_bf16, pick_device
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json
 from backfire.jobs.resources import processor_name
-from backfire.study.precision import AUTO
+from backfire.study.precision import AUTO, meant
 
 
 def settled(precision: str, file: Sequence[str | Path], task: str) -> str:
@@ -20,7 +20,7 @@ def settled(precision: str, file: Sequence[str | Path], task: str) -> str:
         return precision
     (path,) = file
     found = read_json(path)
-    chosen = found[task]["precision"]
+    chosen = meant(precision, found, task)
     if chosen not in multiplied():
         raise BackfireError(
             f"this study computes in {chosen}, which was measured to be fast on {found['processor']} ({path}); this "

@@ -15,10 +15,7 @@ _VECTORS = ("amx", "asimd", "avx", "bf16", "fma", "sse", "sve")
 
 def processor() -> list[str]:
     """The kind of processor, by what the last bit of a sum may depend on: its architecture and vector extensions."""
-    flags: list[str] = []
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
-        flags = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
+    flags = _cpuinfo("flags", "Features").split()
     return [platform.machine(), *sorted(flag for flag in flags if flag.startswith(_VECTORS))]
 
 
@@ -26,11 +23,15 @@ def processor_name(device: Any = None) -> str:
     """What the maker calls the processor, or the GPU where `device` is one of torch's; else its architecture."""
     if device is not None and device.type == "cuda":
         return sys.modules["torch"].cuda.get_device_name(device)
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo(*names: str) -> str:
+    """What the kernel says of the first processor under one of these names; empty where it says nothing."""
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        return names[0] if names else platform.machine()
-    return platform.processor() or platform.machine()
+        return next((line.partition(":")[2].strip() for line in lines if line.startswith(names)), "")
+    return ""
 
 
 def available_memory() -> int | None:

@@ -76,9 +76,8 @@ def list_jobs(target: Any, producers: Callable[[str], Iterable[Any]]) -> list[Jo
         counts[kind] += 1
         times[kind] += int(last) - int(first) + 1 if batch else 1
     return [
-        Jobs(name, script, dict(like), counts[kind], times[kind])
-        for kind in sorted(counts)
-        for name, script, like in [kind]
+        Jobs(name, script, dict(like), count, times[name, script, like])
+        for (name, script, like), count in sorted(counts.items())
     ]
 
 

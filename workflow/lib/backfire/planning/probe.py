@@ -20,7 +20,7 @@ from backfire.formats.atomic import replacing
 from backfire.planning.facts import QUERY_TOKENS
 from backfire.retrieval.index import build_index
 from backfire.retrieval.search import Shard, search
-from backfire.study.precision import AUTO, ENCODE, TRAIN
+from backfire.study.precision import ENCODE, TRAIN, meant
 from backfire.training.settling import settle
 
 # Seconds that a measurement may repeat for; one that takes longer is made once.
@@ -80,7 +80,8 @@ def measure(
 
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
     fast = settle(model, encoding["max_length"])
-    encoder = load_encoder(model, _precision(encoding, fast, ENCODE))
+    encoder = load_encoder(model, meant(encoding["precision"], fast, ENCODE))
+    trained = {name: each | {"precision": meant(each["precision"], fast, TRAIN)} for name, each in variants.items()}
     length, size = encoding["max_length"], encoding["batch_tokens"]
     passages = passages or [words(tokens, row) for row in range(256)]
     rate = _encoding_rate(encoder, passages, "document", length, size)
@@ -94,7 +95,7 @@ def measure(
         dimensions=dimensions,
         tokens_per_second=rate,
         query_tokens_per_second=queries,
-        step=_steps(model, {n: v | {"precision": _precision(v, fast, TRAIN)} for n, v in variants.items()}, tokens),
+        step=_steps(model, trained, tokens),
         seconds_per_pair=pair,
         seconds_per_merge=merge,
         written_per_second=_write_rate(folder),
@@ -102,10 +103,6 @@ def measure(
     )
     logger.info("measured: %s", rates)
     return rates
-
-
-def _precision(settings: dict[str, Any], fast: dict[str, Any], task: str) -> str:
-    return fast[task]["precision"] if settings["precision"] == AUTO else settings["precision"]
 
 
 def words(tokens: int, row: int) -> str:

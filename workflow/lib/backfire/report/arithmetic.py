@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backfire.report.numbers import count, names
-from backfire.study.precision import AUTO, ENCODE, TRAIN
+from backfire.study.precision import ENCODE, TRAIN, meant
 
 
 def with_settled(config: dict[str, Any], settled: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -13,7 +13,7 @@ def with_settled(config: dict[str, Any], settled: Mapping[str, Any] | None) -> d
         return config
 
     def told(block: dict[str, Any], task: str) -> dict[str, Any]:
-        return block | {"precision": settled[task]["precision"]} if block.get("precision") == AUTO else block
+        return block | {"precision": meant(block["precision"], settled, task)} if "precision" in block else block
 
     variants = {name: told(block, TRAIN) for name, block in config["variants"].items()}
     return config | {"encoding": told(config["encoding"], ENCODE), "variants": variants}

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 
 from backfire.encoders.certificate import certificate_of
 from backfire.encoders.device import pick_device
-from backfire.encoders.encoder import load_encoder
+from backfire.encoders.encoder import Encoder, load_encoder
 from backfire.encoders.encoding import encode
 from backfire.encoders.folders import modules_of, read_settings
 from backfire.encoders.probes import SHORT_TEXTS
@@ -79,23 +79,22 @@ def measured(model: str, max_length: int) -> dict[str, Any]:
     device, length = pick_device(), min(padded(max_length), certificate_of(model).limit or max_length)
     # Of two halves of one speed the one with more digits encodes; the one with more range trains.
     known = {ENCODE: ["fp32", "fp16", "bf16"], TRAIN: ["fp32", "bf16", "fp16"]}
-    makers = {ENCODE: _encoding, TRAIN: _training}
-    found = {}
-    for task, precisions in known.items():
-        native = [each for each in precisions if each in multiplied()][:2]
-        runs = {each: makers[task](model, each, length, device) for each in native}
-        tokens, seconds = _timed(runs, length)
-        found[task] = {"precision": fastest(seconds), "tokens": tokens, "seconds": seconds}
-    cosines = closeness(model, list(found[ENCODE]["seconds"]), max_length)
-    near = {name: each for name, each in found[ENCODE]["seconds"].items() if cosines[name] >= CLOSE}
-    found[ENCODE] |= {"precision": fastest({"fp32": found[ENCODE]["seconds"]["fp32"]} | near), "cosine": cosines}
-    return found
+    native = {task: [each for each in names if each in multiplied()][:2] for task, names in known.items()}
+    encoders = {each: load_encoder(model, each, device) for each in native[ENCODE]}
+    tokens, seconds = _timed({each: _encoding(encoder, length) for each, encoder in encoders.items()}, length)
+    cosines = closeness(encoders, max_length)
+    near = [name for name in seconds if name == "fp32" or cosines[name] >= CLOSE]
+    fast = fastest({name: seconds[name] for name in near})
+    encoding = {"precision": fast, "tokens": tokens, "seconds": seconds, "cosine": cosines}
+    del encoders
+    tokens, seconds = _timed({each: _training(model, each, length, device) for each in native[TRAIN]}, length)
+    return {ENCODE: encoding, TRAIN: {"precision": fastest(seconds), "tokens": tokens, "seconds": seconds}}
 
 
-def closeness(model: str, precisions: Sequence[str], max_length: int) -> dict[str, float]:
+def closeness(encoders: Mapping[str, Encoder], max_length: int) -> dict[str, float]:
     """The least cosine between vectors in each arithmetic and in fp32, of some of the certificate's texts; 0 where a
-    number is not finite."""
-    vectors = {each: encode(load_encoder(model, each), TEXTS, "document", max_length) for each in precisions}
+    number is not finite. `encoders` are those of one model, by arithmetic."""
+    vectors = {each: encode(encoder, TEXTS, "document", max_length) for each, encoder in encoders.items()}
     norms = {each: np.linalg.norm(rows, axis=1) for each, rows in vectors.items()}
     cosines = {each: (rows * vectors["fp32"]).sum(1) / (norms[each] * norms["fp32"]) for each, rows in vectors.items()}
     return {each: float(rows.min()) if np.isfinite(rows).all() else 0.0 for each, rows in cosines.items()}
@@ -107,9 +106,8 @@ def fastest(seconds: dict[str, float]) -> str:
     return best if seconds["fp32"] >= MARGIN * seconds[best] else "fp32"
 
 
-def _encoding(model: str, precision: str, length: int, device: torch.device) -> Callable[[int], None]:
+def _encoding(encoder: Encoder, length: int) -> Callable[[int], None]:
     """A forward pass over so many texts of `length` tokens."""
-    encoder = load_encoder(model, precision, device)
 
     def run(count: int) -> None:
         encoder.embed(tokens_of([_ids(length)] * count), "document")
