@@ -3,6 +3,7 @@
     python -m bench                     # every part
     python -m bench encoding            # one
     python -m bench encoding --rounds 5 --passages 4000 --json encoding.json
+    python -m bench --gpu               # what a GPU computes; refused where there is none
 
 Each part runs ours and its peer in turn on the same inputs. Prints Markdown: the ratio of times round by round, rates,
 what the results agree on, growth of memory, and the share of the machine's own matrix product. Rows that this machine
@@ -21,7 +22,9 @@ from backfire.jobs.logs import SLEEP_SOON, THREAD_VARIABLES
 from bench.pairs import Pair, machine, matrix_peak, spread
 
 PARTS = ["encoding", "search", "mining", "evaluation", "bm25", "training", "significance", "overhead"]
-
+ON_GPU = ["encoding", "training", "search", "mining"]
+# Passages by default: enough to keep a GPU at work.
+PASSAGES, PASSAGES_ON_GPU = 2000, 20_000
 
 HEAD = ["what", "instead of", "times as fast", "ours", "peer", "results", "memory, MiB", "FLOP/s"]
 
@@ -36,7 +39,9 @@ def cells(each: Pair, peak: dict[str, float]) -> list[str]:
     achieved = ""
     if each.flop:
         ours = each.flop / each.work * each.rate(each.ours) / 1e9
-        share = ", ".join(f"{ours / value:.0%} of {name}" for name, value in peak.items())
+        # What is slower than fp32 is multiplied by nobody here.
+        shares = {name: value for name, value in peak.items() if value >= peak["fp32"]}
+        share = ", ".join(f"{ours / value:.0%} of {name}" for name, value in shares.items())
         achieved = f"{ours:,.0f} G ({share})"
     return [
         each.name,
@@ -45,7 +50,8 @@ def cells(each: Pair, peak: dict[str, float]) -> list[str]:
         _speed(each, each.ours),
         _speed(each, each.peer),
         each.agreement,
-        "{:,.0f} against {:,.0f}".format(*each.peak_mib),
+        "{:,.0f} against {:,.0f}".format(*each.peak_mib)
+        + ("; GPU {:,.0f} against {:,.0f}".format(*each.gpu_mib) if any(each.gpu_mib) else ""),
         achieved,
     ]
 
@@ -60,7 +66,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Ours against what one would use instead.")
     parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)}; all by default")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds of each pair")
-    parser.add_argument("--passages", type=int, default=2000, help="docstrings to encode, mine and evaluate in")
+    parser.add_argument("--gpu", action="store_true", help=f"only what a GPU computes: {', '.join(ON_GPU)}")
+    parser.add_argument(
+        "--passages",
+        type=int,
+        help=f"docstrings to encode, mine and evaluate in; {PASSAGES:,}, or {PASSAGES_ON_GPU:,} with --gpu",
+    )
     parser.add_argument("--queries", type=int, default=500, help="queries to mine and evaluate with")
     parser.add_argument("--steps", type=int, default=8, help="training steps of a round")
     parser.add_argument("--seeds", type=int, default=1, help="seeds of the training that is compared")
@@ -79,6 +90,11 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import torch
 
+    if arguments.gpu and not torch.cuda.is_available():
+        parser.error(
+            f"--gpu: torch {torch.__version__}, built for CUDA {torch.version.cuda or 'not at all'}, finds none"
+        )
+    arguments.passages = arguments.passages or (PASSAGES_ON_GPU if arguments.gpu else PASSAGES)
     peak = {name: matrix_peak(name) for name in ("fp32", "bf16", "fp16")}
     about = {"machine": machine(), "product": peak}
     print(about["machine"])
@@ -86,7 +102,7 @@ def main() -> None:
     print(line(HEAD), line(["---"] * len(HEAD)), sep="\n", flush=True)
     pairs: list[Pair] = []
     skipped = [] if torch.cuda.is_available() else ["every row on a GPU: there is none"]
-    for part in arguments.parts or PARTS:
+    for part in arguments.parts or (ON_GPU if arguments.gpu else PARTS):
         try:
             for found in importlib.import_module(f"bench.{part}").run(arguments):
                 pairs.append(found)

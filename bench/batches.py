@@ -18,7 +18,7 @@ import numpy as np
 from backfire.datasets.load import load_corpus
 from backfire.datasets.sources import PYDOCS
 from backfire.encoders.folders import find_base
-from backfire.jobs.resources import peak_memory
+from backfire.jobs.resources import peak_resident
 from bench.encoding import BASE
 from bench.pairs import machine
 
@@ -59,11 +59,11 @@ def step(size: int, length: int, whole: bool) -> str:
     tokens = model.tokenizer.tokenize(joined, "document", length)
     rows = np.arange(3 * size, dtype=np.int32).reshape(3, size).T
     stepper = steps.Stepper(model, settings, 10, 0)
-    before, begun = peak_memory(), time.perf_counter()
+    before, begun = peak_resident(), time.perf_counter()
     found = stepper.step(Examples.of(tokens, np.ascontiguousarray(rows)), np.arange(size))
     seconds = time.perf_counter() - begun
     total = int(tokens.lengths.sum())
-    cells = (f"{size:,}", f"{total:,}", f"{before:,.0f}", f"{peak_memory():,.0f}", f"{seconds:,.0f}")
+    cells = (f"{size:,}", f"{total:,}", f"{before:,.0f}", f"{peak_resident():,.0f}", f"{seconds:,.0f}")
     return f"| {' | '.join((*cells, f'{total / seconds:,.0f}', f'{found.loss:.4f}'))} |"
 
 

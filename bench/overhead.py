@@ -16,7 +16,7 @@ SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 NO_WORK = "Nothing to be done"
 # What a job of a model loads before its first batch, and what it would load with sentence-transformers.
 OURS = "from backfire.encoders.encoder import load_encoder\nfrom backfire.encoders.folders import find_base\n"
-OURS += "from bench.encoding import BASE\nload_encoder(find_base(BASE), 'auto')"
+OURS += "from bench.encoding import BASE\nload_encoder(find_base(BASE), 'fp32')"
 PEER = "from sentence_transformers import SentenceTransformer\nfrom backfire.encoders.folders import find_base\n"
 PEER += "from bench.encoding import BASE\nSentenceTransformer(str(find_base(BASE)), device='cpu')"
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from backfire.jobs.resources import processor, processor_name
+from backfire.jobs.resources import peak_gpu_memory, processor, processor_name
 
 T = TypeVar("T")
 # Rows, inputs and outputs of the product that FLOP/s are compared with: a batch through the wide layer of MiniLM.
@@ -22,7 +22,10 @@ PRODUCT = (2048, 384, 1536)
 
 @dataclass
 class Pair:
-    """Seconds of every round of ours and of the peer, by the clock and of the processor, for `work` units of work."""
+    """Seconds of every round of ours and of the peer, by the clock and of the processor, for `work` units of work.
+
+    `peak_mib`: by how much each let the resident set grow at most, MiB; `gpu_mib`: what each held of a GPU at most.
+    """
 
     name: str
     peer_name: str
@@ -34,6 +37,7 @@ class Pair:
     unit: str
     agreement: str
     peak_mib: tuple[float, float]
+    gpu_mib: tuple[float, float]
     flop: float | None = None
     extra: dict[str, str] = field(default_factory=dict)
 
@@ -62,22 +66,27 @@ def pair(
     Peak memory is what the resident set grew by at most while a side ran, sampled; libraries and models that are
     loaded before do not count.
     """
+    import torch
+
     sides = {"peer": peer, "ours": ours}
     results = {side: work_of() for side, work_of in sides.items()}
     said = agreement(results["ours"], results["peer"])
     del results
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     processor: dict[str, list[float]] = {side: [] for side in sides}
-    grown = dict.fromkeys(sides, 0.0)
+    grown, on_gpu = dict.fromkeys(sides, 0.0), dict.fromkeys(sides, 0.0)
     for _ in range(rounds):
         for side, work_of in sides.items():
             gc.collect()
             before = _reset_peak()
+            if torch.cuda.is_available():
+                torch.cuda.reset_peak_memory_stats()
             begun, busy = time.perf_counter(), time.process_time()
             result = work_of()
             seconds[side].append(time.perf_counter() - begun)
             processor[side].append(time.process_time() - busy)
             grown[side] = max(grown[side], _peak() - before)
+            on_gpu[side] = max(on_gpu[side], peak_gpu_memory() or 0.0)
             del result
     return Pair(
         name,
@@ -90,6 +99,7 @@ def pair(
         unit,
         said,
         (grown["ours"], grown["peer"]),
+        (on_gpu["ours"], on_gpu["peer"]),
     )
 
 

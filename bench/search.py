@@ -54,8 +54,7 @@ def run(arguments) -> Iterator[Pair]:
         def ours(query_ids=query_ids, queries=queries, doc_ids=doc_ids, corpus=corpus, index=index, k=k):
             shard = Shard(doc_ids, corpus, index)
             return [
-                [doc_id for doc_id, _ in found]
-                for _, found in search(query_ids, queries, [shard], k, threads, None, device)
+                [doc_id for doc_id, _ in found] for _, found in search(query_ids, queries, [shard], k, threads, device)
             ]
 
         searched = faiss.index_cpu_to_all_gpus(index, ngpu=1) if faiss_on_gpu else index

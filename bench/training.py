@@ -208,5 +208,5 @@ def agreement(material: Material, ours: list, theirs: list) -> str:
     ranks = [[measured(encoder) for _, encoder in trained] for trained in (ours, theirs)]
     return (
         f"loss {said(half(ours))} against {said(half(theirs))}; RR@10 {said(ranks[0])} against {said(ranks[1])}, "
-        f"base {measured(load_encoder(find_base(BASE), 'auto')):.4f}"
+        f"base {measured(load_encoder(find_base(BASE), multiplied()[-1])):.4f}"
     )

@@ -47,7 +47,9 @@ def test_memory_is_what_a_side_grows_by():
 
 
 def test_a_ratio_above_one_says_that_ours_is_faster():
-    row = Pair("x", "other", [1.0, 2.0, 1.0], [2.0, 2.0, 4.0], [1.0], [1.0], 100.0, "rows", "same", (1, 2), flop=3e9)
+    row = Pair(
+        "x", "other", [1.0, 2.0, 1.0], [2.0, 2.0, 4.0], [1.0], [1.0], 100.0, "rows", "same", (1, 2), (0, 0), flop=3e9
+    )
     assert row.ratios == [2.0, 1.0, 4.0]
     assert spread(row.ratios) == "2.00 (1.00 to 4.00)"
     assert (

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfire.encoders.device import pick_device, pick_dtype
-from backfire.encoders.encoder import load_encoder
+from backfire.encoders.encoder import Encoder, load_encoder
 from backfire.encoders.encoding import encode, encode_passages, encode_queries, token_batches
 from backfire.encoders.tokenizing import tokenize_passages
 from backfire.errors import BackfireError
@@ -107,6 +107,41 @@ def test_batches_hold_every_row_once_within_the_budget(lengths, budget):
     assert sorted(row for rows in batches for row in rows) == list(range(len(lengths)))
     assert all(len({lengths[row] for row in rows}) == 1 for rows in batches)
     assert all(len(rows) == 1 or len(rows) * lengths[rows[0]] <= budget for rows in batches)
+
+
+class Full(RuntimeError):
+    """As cuBLAS tells that a GPU's memory is spent."""
+
+    def __init__(self):
+        super().__init__("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
+def test_a_batch_that_a_gpu_cannot_hold_is_halved_and_gives_the_same_vectors(base_model, monkeypatch, caplog):
+    encoder, texts = load_encoder(base_model, "fp32", CPU), [text or "-" for text in TEXTS] * 20
+    whole, plain, sizes = encode(encoder, texts, "document", 128), Encoder.embed, []
+
+    def embed(self, tokens, kind, rows=None):
+        sizes.append(len(rows))
+        if len(rows) > 3:
+            raise Full
+        return plain(self, tokens, kind, rows)
+
+    monkeypatch.setattr(Encoder, "embed", embed)
+    assert np.array_equal(encode(encoder, texts, "document", 128), whole)
+    refused = [place for place, size in enumerate(sizes) if size > 3]
+    # Once it is known what fits, no batch is refused any more.
+    assert 0 < len(refused) < 8 and max(refused) < len(sizes) // 2
+    assert caplog.text.count("does not hold a batch") == len(refused)
+
+
+@pytest.mark.parametrize("error", [Full(), ValueError("another")])
+def test_what_halving_cannot_help_is_an_error(base_model, monkeypatch, error):
+    def embed(self, tokens, kind, rows=None):
+        raise error
+
+    monkeypatch.setattr(Encoder, "embed", embed)
+    with pytest.raises(type(error)):
+        encode(load_encoder(base_model, "fp32", CPU), ["one", "two"], "document", 128)
 
 
 def test_files_keep_ids_in_order_and_record_cost(base_model, table, tmp_path):

@@ -164,7 +164,6 @@ resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20),) * 2)
         ("import pyarrow", "pyarrow.allocate_buffer(1 << 28)"),
         ("import faiss", "faiss.Float32Vector().resize(1 << 28)"),
         ("", "bytes(1 << 28)"),
-        ("import torch", "raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')"),
     ],
 )
 def test_memory_that_is_not_there(tmp_path, imported, wanted):
@@ -172,6 +171,22 @@ def test_memory_that_is_not_there(tmp_path, imported, wanted):
     assert "Error: not enough memory on " in text
     assert "encoding.batch_tokens" in text and "mem_mb" in text
     assert "Traceback" in (tmp_path / "a.log").read_text()
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        "torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')",
+        "torch.AcceleratorError('CUDA error: out of memory')",
+        "RuntimeError('CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`')",
+        "RuntimeError('cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED')",
+        "RuntimeError('Error in StandardGpuResourcesImpl::allocMemory: cudaMalloc error out of memory [2]')",
+    ],
+)
+def test_memory_that_a_gpu_has_not(tmp_path, raised):
+    text = job(tmp_path / "a.log", f"import torch{MEMORY}raise {raised}")
+    assert "Error: not enough memory on a GPU of " in text and "nvidia-smi" in text
+    assert "mem_mb" not in text
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,14 @@ def test_what_a_job_is_left_with(start, devices, asked, more, left):
 def test_without_a_gpu_nothing_is_changed(start, tmp_path, asked):
     assert end(start("job", None, asked)) == "None"
     assert not list(tmp_path.glob("backfire-*"))
+    assert ("asked for a GPU" in (tmp_path / "job.log").read_text()) == bool(asked)
+
+
+@pytest.mark.parametrize("more", [{}, {"SLURM_JOB_ID": "1"}])
+def test_a_gpu_that_was_asked_for_and_is_not_seen_is_told(start, tmp_path, more):
+    """As on a node whose scheduler hides what it did not give; torch is asked later, and may find one."""
+    end(start("job", "", **more))
+    assert "asked for a GPU, and CUDA_VISIBLE_DEVICES is ''" in (tmp_path / "job.log").read_text()
 
 
 def test_a_folder_of_somebody_else_is_not_used(start, tmp_path):

@@ -375,7 +375,7 @@ def test_the_cost_is_that_of_all_attempts(monkeypatch, inputs, tmp_path):
     """Eight steps of a second each, by a clock that stands still otherwise; what was lost is not counted."""
     now, memory = [0.0], [300.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(loop, "peak_memory", lambda: memory[0])
+    monkeypatch.setattr(loop, "peak_resident", lambda: memory[0])
     plain_step, plain_write = loop.Stepper.step, Checkpoints.write
 
     def step(stepper, *arguments):

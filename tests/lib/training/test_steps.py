@@ -14,7 +14,7 @@ from backfire.training import trainable
 from backfire.training.data import Examples
 from backfire.training.objectives.triplet import violations
 from backfire.training.steps import Diverged, Stepper
-from backfire.training.trainable import load_start
+from backfire.training.trainable import PlainBert, load_start
 
 CPU = torch.device("cpu")
 SETTINGS = SMALL | {
@@ -200,6 +200,30 @@ def test_a_batch_that_is_too_large_to_keep_has_the_same_gradient(base_model, col
     assert loss_twice == pytest.approx(loss_kept, rel=1e-6)
     whole = torch.cat([each.flatten() for each in kept])
     assert (torch.cat([each.flatten() for each in twice]) - whole).norm() <= 1e-6 * whole.norm()
+
+
+@pytest.mark.parametrize("fits", [600, 10])
+def test_a_step_that_a_gpu_cannot_hold_is_taken_in_smaller_parts(base_model, columns, fits, monkeypatch, caplog):
+    """Its memory is spent in the middle of the backward pass, when some gradients have been added up."""
+    settings, many = SETTINGS | {"dropout": 0.0, "warmup_ratio": 0.0}, [column * 6 for column in columns]
+    whole, _ = our_steps(base_model, many, settings, steps=2, batch=72)
+    plain = PlainBert.embed
+
+    def embed(model, input_ids, attention_mask, kind):
+        if input_ids.numel() > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return plain(model, input_ids, attention_mask, kind)
+
+    monkeypatch.setattr(PlainBert, "embed", embed)
+    if fits < training_steps.SMALLEST_PART:
+        with pytest.raises(torch.OutOfMemoryError):
+            our_steps(base_model, many, settings, steps=2, batch=72)
+        return
+    parts, _ = our_steps(base_model, many, settings, steps=2, batch=72)
+    assert "go through it together now" in caplog.text
+    for one, other in zip(whole, parts, strict=True):
+        assert one.loss == pytest.approx(other.loss, rel=1e-5)
+        assert one.grad_norm == pytest.approx(other.grad_norm, rel=1e-4)
 
 
 @pytest.mark.parametrize(("precision", "close"), [("fp32", 1e-3), (multiplied()[-1], 3e-2)])

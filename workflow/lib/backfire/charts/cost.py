@@ -13,9 +13,11 @@ ROW = 0.3
 PANELS = {
     "Training time": "training_time",
     "Peak memory in training": "training_peak_memory",
+    "GPU memory in training": "training_peak_gpu_memory",
     "Trainable parameters": "trainable_parameters",
     "Encoding rate": "encoding_rate",
     "Peak memory in encoding": "encoding_peak_memory",
+    "GPU memory in encoding": "encoding_peak_gpu_memory",
     "Latency of one query, median and p95": "query_latency_p50",
     "Reranking a query, mean": "reranking_time",
 }

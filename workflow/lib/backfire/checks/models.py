@@ -9,6 +9,8 @@ from backfire.study.variants import BASE
 
 # What only trained models, and what only models with an adapter have.
 TRAINING = ("training_time", "training_peak_memory", "trainable_parameters")
+# What a job has where it computed on a GPU, and others of the same study need not have done so.
+ON_GPU = ("training_peak_gpu_memory", "encoding_peak_gpu_memory")
 ADAPTED = ("query_latency_p50_unmerged", "query_latency_p95_unmerged")
 RERANKING = "reranking_time"
 
@@ -90,6 +92,7 @@ def check_cost(found) -> Iterator[str]:
             applies = variant.embedded != (quantity == RERANKING)
             applies = variant.trained if quantity in TRAINING else applies
             applies = variant.adapted if quantity in ADAPTED else applies
+            applies = applies and quantity not in ON_GPU
             if applies and not table.get((*run, quantity), 0) > 0:
                 yield f"{run[0]} seed {run[1]} has no {quantity}"
 

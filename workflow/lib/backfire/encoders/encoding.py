@@ -10,6 +10,7 @@ import numpy as np
 
 from backfire.encoders.encoder import Encoder, StaticEncoder, arithmetic, load_encoder
 from backfire.encoders.folders import contents
+from backfire.encoders.halving import halving
 from backfire.encoders.similarity import EUCLIDEAN, searchable
 from backfire.encoders.tokenizing import stored_tokens
 from backfire.encoders.tokens import Tokens, padded
@@ -17,7 +18,7 @@ from backfire.formats.atomic import write_json
 from backfire.formats.embeddings import EMBEDDING_ROWS, write_embedding_batches
 from backfire.formats.tables import read_rows
 from backfire.jobs.logs import progress
-from backfire.jobs.resources import peak_memory
+from backfire.jobs.resources import peak_gpu_memory, peak_resident
 from backfire.provenance.cache import compute
 
 # Texts whose vectors are in memory together; whole row groups, so that it does not show in the file.
@@ -41,15 +42,19 @@ def encode_tokens(
 ) -> np.ndarray:
     """Vectors, float32 of shape (texts, dimensions), in the order given; `kind` is `query` or `document`.
 
-    A batch holds at most `batch_tokens` tokens with padding (None: what suits the device), at least one text. A
-    text's vector does not depend on the texts that share its batch (on a CPU to the last bit; a GPU may choose another
-    kernel for another batch size). Memory: the vectors. `bar` (see `logs.progress`) is told how many texts are done.
+    A batch holds at most `batch_tokens` tokens with padding (None: what suits the device), at least one text, and half
+    as many where a GPU's memory does not hold them. A text's vector does not depend on the texts that share its batch
+    (on a CPU to the last bit; a GPU may choose another kernel for another batch size). Memory: the vectors. `bar` (see
+    `logs.progress`) is told how many texts are done.
     """
     vectors: np.ndarray | None = None
-    for rows in token_batches(padded(tokens.lengths), batch_tokens or encoder.batch_tokens):
+
+    def embed(rows: np.ndarray) -> np.ndarray:
         # Texts are repeated where there are few (see `Encoder.steady_tokens`).
         least = -(-encoder.steady_tokens // max(1, int(padded(tokens.lengths[rows[0]]))))
-        part = encoder.embed(tokens, kind, np.resize(rows, max(least, len(rows))))[: len(rows)]
+        return encoder.embed(tokens, kind, np.resize(rows, max(least, len(rows))))[: len(rows)]
+
+    for rows, part in halving(embed, token_batches(padded(tokens.lengths), batch_tokens or encoder.batch_tokens)):
         if vectors is None:
             vectors = np.empty((len(tokens), part.shape[1]), dtype=np.float32)
         vectors[rows] = part
@@ -112,7 +117,13 @@ def encode_shard(
 
     with progress(label, len(table), "text") as bar:
         write_embedding_batches(output, "doc_id", batches(), encoder.arithmetic, encoder.similarity == EUCLIDEAN)
-    write_json(cost, {"passages": len(table), "seconds": seconds, "peak_memory_mib": peak_memory()})
+    write_json(cost, {"passages": len(table), "seconds": seconds} | _memory())
+
+
+def _memory() -> dict[str, float]:
+    """Peak memory of this process in MiB, and that of the GPU where it has used one."""
+    on_gpu = peak_gpu_memory()
+    return {"peak_memory_mib": peak_resident()} | ({} if on_gpu is None else {"peak_gpu_memory_mib": on_gpu})
 
 
 def encode_queries(

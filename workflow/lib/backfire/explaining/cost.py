@@ -15,10 +15,12 @@ from backfire.keyed import keyed_sample
 UNITS = {
     "training_time": "s",
     "training_peak_memory": "MiB",
+    "training_peak_gpu_memory": "MiB",
     "trainable_parameters": "count",
     "total_parameters": "count",
     "encoding_rate": "passages/s",
     "encoding_peak_memory": "MiB",
+    "encoding_peak_gpu_memory": "MiB",
     "query_latency_p50": "ms",
     "query_latency_p95": "ms",
     "query_latency_p50_unmerged": "ms",
@@ -107,4 +109,6 @@ def _merged(parts: list[dict]) -> dict[str, float]:
             part["seconds"] for part in encodings
         )
         quantities["encoding_peak_memory"] = max(part["peak_memory_mib"] for part in encodings)
+        if on_gpu := [part["peak_gpu_memory_mib"] for part in encodings if "peak_gpu_memory_mib" in part]:
+            quantities["encoding_peak_gpu_memory"] = max(on_gpu)
     return quantities

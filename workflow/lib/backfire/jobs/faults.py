@@ -37,6 +37,15 @@ _MEMORY = (
     "encoding.shards, a smaller encoding.batch_tokens, a variant's smaller batch_size or max_length. On a cluster ask "
     "for more: --set-resources RULE:mem_mb=N."
 )
+_GPU_MEMORY = (
+    "see who else computes on this GPU (nvidia-smi), or make the job smaller: a smaller encoding.batch_tokens, a "
+    "variant's smaller batch_size or max_length; or run it on a GPU with more memory."
+)
+# How CUDA and its libraries say that a GPU's memory is spent, where torch has no class for it.
+_GPU_WORDS = re.compile(
+    r"(?:CUDA|HIP)(?: error:)? out of memory|cudaErrorMemoryAllocation|cudaMalloc error out of memory"
+    r"|CU[A-Z]+_STATUS_(?:[A-Z]+_)*ALLOC(?:ATION)?_FAILED"
+)
 # How the engine says that a signal ended a job, and what may be behind it where nobody sent one.
 _SIGNALS = {
     "died with <Signals.SIGKILL: 9>": (
@@ -87,10 +96,13 @@ def explained(error: Exception, path: str | Path | None = None) -> BackfireError
     number, package = _number(error), _package(error)
     if number in REMEDIES:
         return refused(error, path or "a file")
+    if lacks_gpu_memory(error):
+        return BackfireError(f"not enough memory on a GPU of {socket.gethostname()} ({_reason(error)}).", _GPU_MEMORY)
     if number == errno.ENOMEM:
         where, damage = ("", "") if path is None else (f"{path}: ", " If the file is small, it is damaged: delete it.")
-        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        return BackfireError(f"{where}not enough memory on {socket.gethostname()} ({reason}).", _MEMORY + damage)
+        return BackfireError(
+            f"{where}not enough memory on {socket.gethostname()} ({_reason(error)}).", _MEMORY + damage
+        )
     if package is not None:
         return BackfireError(
             f"the package '{package}' cannot be imported on {socket.gethostname()} by {sys.executable} "
@@ -98,6 +110,16 @@ def explained(error: Exception, path: str | Path | None = None) -> BackfireError
             _PACKAGE,
         )
     return None
+
+
+def lacks_gpu_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of a GPU is spent: torch's own, or the words of CUDA and its libraries."""
+    # torch's class, which is not worth importing torch for.
+    return type(error).__name__ == "OutOfMemoryError" or bool(_GPU_WORDS.search(str(error)))
+
+
+def _reason(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
 def of_signals(logs: Iterable[str | Path]) -> list[BackfireError]:
@@ -112,8 +134,7 @@ def _number(error: Exception) -> int | None:
     """The `errno` behind an error, as its number or in its words; ENOMEM for all that memory was missing for."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
-    # torch's class for a GPU, which is not worth importing torch for.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "bad_alloc" in str(error):
+    if isinstance(error, MemoryError) or lacks_gpu_memory(error) or "bad_alloc" in str(error):
         return errno.ENOMEM
     text = str(error)
     return next((number for number in (*REMEDIES, errno.ENOMEM) if os.strerror(number) in text), None)

@@ -46,6 +46,9 @@ def settle_gpu(asked: int) -> None:
     """
     scheduler_job = next((os.environ[name] for name in SCHEDULED if os.environ.get(name)), "")
     devices = visible_gpus()
+    if asked and not devices:
+        chosen = f"{VISIBLE} is '{os.environ[VISIBLE]}'" if VISIBLE in os.environ else "the machine shows none"
+        logger.warning("this job asked for a GPU, and %s: it takes one that torch finds, else the CPU", chosen)
     if not devices or (scheduler_job and not asked):
         return
     if not asked:

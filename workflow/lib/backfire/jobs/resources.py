@@ -88,13 +88,13 @@ def _groups(kind: str) -> Iterator[tuple[Path, int]]:
                 break
 
 
-def peak_memory() -> float:
-    """Peak memory of this process in MiB: of the GPU where one is in use, else the resident set."""
+def peak_gpu_memory() -> float | None:
+    """Peak memory of a GPU that torch has allocated in this process, in MiB; None where it has used none."""
     # Not imported: a job that has not loaded it has used no GPU, and does not depend on its version.
     torch = sys.modules.get("torch")
     if torch and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated() / 2**20
-    return peak_resident()
+    return None
 
 
 def peak_resident() -> float:

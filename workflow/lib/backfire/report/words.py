@@ -52,10 +52,12 @@ GEOMETRY = {
 COST = {
     "training_time": "Training time",
     "training_peak_memory": "Peak memory in training",
+    "training_peak_gpu_memory": "Peak memory of the GPU in training",
     "trainable_parameters": "Trainable parameters",
     "total_parameters": "All parameters",
     "encoding_rate": "Encoding rate",
     "encoding_peak_memory": "Peak memory in encoding",
+    "encoding_peak_gpu_memory": "Peak memory of the GPU in encoding",
     "query_latency_p50": "Query latency, median",
     "query_latency_p95": "Query latency, 95th percentile",
     "query_latency_p50_unmerged": "Median, adapter not merged",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from backfire.jobs.logs import progress
-from backfire.jobs.resources import peak_memory
+from backfire.jobs.resources import peak_gpu_memory, peak_resident
 from backfire.training.checkpoints import Checkpoints, State, noting_signals
 from backfire.training.data import Examples, batches
 from backfire.training.held_out import HeldOut
@@ -23,12 +23,19 @@ class Spent:
 
     `seconds` are those of the steps that led to the model, of recording them, and of looks at examples that the
     variant's own recipe holds out. Loading, development measures and writing checkpoints are left out, and so is what a
-    killed attempt did after its last checkpoint: it is what an unbroken run would have taken. `peak_memory` is in MiB,
-    the largest of the attempts as far as a checkpoint or the end saw it.
+    killed attempt did after its last checkpoint: it is what an unbroken run would have taken. Memory is in
+    MiB, the largest of the attempts as far as a checkpoint or the end saw it; of a GPU None where there was none.
     """
 
     seconds: float = 0.0
     peak_memory: float = 0.0
+    peak_gpu_memory: float | None = None
+
+    def see_memory(self) -> None:
+        """Take in what this process has used so far."""
+        self.peak_memory = max(self.peak_memory, peak_resident())
+        if (used := peak_gpu_memory()) is not None:
+            self.peak_gpu_memory = max(self.peak_gpu_memory or 0.0, used)
 
 
 def take_steps(
@@ -58,12 +65,12 @@ def take_steps(
             spent.seconds = earlier + time.perf_counter() - begun - aside
             number = signalled()
             if number or states.due():
-                spent.peak_memory = max(spent.peak_memory, peak_memory())
+                spent.see_memory()
                 states.write(stepper.taken, _state(stepper, recorder, held_out, spent))
             if number:
                 logger.warning("signal %d: ends after step %d of %d", number, stepper.taken, steps)
                 raise SystemExit(128 + number)
-    spent.peak_memory = max(spent.peak_memory, peak_memory())
+    spent.see_memory()
     return spent
 
 

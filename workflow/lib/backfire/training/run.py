@@ -145,14 +145,10 @@ def train_variant(
         _save(model, notes, base_name, label, output)
         write_rows(dynamics_table, "dynamics", curves)
         write_rows(development_table, "development", looks)
-        write_json(
-            cost,
-            {
-                "training_time": spent.seconds,
-                "training_peak_memory": spent.peak_memory,
-                "trainable_parameters": parameters,
-            },
-        )
+        taken = {"training_time": spent.seconds, "training_peak_memory": spent.peak_memory}
+        if spent.peak_gpu_memory is not None:
+            taken["training_peak_gpu_memory"] = spent.peak_gpu_memory
+        write_json(cost, taken | {"trainable_parameters": parameters})
         discard(checkpoints)
 
 

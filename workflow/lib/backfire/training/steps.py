@@ -1,5 +1,6 @@
 """One optimiser step after another: gradients of a batch of examples, clipping, AdamW, the schedule."""
 
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor
 
 from backfire.encoders.encoding import token_batches
+from backfire.encoders.halving import free_gpu_memory
 from backfire.encoders.similarity import COSINE, EUCLIDEAN
 from backfire.encoders.tokens import Tokens, padded
+from backfire.jobs.faults import lacks_gpu_memory
 from backfire.keyed import key
 from backfire.study.objectives import needs
 from backfire.training.checkpoints import BUFFERS, State
@@ -25,7 +28,10 @@ BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}
 HELD_TOKENS = {"cpu": 16384, "cuda": 65536}
 # A forward pass alone takes a third of the time of one with gradients, so looking first pays below this share.
 LOOK_FIRST = 0.6
+# Where parts of so many tokens do not fit a GPU, smaller ones would not help.
+SMALLEST_PART = 512
 _OPTIMISER = "optimiser/"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,7 @@ class Stepper:
         self.weights = [weight for weight in model.network.parameters() if weight.requires_grad]
         # Where training starts, for an objective that holds on to it.
         self._start = [weight.detach().clone() for weight in self.weights] if needs(settings["loss"]).start else None
+        self._part_tokens, self._held_tokens = BATCH_TOKENS[model.device.type], HELD_TOKENS[model.device.type]
         self.taken = 0
         self._active = 0.0
         decay = settings["weight_decay"]
@@ -130,7 +137,7 @@ class Stepper:
         Raises `Diverged`, with the weights as they were, when loss or gradient is not finite.
         """
         self.model.network.train()
-        outcome = self._gradients(examples, chosen)
+        outcome = self._fitting_gradients(examples, chosen)
         loss = outcome.loss.item()
         self._scaler.unscale_(self.optimiser)
         norm = torch.nn.utils.clip_grad_norm_(self.weights, self.max_norm).item()
@@ -213,6 +220,20 @@ class Stepper:
                 yield f"weights/{name}", weight.detach()
         yield from ((f"{BUFFERS}{name}", buffer) for name, buffer in self.model.network.named_buffers())
 
+    def _fitting_gradients(self, examples: Examples, chosen: np.ndarray) -> Outcome:
+        """As `_gradients`, in smaller parts from here on where the memory of a GPU does not hold them."""
+        while True:
+            try:
+                return self._gradients(examples, chosen)
+            except Exception as error:
+                if self._part_tokens <= SMALLEST_PART or not lacks_gpu_memory(error):
+                    raise
+            # Not within the handler: the traceback would keep alive what was computed so far.
+            self._part_tokens, self._held_tokens = self._part_tokens // 2, self._held_tokens // 2
+            logger.warning("the GPU's memory is spent; %d tokens go through it together now", self._part_tokens)
+            self.optimiser.zero_grad(set_to_none=False)
+            free_gpu_memory()
+
     def _gradients(self, examples: Examples, chosen: np.ndarray) -> Outcome:
         """Add the gradient of the mean loss of a batch to the weights; gives what the objective gave.
 
@@ -269,7 +290,7 @@ class Stepper:
     def _fits(self, tokens: Tokens, batch: "_Texts") -> bool:
         """Whether all that the gradient of a batch needs may be in memory at once."""
         lengths = padded(tokens.starts[batch.rows + 1] - tokens.starts[batch.rows])
-        return int(lengths.sum()) <= HELD_TOKENS[self.model.device.type]
+        return int(lengths.sum()) <= self._held_tokens
 
     def _vectors(self, tokens: Tokens, batch: "_Texts", parts: list["_Part"]) -> tuple[Tensor, list[Tensor]]:
         """Vectors (texts, dimensions) of all texts of a batch in their order, cut off from the network; and of each
@@ -301,7 +322,7 @@ class Stepper:
             if device != "cpu":
                 # What padding costs a GPU is less than what it costs to start kernels for each length.
                 lengths[:] = lengths.max()
-            for chosen in token_batches(lengths, BATCH_TOKENS[device]):
+            for chosen in token_batches(lengths, self._part_tokens):
                 found.append(_Part(len(found), kind, places[chosen]))
         return found
 
