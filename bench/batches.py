@@ -15,12 +15,11 @@ import time
 
 import numpy as np
 
-from backfire.datasets.load import load_corpus
-from backfire.datasets.sources import PYDOCS
 from backfire.encoders.folders import find_base
 from backfire.jobs.resources import peak_resident
 from bench.encoding import BASE
 from bench.pairs import machine
+from bench.questions import docstrings
 
 SETTINGS = {
     "method": "full",
@@ -53,7 +52,7 @@ def step(size: int, length: int, whole: bool) -> str:
     torch.set_flush_denormal(True)
     settings = SETTINGS | {"max_length": length, "batch_size": size}
     model = load_start(str(find_base(BASE)), settings, "base", 0, torch.device("cpu"))
-    texts = [doc.default_text() for doc in load_corpus(PYDOCS).docs_iter()]
+    texts = list(docstrings().values())
     # Four docstrings on end are cut at the length, and no two begin alike.
     joined = [" ".join(texts[(7 * place + part) % len(texts)] for part in range(4)) for place in range(3 * size)]
     tokens = model.tokenizer.tokenize(joined, "document", length)

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from backfire.datasets.load import load_corpus
-from backfire.datasets.sources import PYDOCS
 from backfire.encoders.device import pick_device
 from backfire.encoders.encoder import load_encoder, load_tokenizer
 from backfire.encoders.encoding import encode
@@ -20,6 +18,7 @@ from backfire.encoders.settled import multiplied
 from backfire.encoders.tokens import padded
 from backfire.keyed import keyed_sample
 from bench.pairs import Pair, pair
+from bench.questions import docstrings
 
 BASE = "sentence-transformers/all-MiniLM-L6-v2"
 LENGTH = 256
@@ -27,7 +26,7 @@ LENGTH = 256
 
 def passages(count: int) -> list[str]:
     """Docstrings of the packages installed here, as in the default study, those with the smallest hash of their id."""
-    texts = {doc.doc_id: doc.default_text() for doc in load_corpus(PYDOCS).docs_iter()}
+    texts = docstrings()
     return [texts[doc_id] for doc_id in keyed_sample(texts, count, 0)]
 
 

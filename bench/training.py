@@ -16,8 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backfire.datasets.load import load_corpus, load_split
-from backfire.datasets.sources import PYDOCS
 from backfire.encoders.device import pick_device
 from backfire.encoders.encoder import Encoder, load_encoder, load_tokenizer
 from backfire.encoders.encoding import encode
@@ -31,6 +29,7 @@ from backfire.training.steps import LOOK_FIRST, Stepper
 from backfire.training.trainable import load_start
 from bench.encoding import BASE, flop
 from bench.pairs import Pair, pair
+from bench.questions import asked, docstrings
 
 LENGTH, BATCH, HELD_OUT, POOL, RANK = 128, 32, 200, 2000, 20
 SETTINGS = {
@@ -63,10 +62,7 @@ class Material:
 
     def __init__(self, count: int):
         base = find_base(BASE)
-        texts = {doc.doc_id: doc.default_text() for doc in load_corpus(PYDOCS).docs_iter()}
-        split = load_split(PYDOCS, f"{PYDOCS}/train")
-        queries = {query.query_id: query.default_text() for query in split.queries_iter()}
-        relevant = {judged.query_id: judged.doc_id for judged in split.qrels_iter() if judged.relevance > 0}
+        texts, (queries, relevant) = docstrings(), asked("train")
         chosen = keyed_sample(relevant, count + HELD_OUT, "training bench")
         self.pool = keyed_sample(texts, POOL, "training bench pool")
         self.pool = sorted({*self.pool, *(relevant[query_id] for query_id in chosen)})

@@ -16,8 +16,24 @@ from checkout import copy_of_the_workflow
 
 # Seconds that a long study may take on a slow machine.
 LONG = 18 * 60
+# Modules by how long they take, the longest first, so that of two processes neither ends long before the other (.ci/run
+# gives whole modules to processes in this order). Others come in between, where it matters little.
+LONGEST = ["systems_study", "miniature_msmarco", "slurm", "bad_input", "tiny_study", "reruns", "plan", "pairs_study"]
+LONGEST += ["joined_study", "vaswani_study"]
+SHORTEST = ["batches", "kills", "shared_cache", "memory", "architecture"]
 # Whether the tests of a module with a long study run, decided when its first one is due.
 _due: dict[str, bool] = {}
+
+
+def pytest_collection_modifyitems(items):
+    """Put the modules of this folder in the order of `LONGEST`."""
+    order = {name: place for place, name in enumerate([*LONGEST, "", *SHORTEST])}
+
+    def place(item) -> int:
+        name = item.path.stem.removeprefix("test_")
+        return order.get(name, order[""]) if item.path.parent == Path(__file__).parent else -1
+
+    items.sort(key=place)
 
 
 def pytest_runtest_setup(item):
