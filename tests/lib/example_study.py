@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from backfire.explaining.geometry import AGAINST_BASE, UNITS
+from backfire.explaining.statistics import STATISTICS
 from backfire.formats.atomic import write_json
 from backfire.formats.tables import write_rows
 from backfire.study.settings import checked
@@ -241,15 +241,15 @@ class Example:
         rng, rows = np.random.default_rng(2), []
         for name, seed in [("base", 0), *self.runs]:
             for collection in collections:
-                for quantity, unit in UNITS.items():
-                    if name == "base" and quantity in AGAINST_BASE:
+                for quantity, statistic in STATISTICS.items():
+                    if name == "base" and statistic.against_base:
                         continue
-                    value = 2000.0 if unit == "count" else float(rng.uniform(0.1, 0.9))
+                    value = 2000.0 if statistic.unit == "count" else float(rng.uniform(0.1, 0.9))
                     if quantity == "effective_rank" and name == self.variants[-1]:
                         value = None
                     rows.append(
                         {"variant": name, "seed": seed, "collection": collection}
-                        | {"quantity": quantity, "value": value, "unit": unit}
+                        | {"quantity": quantity, "value": value, "unit": statistic.unit}
                     )
         write_rows(self.path("geometry.parquet"), "geometry", rows)
         return self.path("geometry.parquet")

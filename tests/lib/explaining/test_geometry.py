@@ -5,10 +5,12 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy.stats import skew
 
 from backfire.errors import BackfireError
 from backfire.explaining import geometry
 from backfire.explaining.sampling import sample_embeddings, unit_rows
+from backfire.explaining.statistics import STATISTICS
 from backfire.formats.embeddings import write_embeddings
 from backfire.formats.tables import read_rows, write_rows
 from backfire.keyed import keyed_sample
@@ -19,64 +21,45 @@ def unit(*shape: int, seed: int = 0) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def test_orthonormal_basis():
-    found = geometry.passage_statistics(np.eye(8))
-    # The covariance of the n corners of a simplex has n - 1 equal eigenvalues.
-    assert found["mean_cosine"] == pytest.approx(0, abs=1e-12)
-    assert found["participation_ratio"] == pytest.approx(7)
-    assert found["effective_rank"] == pytest.approx(7)
-    assert found["uniformity"] == pytest.approx(-4)
-
-
-def test_identical_vectors_have_no_spectrum():
-    found = geometry.passage_statistics(np.tile(unit(1, 16), (50, 1)))
-    assert found["mean_cosine"] == pytest.approx(1)
-    assert found["uniformity"] == pytest.approx(0, abs=1e-9)
-    assert found["participation_ratio"] is None and found["effective_rank"] is None
-
-
-def test_two_opposite_vectors():
-    found = geometry.passage_statistics(np.array([[1.0, 0.0], [-1.0, 0.0]]))
-    assert found["mean_cosine"] == pytest.approx(-1)
-    assert found["participation_ratio"] == pytest.approx(1)
-    assert found["effective_rank"] == pytest.approx(1)
-    assert found["uniformity"] == pytest.approx(-8)
-
-
-def test_isotropic_gaussian_directions_fill_the_space():
-    found = geometry.passage_statistics(unit(6000, 12))
-    assert found["mean_cosine"] == pytest.approx(0, abs=2e-3)
-    assert found["participation_ratio"] == pytest.approx(12, rel=0.01)
-    assert found["effective_rank"] == pytest.approx(12, rel=0.01)
-
-
-def test_spectrum_is_that_of_the_covariance_matrix():
-    vectors = unit(300, 10) * np.linspace(1, 3, 10)
-    expected = np.linalg.eigvalsh(np.cov(vectors.T, bias=True))[::-1]
-    np.testing.assert_allclose(geometry.spectrum(vectors), expected, rtol=1e-9)
-
-
-def test_two_unequal_directions_have_the_textbook_entropy():
-    eigenvalues = np.array([3.0, 1.0, 0.0])
-    assert geometry.participation_ratio(eigenvalues) == pytest.approx(16 / 10)
-    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
-    assert geometry.effective_rank(eigenvalues) == pytest.approx(math.exp(entropy))
-
-
 @pytest.mark.parametrize("count", [2, 7, geometry.BLOCK + 3])
-def test_pairs_match_the_definition(count):
+def test_uniformity_is_the_definition(count):
     vectors = unit(count, 5, seed=count)
     if count < 100:
         pairs = list(permutations(range(count), 2))
-        cosine = sum(vectors[i] @ vectors[j] for i, j in pairs) / len(pairs)
         kernel = sum(math.exp(-2 * ((vectors[i] - vectors[j]) ** 2).sum()) for i, j in pairs) / len(pairs)
     else:
         different = ~np.eye(count, dtype=bool)
-        cosine = (vectors @ vectors.T)[different].mean()
         distances = ((vectors[:, None, :] - vectors[None, :, :]) ** 2).sum(axis=2)
         kernel = np.exp(-2 * distances)[different].mean()
-    assert geometry.mean_cosine(vectors) == pytest.approx(cosine, abs=1e-12)
     assert geometry.uniformity(vectors) == pytest.approx(math.log(kernel))
+
+
+def test_a_planted_hub_is_seen_and_what_stands_before_the_answer():
+    """One passage is near every query; the answer of each is nearer by 0.1 but for one query."""
+    rng = np.random.default_rng(0)
+    passages = unit(200, 32, seed=1)
+    middle = unit(1, 32, seed=2)[0]
+    queries = {
+        f"q{row}": vector for row, vector in enumerate(unit_rows(middle + 0.3 * unit(50, 32, seed=3), [""] * 50))
+    }
+    ids = [f"d{row}" for row in range(200)]
+    plain = geometry.query_statistics(queries, [], {}, ids, passages)
+    hub = passages.copy()
+    hub[7] = middle
+    pairs, relevant = [("q1", "d7"), ("q2", "far")], {"d7": middle, "far": unit(1, 32, seed=4)[0]}
+    found = geometry.query_statistics(queries, pairs, relevant, ids, hub)
+    nearest = np.argsort(-np.stack([queries[name] for name in sorted(queries)]) @ hub.T, axis=1)[:, :10]
+    counts = np.bincount(nearest.ravel(), minlength=200)
+    assert counts[7] == 50
+    assert found["hubness"] == pytest.approx(skew(counts))
+    assert found["antihubs"] == pytest.approx((counts == 0).mean())
+    spread = {f"q{row}": vector for row, vector in enumerate(unit_rows(rng.normal(size=(50, 32)), [""] * 50))}
+    assert geometry.query_statistics(spread, [], {}, ids, passages)["hubness"] < plain["hubness"]
+    # The answer of q1 is the hub itself, which is left out; that of q2 lies behind it.
+    best = max(queries["q1"] @ passage for row, passage in enumerate(hub) if row != 7)
+    margins = [queries["q1"] @ middle - best, queries["q2"] @ relevant["far"] - queries["q2"] @ middle]
+    assert found["hardest_margin"] == pytest.approx(np.mean(margins))
+    assert plain["hardest_margin"] is None
 
 
 def test_queries_against_relevant_and_random_passages():
@@ -125,19 +108,20 @@ def test_sample_is_keyed_by_id_not_by_shard_or_order(corpus):
     assert keyed_sample(ids, 40, 4) != one
 
 
-def test_table_is_the_same_bytes_for_any_sharding(corpus):
+def test_values_are_the_same_for_any_sharding(corpus):
     folder, _, vectors, parts = corpus
     found = measure(folder, [folder / "all.parquet"], folder / "a.parquet")
-    measure(folder, parts, folder / "b.parquet")
-    assert (folder / "a.parquet").read_bytes() == (folder / "b.parquet").read_bytes()
-    assert list(found) == [name for name in geometry.UNITS if name not in geometry.AGAINST_BASE]
+    sharded = measure(folder, parts, folder / "b.parquet")
+    for name, row in found.items():
+        assert sharded[name]["value"] == pytest.approx(row["value"], rel=1e-9), name
+    assert list(found) == [name for name, each in STATISTICS.items() if not each.against_base]
     assert found["sampled_passages"]["value"] == 100
     # Neither the pair judged irrelevant nor the passage that no shard holds counts.
     assert found["judged_pairs"]["value"] == 2
     queries = unit(5, 16, seed=9)
     expected = (queries[0] @ vectors[7] + queries[1] @ vectors[8]) / 2
     assert found["relevant_cosine"]["value"] == pytest.approx(expected, abs=1e-6)
-    assert all(row["unit"] == geometry.UNITS[name] for name, row in found.items())
+    assert all(row["unit"] == STATISTICS[name].unit for name, row in found.items())
 
 
 def test_pairs_are_those_from_the_grade_that_counts(corpus):
@@ -153,8 +137,9 @@ def test_pairs_are_those_from_the_grade_that_counts(corpus):
 def test_what_has_not_moved_keeps_its_places_and_what_was_drawn_anew_none(corpus):
     folder, ids, vectors, parts = corpus
     base = [folder / "all.parquet"]
-    still = measure(folder, parts, folder / "still.parquet", base=base, variant="tuned")
-    assert list(still) == list(geometry.UNITS)
+    still = measure(folder, base, folder / "still.parquet", base=base, variant="tuned")
+    assert list(still) == list(STATISTICS)
+    assert still["cka"]["value"] == pytest.approx(1) and still["procrustes"]["value"] == pytest.approx(0, abs=1e-9)
     assert still["base_cosine"]["value"] == pytest.approx(1, abs=1e-6) and still["neighbours_kept"]["value"] == 1
 
     # Turned as a whole: far from base vector by vector, and everyone beside the same neighbours.
@@ -162,6 +147,8 @@ def test_what_has_not_moved_keeps_its_places_and_what_was_drawn_anew_none(corpus
     write_embeddings(folder / "turned.parquet", "doc_id", ids, vectors @ turn)
     turned = measure(folder, [folder / "turned.parquet"], folder / "t.parquet", base=base, variant="tuned")
     assert abs(turned["base_cosine"]["value"]) < 0.5 and turned["neighbours_kept"]["value"] > 0.99
+    assert turned["cka"]["value"] == pytest.approx(1, abs=1e-6)
+    assert turned["procrustes"]["value"] == pytest.approx(0, abs=1e-5)
 
     values = geometry.base_statistics(unit(100, 8, seed=8), unit(100, 16, seed=7))
     assert values["base_cosine"] is None and values["neighbours_kept"] < 0.3
@@ -182,7 +169,7 @@ def test_whole_corpus_when_sample_is_larger(corpus):
     folder, _, vectors, parts = corpus
     found = measure(folder, parts, folder / "a.parquet", sample=10**6)
     assert found["sampled_passages"]["value"] == 300
-    assert found["mean_cosine"]["value"] == pytest.approx(geometry.mean_cosine(vectors), abs=1e-6)
+    assert found["mean_cosine"]["value"] == pytest.approx((vectors @ vectors.T).sum() / (300 * 299) - 1 / 299, abs=1e-6)
 
 
 def test_collected_tables_keep_every_row(corpus):
@@ -191,7 +178,7 @@ def test_collected_tables_keep_every_row(corpus):
     measure(folder, parts, folder / "b.parquet", variant="full", seed=2)
     geometry.collect_geometry([folder / "b.parquet", folder / "a.parquet"], folder / "both.parquet")
     table = read_rows(folder / "both.parquet", "geometry").to_pylist()
-    each = len(geometry.UNITS) - len(geometry.AGAINST_BASE)
+    each = sum(not statistic.against_base for statistic in STATISTICS.values())
     assert [row["variant"] for row in table] == ["full"] * each + ["base"] * each
 
 

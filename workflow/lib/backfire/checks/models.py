@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from backfire.explaining.geometry import AGAINST_BASE, UNITS
+from backfire.explaining.statistics import STATISTICS
 from backfire.formats.atomic import read_json
 from backfire.report.words import COST
 from backfire.study.variants import BASE
@@ -73,12 +73,17 @@ def check_geometry(found) -> Iterator[str]:
         for collection in found.study.looked_at:
             collapsed = table.get((*run, collection, "mean_cosine"), 0) > 1 - 1e-6
             foreign = found.study.space(run[0]) != BASE
-            for quantity in UNITS:
+            for quantity, statistic in STATISTICS.items():
                 key = (*run, collection, quantity)
-                if quantity in AGAINST_BASE and run[0] == BASE:
+                if statistic.against_base and run[0] == BASE:
                     continue
                 # The cosine between two spaces of other dimensions is none.
                 undefined = collapsed or (quantity == "base_cosine" and foreign)
+                # Of very few passages there is no slope, and all may be relevant.
+                few = table.get((*run, collection, "sampled_passages"), 0)
+                undefined |= quantity == "spectral_slope" and few < 4
+                undefined |= quantity.startswith("participation_ratio_change") and few < 60
+                undefined |= quantity == "hardest_margin" and few <= table[(*run, collection, "judged_pairs")]
                 if key not in table.index or (table.isna()[key] and not undefined):
                     yield f"{run[0]} seed {run[1]} has no {quantity} on {collection}"
 

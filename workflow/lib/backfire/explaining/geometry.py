@@ -1,7 +1,7 @@
 """The shape of an embedding space: how far passages spread, in how many directions, and where queries land.
 
-All quantities are taken on unit-norm vectors, in float64, over a keyed sample of passages, so that two
-variants are compared on the same passages.
+All statistics (see `statistics`) are taken on unit-norm vectors, in float64: those that sums over the corpus give, over
+all passages (see `moments`), those of pairs of passages over a keyed sample, the same for every variant.
 """
 
 import logging
@@ -12,34 +12,14 @@ import numpy as np
 import pyarrow as pa
 
 from backfire.errors import BackfireError
+from backfire.explaining.moments import corpus_moments, flattening, likeness, space_statistics, whole
 from backfire.explaining.sampling import sample_embeddings, unit_rows
+from backfire.explaining.statistics import NEIGHBOURS, STATISTICS
 from backfire.formats.embeddings import read_vectors
 from backfire.formats.tables import read_rows, write_rows
 
 log = logging.getLogger(__name__)
 
-UNITS = {
-    "mean_cosine": "cosine",
-    "participation_ratio": "dimensions",
-    "effective_rank": "dimensions",
-    "uniformity": "log",
-    "alignment": "squared distance",
-    "relevant_cosine": "cosine",
-    "random_cosine": "cosine",
-    "margin": "cosine",
-    "base_cosine": "cosine",
-    "neighbours_kept": "share",
-    "sampled_passages": "count",
-    "judged_pairs": "count",
-}
-"""Every quantity of the table, in its order, with its unit."""
-
-# What base has no value of: it is compared with itself.
-AGAINST_BASE = ("base_cosine", "neighbours_kept")
-NEIGHBOURS = 10
-
-# Below this total variance the spread of unit vectors is rounding of float32, which has no shape to speak of.
-COLLAPSED = 1e-12
 BLOCK = 1024
 
 
@@ -90,13 +70,17 @@ def measure_geometry(
         )
     if len(present) < len(pairs):
         log.warning("%d of %d relevant pairs are not embedded and are left out", len(pairs) - len(present), len(pairs))
-    values = passage_statistics(passages) | pair_statistics(
+    groups = corpus_moments(shards, base)
+    values = space_statistics(whole(groups)) | {"uniformity": uniformity(passages)}
+    values |= pair_statistics(
         np.stack([vectors[query] for query, _ in present]),
         np.stack([relevant[doc] for _, doc in present]),
         passages,
     )
+    values |= query_statistics(vectors, present, relevant, ids, passages)
     if base:
-        values |= base_statistics(passages, sample_embeddings(base, sample, sample_seed)[1])
+        values |= base_statistics(passages, sample_embeddings(base, sample, sample_seed)[1]) | likeness(whole(groups))
+        values |= flattening(groups)
     values |= {"sampled_passages": len(ids), "judged_pairs": len(present)}
     log.info("%s seed %d on %s: %s", variant, seed, collection, values)
     rows = [
@@ -104,9 +88,9 @@ def measure_geometry(
         | {
             "quantity": quantity,
             "value": None if values[quantity] is None else float(values[quantity]),
-            "unit": unit,
+            "unit": statistic.unit,
         }
-        for quantity, unit in UNITS.items()
+        for quantity, statistic in STATISTICS.items()
         if quantity in values
     ]
     write_rows(output, "geometry", rows)
@@ -115,17 +99,6 @@ def measure_geometry(
 def collect_geometry(tables: Iterable[str | Path], output: str | Path) -> None:
     """Write the `geometry` tables of all models as one, in the order given."""
     write_rows(output, "geometry", pa.concat_tables([read_rows(table, "geometry") for table in tables]))
-
-
-def passage_statistics(passages: np.ndarray) -> dict[str, float | None]:
-    """What can be said of unit-norm passages (passages, dimensions) alone; needs at least two."""
-    eigenvalues = spectrum(passages)
-    return {
-        "mean_cosine": mean_cosine(passages),
-        "participation_ratio": participation_ratio(eigenvalues),
-        "effective_rank": effective_rank(eigenvalues),
-        "uniformity": uniformity(passages),
-    }
 
 
 def pair_statistics(queries: np.ndarray, relevant: np.ndarray, passages: np.ndarray) -> dict[str, float]:
@@ -142,6 +115,44 @@ def pair_statistics(queries: np.ndarray, relevant: np.ndarray, passages: np.ndar
         "relevant_cosine": close,
         "random_cosine": random,
         "margin": close - random,
+    }
+
+
+def query_statistics(
+    queries: dict[str, np.ndarray],
+    pairs: list[tuple[str, str]],
+    relevant: dict[str, np.ndarray],
+    ids: list[str],
+    passages: np.ndarray,
+) -> dict[str, float | None]:
+    """What stands near queries (unit norm, by id) among the sampled `passages` (ids, dimensions).
+
+    `hardest_margin` is the mean, over the (query, relevant passage) `pairs`, of the cosine of the pair less that of the
+    nearest sampled passage that is not relevant to the query. `hubness` is the skewness of how often a passage is among
+    the `NEIGHBOURS` nearest of a query, `antihubs` the share that never is.
+    """
+    places = {doc_id: place for place, doc_id in enumerate(ids)}
+    answers: dict[str, list[str]] = {}
+    for query, doc in pairs:
+        answers.setdefault(query, []).append(doc)
+    number, names = min(NEIGHBOURS, len(ids)), sorted(queries)
+    seen, margins = np.zeros(len(ids)), []
+    for start in range(0, len(names), BLOCK):
+        asked = names[start : start + BLOCK]
+        matrix = np.stack([queries[query] for query in asked])
+        cosines = matrix @ passages.T
+        nearest = np.argpartition(-cosines, number - 1, axis=1)[:, :number]
+        seen += np.bincount(nearest.ravel(), minlength=len(ids))
+        for query, row, vector in zip(asked, cosines, matrix, strict=True):
+            if found := answers.get(query):
+                row[[places[doc] for doc in found if doc in places]] = -np.inf
+                margins += [vector @ relevant[doc] - row.max() for doc in found]
+    spread = seen.std()
+    margins = [margin for margin in margins if np.isfinite(margin)]
+    return {
+        "hardest_margin": float(np.mean(margins)) if margins else None,
+        "hubness": float(((seen - seen.mean()) ** 3).mean() / spread**3) if spread > 0 else 0.0,
+        "antihubs": float((seen == 0).mean()),
     }
 
 
@@ -175,45 +186,6 @@ def neighbours_kept(passages: np.ndarray, base: np.ndarray, number: int = NEIGHB
             nearest.append(np.sort(np.argpartition(-cosines, number - 1, axis=1)[:, :number], axis=1))
         shared += sum(len(np.intersect1d(*pair, assume_unique=True)) for pair in zip(*nearest, strict=True))
     return shared / (count * number)
-
-
-def mean_cosine(vectors: np.ndarray) -> float:
-    """Mean cosine over all pairs of different rows of `vectors` (n, dimensions), unit norm; in [-1/(n-1), 1].
-
-    The anisotropy of Ethayarajh (2019), "How Contextual are Contextualized Word Representations?", EMNLP.
-    """
-    count = len(vectors)
-    total = vectors.sum(axis=0)
-    return float((total @ total - np.einsum("ij,ij->", vectors, vectors)) / (count * (count - 1)))
-
-
-def spectrum(vectors: np.ndarray) -> np.ndarray:
-    """Eigenvalues of the covariance of `vectors` (n, dimensions), largest first."""
-    centred = vectors - vectors.mean(axis=0)
-    return np.linalg.svd(centred, compute_uv=False) ** 2 / len(vectors)
-
-
-def participation_ratio(eigenvalues: np.ndarray) -> float | None:
-    """`(sum l)^2 / sum l^2`: in how many directions the variance is spread, from 1 to dimensions.
-
-    Gao et al. (2017), "A theory of multineuronal dimensionality, dynamics and measurement", bioRxiv 214262.
-    None when there is no variance.
-    """
-    total = eigenvalues.sum()
-    return float(total**2 / (eigenvalues**2).sum()) if total > COLLAPSED else None
-
-
-def effective_rank(eigenvalues: np.ndarray) -> float | None:
-    """`exp(-sum p log p)` with `p = l / sum l`, the eigenvalues of the covariance; from 1 to dimensions.
-
-    Roy & Vetterli (2007), "The effective rank: a measure of effective dimensionality", EUSIPCO, taken of the
-    covariance matrix, whose singular values are its eigenvalues. None when there is no variance.
-    """
-    total = eigenvalues.sum()
-    if total <= COLLAPSED:
-        return None
-    shares = eigenvalues[eigenvalues > 0] / total
-    return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 def uniformity(vectors: np.ndarray) -> float:

@@ -340,8 +340,11 @@ class Requests:
 
     def _geometry(self, w: Any) -> tuple[float, float]:
         sample = min(self.study.config["geometry"]["sample"], self.counts.passages(w.collection))
-        # Vectors in double precision and copies, and blocks of 1,024 of them against all.
-        return LIGHT + 6 * self._vectors(sample) + 1024 * sample * 16 / MIB + self._shard(w.collection), 300
+        # Vectors in double precision and copies, blocks of 1,024 of them against all, and base's shard beside one.
+        mib = LIGHT + 6 * self._vectors(sample) + 1024 * sample * 16 / MIB + 2 * self._shard(w.collection)
+        # Sums of products over the corpus: 40 GFLOP/s of one core in double precision, and reading.
+        products = 6 * self.counts.passages(w.collection) * self.largest.dimensions**2 / 40e9
+        return mib, 300 + 2 * products
 
     def _projection(self, w: Any) -> tuple[float, float]:
         # 600 MiB and 34 s at 800 passages and five models, most of it UMAP's libraries.

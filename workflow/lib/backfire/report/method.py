@@ -210,8 +210,9 @@ def choices(config: dict[str, Any], selected: list[Mapping[str, Any]]) -> str:
 def _explanations(config: dict[str, Any]) -> str:
     geometry, projection, dynamics = config["geometry"], config["projection"], config["dynamics"]
     return (
-        f"Embedding statistics are taken over {count(geometry['sample'], 'passage')} chosen by a hash of their ids "
-        "(all, when there are fewer), the same for every variant. The map is a UMAP of "
+        f"Embedding statistics are taken over all passages, on unit vectors; those of pairs of passages and of queries "
+        f"among passages over {count(geometry['sample'], 'passage')} chosen by a hash of their ids (all, when there "
+        "are fewer), the same for every variant. The map is a UMAP of "
         f"{count(projection['passages'])} such passages ({projection['neighbors']} neighbours, minimum distance "
         f"{projection['min_dist']:g}, seed {projection['seed']}), fitted on base once; what descends "
         "from it is placed there, a model of another origin on a map of its own. "

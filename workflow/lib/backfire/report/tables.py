@@ -8,6 +8,7 @@ from backfire.evaluation.verdict import Verdict, keeping, shortfall
 from backfire.formats.tables import read_rows
 from backfire.report.findings import Findings, Row
 from backfire.report.numbers import MINUS, MISSING, count, interval, p_value, plain, quantity, signed
+from backfire.report.spread import spread
 from backfire.report.words import COST, GEOMETRY, relevance_note
 
 
@@ -57,14 +58,15 @@ def _cell(row: Row | None, alpha: float) -> dict[str, str | None]:
 
 
 def geometry_tables(path: str | Path, variants: Iterable[str]) -> list[dict[str, Any]]:
-    """One table per collection: a row per variant (mean of its seeds), a column per quantity of `words.GEOMETRY`."""
-    values = _grouped(read_rows(path, "geometry").to_pylist(), ("collection", "variant", "quantity"))
+    """One table per collection: a row per quantity of `words.GEOMETRY`, a column per variant (mean of its seeds)."""
+    stored, variants = read_rows(path, "geometry").to_pylist(), list(variants)
+    values = _grouped(stored, ("collection", "variant", "quantity"))
     tables = []
     for collection in dict.fromkeys(key[0] for key in values):
+        shown = [name for name in variants if any(key[:2] == (collection, name) for key in values)]
         rows = [
-            {"variant": name, "cells": [_described(values.get((collection, name, term))) for term in GEOMETRY]}
-            for name in variants
-            if any(key[:2] == (collection, name) for key in values)
+            {"title": title, "cells": [_described(values.get((collection, name, term))) for name in shown]}
+            for term, (title, _) in GEOMETRY.items()
         ]
         counts = {
             term: max(_mean(of) for key, of in values.items() if key[0] == collection and key[2] == term)
@@ -73,6 +75,8 @@ def geometry_tables(path: str | Path, variants: Iterable[str]) -> list[dict[str,
         tables.append(
             {
                 "name": collection,
+                "variants": shown,
+                "spread": spread(stored, collection, shown),
                 "rows": rows,
                 "passages": count(counts["sampled_passages"], "passage"),
                 "pairs": count(counts["judged_pairs"], "pair"),

@@ -2,51 +2,11 @@
 
 from collections.abc import Iterable
 
-from backfire.explaining.geometry import NEIGHBOURS
+from backfire.explaining.statistics import STATISTICS
 from backfire.report.numbers import names
 from backfire.study.measure_names import is_binary, measure_named
 
-GEOMETRY = {
-    "mean_cosine": (
-        "Mean cosine",
-        "How alike two passages picked at random look to the model; near 1, all passages crowd into one corner and "
-        "are hard to tell apart.",
-    ),
-    "participation_ratio": (
-        "Participation ratio",
-        "In how many directions of the space the passages really spread, large directions counting most; a fall means "
-        "that the space has flattened.",
-    ),
-    "effective_rank": (
-        "Effective rank",
-        "The same question, with small directions counting more; always at least the participation ratio.",
-    ),
-    "uniformity": (
-        "Uniformity",
-        "How evenly passages cover the sphere; 0 when they all coincide, about \N{MINUS SIGN}4 when they spread "
-        "evenly, so lower is more even.",
-    ),
-    "alignment": (
-        "Alignment",
-        "Mean squared distance from a query to a passage judged relevant to it; lower is closer.",
-    ),
-    "relevant_cosine": ("Relevant cosine", "How alike a query and its relevant passage look to the model."),
-    "random_cosine": ("Random cosine", "How alike a query and any passage of the corpus look to the model."),
-    "margin": (
-        "Margin",
-        "Relevant cosine less random cosine: how far a relevant passage stands out from the corpus, which is what "
-        "ranking lives on.",
-    ),
-    "base_cosine": (
-        "Cosine to base",
-        "How alike a passage's vector and its vector under base are, on average; 1 is a model that has not moved.",
-    ),
-    "neighbours_kept": (
-        "Neighbours kept",
-        f"The share of a passage's {NEIGHBOURS} nearest passages under base that are still among its nearest; 1 is a "
-        "space in which nobody has changed places.",
-    ),
-}
+GEOMETRY = {name: (each.heading, each.meaning) for name, each in STATISTICS.items() if each.meaning}
 """Heading and explanation of each quantity in the table `geometry`."""
 
 COST = {
