@@ -23,6 +23,8 @@ from bench.encoding import BASE, LENGTH, passages
 from bench.pairs import Pair, pair
 
 # (queries, passages, depth); a few queries are the case of a development set.
+# Docstrings that vectors are drawn around.
+AROUND = 2000
 SIZES = [(1000, 62_500, 10), (1000, 62_500, 100), (1000, 62_500, 1000), (100, 250_000, 100), (1000, 250_000, 100)]
 
 
@@ -45,7 +47,7 @@ def run(arguments) -> Iterator[Pair]:
     faiss.omp_set_num_threads(threads)
     device = pick_gpu()
     faiss_on_gpu = device is not None and hasattr(faiss, "index_cpu_to_all_gpus")
-    around = encode(load_encoder(find_base(BASE), multiplied()[-1]), passages(2000), "document", LENGTH)
+    around = encode(load_encoder(find_base(BASE), multiplied()[-1]), passages(AROUND), "document", LENGTH)
     for count, size, k in SIZES:
         corpus, queries = vectors(size, 0, around), vectors(count, 1, around)
         doc_ids, query_ids = [f"d{row}" for row in range(size)], [f"q{row}" for row in range(count)]

@@ -18,6 +18,7 @@ SMALL = {"rounds": 1, "passages": 60, "queries": 20, "steps": 1, "seeds": 1, "on
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_measures_both_sides(part, monkeypatch):
     monkeypatch.setattr(search, "SIZES", [(20, 500, 10)])
+    monkeypatch.setattr(search, "AROUND", 20)
     for name, value in {"QUERIES": 50, "VARIANTS": 2, "FLIPS": 1000, "PEER_FLIPS": 1000}.items():
         monkeypatch.setattr(significance, name, value)
     monkeypatch.setattr(training, "POOL", 100)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from backfire.evaluation.verdict import Verdict, keeping, shortfall
+from backfire.explaining.statistics import STATISTICS
 from backfire.formats.tables import read_rows
 from backfire.report.findings import Findings, Row
 from backfire.report.numbers import MINUS, MISSING, count, interval, p_value, plain, quantity, signed
@@ -65,7 +66,11 @@ def geometry_tables(path: str | Path, variants: Iterable[str]) -> list[dict[str,
     for collection in dict.fromkeys(key[0] for key in values):
         shown = [name for name in variants if any(key[:2] == (collection, name) for key in values)]
         rows = [
-            {"title": title, "cells": [_described(values.get((collection, name, term))) for name in shown]}
+            {
+                "title": title,
+                "sampled": STATISTICS[term].sampled,
+                "cells": [_described(values.get((collection, name, term))) for name in shown],
+            }
             for term, (title, _) in GEOMETRY.items()
         ]
         counts = {
