@@ -6,7 +6,6 @@ stays under the home of `ir_datasets`; one without is temporary, and the `Cache`
 """
 
 import shlex
-import tarfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from ir_datasets.util import Cache, Download, LocalDownload, RequestsDownload, T
 from ir_datasets.util.fileio import ReTar
 from ir_datasets.util.hash import HashVerificationError
 
+from backfire.datasets.archives import stay_in_folders
 from backfire.datasets.handlers import sources_beneath
 from backfire.datasets.ids import check_needs, registered
 from backfire.datasets.wording import docs_of
@@ -29,10 +29,7 @@ from backfire.formats.sums import file_digest
 KEEPERS = {Cache: "_path", TarExtractAll: "_extract_path", ZipExtractCache: "extract_path", ReTar: "_output_file"}
 RECORD = "download.json"
 TARGET = f"data/<collection>/{RECORD}"
-# ir_datasets extracts archives while they arrive, before their MD5 is known. Members that would leave the folder, as
-# ../name, /name or a link to either, are errors from here on, as they are by default from Python 3.14.
-if hasattr(tarfile, "data_filter"):
-    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+stay_in_folders()
 
 
 @dataclass(frozen=True)
