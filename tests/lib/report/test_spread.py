@@ -28,7 +28,7 @@ def test_each_variant_is_where_its_intervals_put_it():
         *rows("flat", 85.0, (50.0, 0.1), collection="other"),
     ]
     assert spread(table, "c", ["base", "flat", "wide", "torn", "still"]) == [
-        "base spreads the passages in 85.2 directions (participation ratio).",
+        "Under base the passages spread in 85.2 directions (participation ratio).",
         "Flattened: flat −25.0 [−28.1, −23.0].",
         "Widened: wide +22.0 [+19.9, +24.1].",
         "No change that passages settle: torn +0.0 [−5.1, +5.1], still +0.1 [−2.0, +2.2].",

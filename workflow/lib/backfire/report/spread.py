@@ -24,7 +24,7 @@ def spread(rows: Iterable[dict[str, Any]], collection: str, variants: Iterable[s
     ratio = values.get((BASE, RATIO), [None])[0]
     if ratio is None:
         return []
-    told = [f"base spreads the passages in {plain(ratio, 1)} directions (participation ratio)."]
+    told = [f"Under {BASE} the passages spread in {plain(ratio, 1)} directions (participation ratio)."]
     found: dict[str, list[str]] = {FLATTENED: [], WIDENED: [], UNSETTLED: []}
     for name in variants:
         changes = values.get((name, f"{RATIO}_change"), [])
