@@ -119,7 +119,7 @@ def rendered(tmp_path_factory, root):
 def test_what_auto_became_is_told_where_it_counts(rendered):
     _, html = rendered
     told = " ".join(html.split())
-    assert "Encoding is done in bf16 (bf16 51,200, fp32 12,800 tokens/s) and training is done in fp32" in told
+    assert "encoding is done in bf16 (bf16 51,200, fp32 12,800 tokens/s) and training is done in fp32" in told
     assert (
         "on A processor 7, 2 threads, torch 2.13.0. Another arithmetic than fp32 has to be 1.15 times as fast." in told
     )

@@ -24,7 +24,7 @@ def arithmetic(settled: Mapping[str, Any]) -> str:
     machine = f"{settled['processor']}, {count(settled['threads'], 'thread')}, torch {settled['torch']}"
     if not settled[ENCODE]["seconds"]:
         return f"The base multiplies nothing, so whatever is left to precision auto is computed in fp32 ({machine})."
-    tasks = {ENCODE: "Encoding", TRAIN: "training"}
+    tasks = {ENCODE: "encoding", TRAIN: "training"}
     told = names(
         f"{word} is done in {settled[task]['precision']} ({_rates(settled[task])})" for task, word in tasks.items()
     )
