@@ -154,6 +154,7 @@ def test_the_jackknife_is_that_of_the_definition_and_no_groups_have_none():
     assert found["participation_ratio_change_se"] == pytest.approx(expected)
     two = flattening([Moments.of(vectors[:50], base[:50]), Moments.of(vectors[50:], base[50:])])
     assert set(two.values()) == {None}
+    assert set(flattening([Moments.of(vectors, base)]).values()) == {None}
 
 
 def test_the_error_covers_what_other_passages_would_give():

@@ -71,7 +71,8 @@ def measure_geometry(
     if len(present) < len(pairs):
         log.warning("%d of %d relevant pairs are not embedded and are left out", len(pairs) - len(present), len(pairs))
     groups = corpus_moments(shards, base)
-    values = space_statistics(whole(groups)) | {"uniformity": uniformity(passages)}
+    moments = whole(groups)
+    values = space_statistics(moments) | {"uniformity": uniformity(passages)}
     values |= pair_statistics(
         np.stack([vectors[query] for query, _ in present]),
         np.stack([relevant[doc] for _, doc in present]),
@@ -79,7 +80,7 @@ def measure_geometry(
     )
     values |= query_statistics(vectors, present, relevant, ids, passages)
     if base:
-        values |= base_statistics(passages, sample_embeddings(base, sample, sample_seed)[1]) | likeness(whole(groups))
+        values |= base_statistics(passages, sample_embeddings(base, sample, sample_seed)[1]) | likeness(moments)
         values |= flattening(groups)
     values |= {"sampled_passages": len(ids), "judged_pairs": len(present)}
     log.info("%s seed %d on %s: %s", variant, seed, collection, values)

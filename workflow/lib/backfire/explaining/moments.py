@@ -5,7 +5,8 @@ there are; with the products of two models' rows, how alike their spaces are. Al
 so the last digits of what follows (below 1e-9 of it), depends on the shards.
 """
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -49,8 +50,14 @@ class Moments:
         return cls(len(rows), rows.sum(axis=0), rows.T @ rows, base.sum(axis=0), base.T @ base, base.T @ rows)
 
     def __add__(self, other: "Moments") -> "Moments":
+        return self._with(other, operator.add)
+
+    def __sub__(self, other: "Moments") -> "Moments":
+        return self._with(other, operator.sub)
+
+    def _with(self, other: "Moments", operation: Callable) -> "Moments":
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Moments(*(None if one is None else one + two for one, two in pairs))
+        return Moments(*(None if one is None else operation(one, two) for one, two in pairs))
 
     @property
     def covariance(self) -> np.ndarray:
@@ -114,14 +121,17 @@ def flattening(groups: Sequence[Moments]) -> dict[str, float | None]:
     """
 
     def difference(sums: Moments) -> float:
-        ratios = [_ratio(covariance) for covariance in (sums.covariance, sums.base_covariance)]
+        ratios = [_ratio(np.trace(each), (each**2).sum()) for each in (sums.covariance, sums.base_covariance)]
         return np.nan if None in ratios else ratios[0] - ratios[1]
 
-    total, number = whole(groups), len(groups)
-    without = np.array([difference(whole([*groups[:place], *groups[place + 1 :]])) for place in range(number)])
+    nothing = {"participation_ratio_change": None, "participation_ratio_change_se": None}
+    if (number := len(groups)) < 3:
+        return nothing
+    total = whole(groups)
+    without = np.array([difference(total - group) for group in groups])
     change = difference(total)
-    if number < 3 or not np.isfinite([change, *without]).all():
-        return {"participation_ratio_change": None, "participation_ratio_change_se": None}
+    if not np.isfinite([change, *without]).all():
+        return nothing
     change = number * change - (number - 1) * without.mean()
     error = np.sqrt((number - 1) / number * ((without - without.mean()) ** 2).sum())
     return {"participation_ratio_change": float(change), "participation_ratio_change_se": float(error)}
@@ -161,14 +171,12 @@ def eigenvalues(symmetric: np.ndarray) -> np.ndarray:
 
 def participation_ratio(values: np.ndarray) -> float | None:
     """`(sum l)^2 / sum l^2` of the eigenvalues of a covariance; None when there is no variance."""
-    total = values.sum()
-    return float(total**2 / (values**2).sum()) if total > COLLAPSED else None
+    return _ratio(values.sum(), (values**2).sum())
 
 
-def _ratio(covariance: np.ndarray) -> float | None:
-    """The participation ratio without eigenvalues: their sum is the trace, that of their squares the squared norm."""
-    total = np.trace(covariance)
-    return float(total**2 / (covariance**2).sum()) if total > COLLAPSED else None
+def _ratio(total: float, squares: float) -> float | None:
+    """Of the sum of eigenvalues, which is a matrix's trace, and that of their squares, which is its squared norm."""
+    return float(total**2 / squares) if total > COLLAPSED else None
 
 
 def effective_rank(values: np.ndarray) -> float | None:

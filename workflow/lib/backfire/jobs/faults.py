@@ -134,7 +134,7 @@ def _number(error: Exception) -> int | None:
     """The `errno` behind an error, as its number or in its words; ENOMEM for all that memory was missing for."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
-    if isinstance(error, MemoryError) or lacks_gpu_memory(error) or "bad_alloc" in str(error):
+    if isinstance(error, MemoryError) or "bad_alloc" in str(error):
         return errno.ENOMEM
     text = str(error)
     return next((number for number in (*REMEDIES, errno.ENOMEM) if os.strerror(number) in text), None)
