@@ -158,6 +158,55 @@ def test_relevant_pairs_are_those_from_the_grade_of_the_split(study):
     assert pairs == {("mine", 3), ("far", 2)}, "far counts from grade 2, and a third pair has grade 1"
 
 
+RUNGS = {"full_bm25--negatives", "full_bm25--rate"}
+
+
+def test_the_ladder_is_told_on_every_split_and_its_variants_are_in_no_other_table(study):
+    folder, _ = study
+    rows = read_rows(folder / RESULTS / "ladder.parquet", "ladder").to_pylist()
+    assert {(row["collection"], row["split"]) for row in rows} == {
+        ("mine", "test"),
+        ("mine", "unseen"),
+        ("far", "test"),
+    }
+    assert {row["measure"] for row in rows} == {"RR@10"} and {row["seeds"] for row in rows} == {2}
+    for place in ("test", "unseen"):
+        here = [row for row in rows if (row["collection"], row["split"]) == ("mine", place)]
+        parts = {row["name"]: row["delta"] for row in here if row["part"] == "factor"}
+        (total,) = (row["delta"] for row in here if row["part"] == "total")
+        assert parts.keys() == {"negatives", "rate"} and abs(sum(parts.values()) - total) < 1e-12
+        assert {row["name"] for row in here if row["part"] == "rung"} == RUNGS | {"full_bm25", "full_own"}
+    for seed in (0, 1):
+        made = json.loads((folder / RESULTS / f"models/full_bm25--rate/seed-{seed}/training.json").read_text())
+        assert (made["settings"]["triples"], made["settings"]["learning_rate"]) == ("bm25", 2.0e-4)
+    for table in ("measures", "comparison", "geometry", "cost", "projection"):
+        found = read_rows(folder / RESULTS / f"{table}.parquet", table)["variant"].to_pylist()
+        assert not RUNGS & set(found), table
+    page = (folder / RESULTS / "report.html").read_text()
+    assert "Which part of the recipe did it" in page and all(name in page for name in RUNGS)
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (lambda rows: [row for row in rows if row["name"] != "rate"], "are not those of the configuration"),
+        (lambda rows: [row for row in rows if row["part"] != "total"], "there are 0 totals"),
+        (lambda rows: [row | {"delta": (row["delta"] or 0) + 0.01} for row in rows], "the total is not the difference"),
+        (
+            lambda rows: [row | {"delta": 0.5} if row["name"] == "rate" else row for row in rows],
+            "the parts do not add up",
+        ),
+        (
+            lambda rows: [row | {"delta": None} if row["name"] == "rate" else row for row in rows],
+            "some parts are known and others are not",
+        ),
+        (lambda rows: [row | {"mean": None} for row in rows], "has no mean and did not diverge"),
+    ],
+)
+def test_a_fault_in_the_ladder_is_told(study, run_job, edit, told):
+    fails_check(study, run_job, "ladder", edit, told)
+
+
 def edited(row, **changes):
     """An edit of a table that changes columns of one of its rows."""
     return lambda rows: [each | changes if number == row else each for number, each in enumerate(rows)]
@@ -181,11 +230,16 @@ def edited(row, **changes):
     ],
 )
 def test_a_fault_in_a_choice_among_variants_is_told(study, run_job, edit, told):
+    fails_check(study, run_job, "selection", edit, told)
+
+
+def fails_check(study, run_job, table, edit, told):
+    """The results are checked with a table edited, and put back."""
     folder, jobs = study
     (job,) = jobs["check_results"]
-    path = folder / RESULTS / "selection.parquet"
+    path = folder / RESULTS / f"{table}.parquet"
     before = path.read_bytes()
-    write_rows(path, "selection", edit(read_rows(path, "selection").to_pylist()))
+    write_rows(path, table, edit(read_rows(path, table).to_pylist()))
     try:
         with pytest.raises(pytest.fail.Exception, match=told):
             run_job("check_results", job, folder)

@@ -258,3 +258,42 @@ rule collect_cost:
         code=code("collect_cost"),
     script:
         "../scripts/collect_cost.py"
+
+
+rule attribute_ladder:
+    """The difference between the two recipes of `ladder` is shared out among their factors by Shapley values, query by query: what a factor changes, averaged over the orders in which the factors can be changed; parts get intervals and tests as differences from base do, those at the primary measure corrected by step-down maxT."""
+    input:
+        measures=per_run("results/{study}/measures/{variant}/seed-{seed}.parquet", STUDY.ladder_runs),
+        # Whether they diverged.
+        models=per_run("results/{study}/models/{variant}/seed-{seed}", STUDY.rungs),
+    output:
+        parquet="results/{study}/ladder.parquet",
+        csv=report(
+            "results/{study}/ladder.csv",
+            caption="../report/ladder.rst",
+            category="Explanations",
+            labels={"figure": "what each part of the recipe is worth (table)"},
+        ),
+    log:
+        "results/{study}/logs/attribute_ladder.log",
+    benchmark:
+        "results/{study}/benchmarks/attribute_ladder.tsv"
+    conda:
+        "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=asked("attribute_ladder", "mem_mb"),
+        runtime=asked("attribute_ladder", "runtime"),
+    params:
+        cfg=lambda w: plain(
+            {
+                "ladder": STUDY.ladder.plain,
+                "models": STUDY.rungs,
+                "places": [(*pair, STUDY.primary[2]) for pair in STUDY.evaluations],
+                "primary": STUDY.primary,
+                "rules": STUDY.config["comparison"],
+            }
+        ),
+        code=code("attribute_ladder"),
+    script:
+        "../scripts/attribute_ladder.py"

@@ -93,7 +93,7 @@ rule compare_variants:
         cfg=lambda w: {
             "design": plain(
                 {
-                    "variants": list(STUDY.variants),
+                    "variants": STUDY.compared,
                     "evaluations": STUDY.evaluations,
                     "measures": STUDY.config["measures"],
                     "primary": STUDY.primary,

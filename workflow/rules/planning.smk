@@ -11,7 +11,7 @@ localrules:
 
 
 PLANNED = {
-    "config": planned(STUDY.config),
+    "config": planned(STUDY.config, STUDY.ladder and STUDY.ladder.made),
     "downloads": DOWNLOADS,
     "base_sha256": STUDY.config["base_model_sha256"],
 }

@@ -7,13 +7,14 @@ localrules:
     plot_effects,
     plot_queries,
     plot_cost,
+    plot_ladder,
     write_report,
     check_results,
 
 
 from backfire.provenance.fingerprints import installed_versions
 
-FIGURES = ["dynamics", "projection", "effects", "queries", "cost"]
+FIGURES = ["dynamics", "projection", "effects", "queries", "cost", *(["ladder"] if STUDY.ladder else [])]
 PACKAGES = [
     "backfire",
     "snakemake",
@@ -58,7 +59,7 @@ rule plot_dynamics:
         mem_mb=2000,
         runtime=20,
     params:
-        cfg={"runs": [list(run) for run in STUDY.trained_runs], "variants": list(STUDY.variants)},
+        cfg={"runs": [list(run) for run in STUDY.trained_runs], "variants": STUDY.compared},
         code=code("plot_dynamics"),
     script:
         "../scripts/plot_dynamics.py"
@@ -87,7 +88,10 @@ rule plot_projection:
         mem_mb=2000,
         runtime=20,
     params:
-        cfg={"maps": {name: STUDY.space(name) for name in STUDY.embedded}, "variants": list(STUDY.variants)},
+        cfg={
+            "maps": {name: STUDY.space(name) for name in STUDY.compared if name in STUDY.embedded},
+            "variants": STUDY.compared,
+        },
         code=code("plot_projection"),
     script:
         "../scripts/plot_projection.py"
@@ -119,7 +123,7 @@ rule plot_effects:
         cfg={
             "alpha": STUDY.config["comparison"]["alpha"],
             "primary": list(STUDY.primary),
-            "variants": list(STUDY.variants),
+            "variants": STUDY.compared,
         },
         code=code("plot_effects"),
     script:
@@ -178,10 +182,43 @@ rule plot_cost:
         mem_mb=2000,
         runtime=20,
     params:
-        cfg={"variants": list(STUDY.variants)},
+        cfg={"variants": STUDY.compared},
         code=code("plot_cost"),
     script:
         "../scripts/plot_cost.py"
+
+
+rule plot_ladder:
+    """What each part of the recipe is worth is drawn from one recipe to the other, with intervals."""
+    input:
+        ladder="results/{study}/ladder.parquet",
+    output:
+        svg=report(
+            "results/{study}/figures/ladder.svg",
+            caption="../report/ladder.rst",
+            category="Explanations",
+            labels={"figure": "what each part of the recipe is worth"},
+        ),
+        png="results/{study}/figures/ladder.png",
+    log:
+        "results/{study}/logs/plot_ladder.log",
+    benchmark:
+        "results/{study}/benchmarks/plot_ladder.tsv"
+    conda:
+        "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        cfg=lambda w: {
+            "alpha": STUDY.config["comparison"]["alpha"],
+            "ends": [STUDY.ladder.start, STUDY.ladder.end],
+            "primary": list(STUDY.primary),
+        },
+        code=code("plot_ladder"),
+    script:
+        "../scripts/plot_ladder.py"
 
 
 rule write_report:
@@ -208,6 +245,7 @@ rule write_report:
         png=expand("results/{study}/figures/{figure}.png", figure=FIGURES, allow_missing=True),
         selection=["results/{study}/selection.parquet"] if STUDY.selections else [],
         protocol=["results/{study}/protocol.parquet"] if STUDY.config["protocol"] else [],
+        ladder=["results/{study}/ladder.parquet"] if STUDY.ladder else [],
         arithmetic=ARITHMETIC,
         # Relative, so that a copy of the folder elsewhere finds its results up to date.
         expected=os.path.relpath(ROOT / "studies/expected.yaml"),
@@ -242,7 +280,7 @@ rule write_report:
                 "figures": FIGURES,
                 "models": [list(run) for run in STUDY.embedded_runs],
                 "runs": [list(run) for run in STUDY.trained_runs],
-                "variants": list(STUDY.variants),
+                "variants": STUDY.compared,
                 "versions": installed_versions(PACKAGES),
             }
         ),
@@ -266,6 +304,7 @@ rule check_results:
         projection="results/{study}/projection.parquet",
         selection=["results/{study}/selection.parquet"] if STUDY.selections else [],
         protocol=["results/{study}/protocol.parquet"] if STUDY.config["protocol"] else [],
+        ladder=["results/{study}/ladder.parquet"] if STUDY.ladder else [],
         dynamics=per_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet", STUDY.trained_runs),
         models=per_run("results/{study}/models/{variant}/seed-{seed}", STUDY.embedded_runs),
         manifests=expand("data/{collection}/manifest.json", collection=STUDY.collections),

@@ -139,6 +139,8 @@ rule train_variant:
                 "seed": int(w.seed),
                 "label": f"train {w.variant} seed {w.seed}",
             }
+            # One of a ladder's that diverges leaves the others what they say.
+            | ({} if w.variant in STUDY.compared else {"spare": True})
         ),
         code=code("train_variant"),
         # The script finds it by its name, so one more or another one's edit trains nothing again.

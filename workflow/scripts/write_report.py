@@ -29,6 +29,7 @@ with job(snakemake.log[0], snakemake.threads):
         selection=next(iter(snakemake.input.selection), None),
         arithmetic=next(iter(snakemake.input.arithmetic), None),
         protocol=next(iter(snakemake.input.protocol), None),
+        ladder=next(iter(snakemake.input.ladder), None),
         template=snakemake.input.template,
         captions=dict(zip(cfg["figures"], snakemake.input.captions, strict=True)),
         css=snakemake.input.css,

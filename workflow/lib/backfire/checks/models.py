@@ -106,7 +106,7 @@ def check_maps(found) -> Iterator[str]:
     """The map of every variant places the same passages and queries."""
     table = found.tables["projection"]
     places = {name: set(zip(rows["kind"], rows["id"], strict=True)) for name, rows in table.groupby("variant")}
-    for name in found.study.embedded:
+    for name in [name for name, each in found.study.own.items() if each.embedded]:
         if not places.get(name) or places[name] != places.get(BASE):
             yield f"{name} has no map, or one of other texts than base's"
     if table[["x", "y"]].isna().any(axis=None):

@@ -53,7 +53,7 @@ def check_page(found) -> Iterator[str]:
         yield "a figure of the report is missing or empty"
     text = " ".join(word for words in page.words.values() for word in words)
     places = ["/".join(place) for place in found.study.evaluations]
-    unsaid = [name for name in (*found.study.variants, *places) if name not in text]
+    unsaid = [name for name in (*found.study.compared, *places) if name not in text]
     if unsaid:
         yield f"the report does not name {', '.join(unsaid)}"
     said = " ".join(word for name in SECTIONS[:-1] for word in page.words.get(name, []))

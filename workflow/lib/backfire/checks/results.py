@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backfire.checks.choices import check_protocols, check_selections
+from backfire.checks.ladder import check_ladder
 from backfire.checks.models import check_cost, check_curves, check_geometry, check_kept, check_maps, check_weights
 from backfire.checks.page import check_page
 from backfire.checks.verdicts import check_comparison, check_main_table, check_queries, check_strata, check_ties
@@ -20,8 +21,8 @@ from backfire.study.study import Study
 
 log = logging.getLogger(__name__)
 TABLES = ("measures", "ties", "comparison", "geometry", "cost", "moved", "strata", "projection")
-# Of studies that choose among variants, and of those that try other protocols.
-OPTIONAL = ("selection", "protocol")
+# Of studies that choose among variants, of those that try other protocols, and of those with a ladder.
+OPTIONAL = ("selection", "protocol", "ladder")
 CHECKS = (
     check_queries,
     check_ties,
@@ -30,6 +31,7 @@ CHECKS = (
     check_strata,
     check_selections,
     check_protocols,
+    check_ladder,
     check_curves,
     check_kept,
     check_weights,

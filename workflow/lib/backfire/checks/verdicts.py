@@ -106,7 +106,7 @@ def check_comparison(found) -> Iterator[str]:
     keys = table[["variant", "reference", *PLACE]].apply(tuple, axis=1)
     expected = {
         (variant, BASE, *place, measure)
-        for variant in study.variants
+        for variant in study.compared
         for place in study.evaluations
         for measure in study.config["measures"]
     }

@@ -28,6 +28,13 @@ log = logging.getLogger(__name__)
 
 BASE = "base"
 CLAIMS, EXPLORES, HELPERS = "claims", "explores", "helpers"
+# Columns of the table `comparison` that say what a difference is, whatever it is between.
+DESCRIBED = [
+    *("family", "delta", "ci_low", "ci_high", "p", "p_adjusted", "p_holm", "p_t", "p_seeds", "d_z"),
+    *("wins", "ties", "losses", "margin", "fewest_queries", "mde", "queries_needed", "seeds_needed", "seed_share"),
+    *("p_equivalence", "p_equivalence_adjusted", "p_noninferiority", "p_noninferiority_adjusted"),
+    *("one_sided_low", "one_sided_high"),
+]
 
 
 @dataclass(frozen=True)
@@ -134,9 +141,7 @@ def compare(store: Store, design: Design, rules: Rules, passed: set[str] = froze
                 described = _family(store, [(name, reference) for name in names], place, family, rules)
                 found |= {(row["variant"], place): row for row in described}
         rows += [found[name, place] for name in compared for place in design.places]
-    exploring = [row for row in rows if row["family"] == EXPLORES]
-    _adjust(exploring, "p_adjusted", _larger_p, benjamini_hochberg)
-    _adjust_margins(exploring, benjamini_hochberg)
+    adjust_exploring([row for row in rows if row["family"] == EXPLORES])
     for row in rows:
         if row["family"] is not None:
             _conclude(row, design, rules)
@@ -177,22 +182,33 @@ def _head(variant: str, reference: str, place: Place, tuned: Scores, base: Score
 def _family(
     store: Store, pairs: Sequence[tuple[str, str]], place: Place, family: str, rules: Rules
 ) -> list[dict[str, Any]]:
-    """Rows of the pairs (variant, reference) that are tested together at one place.
-
-    Those that do not explore are adjusted for one another.
-    """
-    if not pairs:
-        return []
+    """Rows of the pairs (variant, reference) that are tested together at one place."""
     crossed = {pair: store.differences(place, *pair) for pair in pairs}
+    return [
+        dict.fromkeys(SCHEMAS["comparison"].names)
+        | _head(name, reference, place, store.at(place, name), store.at(place, reference))
+        | found
+        for (name, reference), found in zip(pairs, tested(crossed, place, family, rules), strict=True)
+    ]
+
+
+def tested(
+    crossed: Mapping[tuple[str, str], np.ndarray], place: Place, family: str, rules: Rules
+) -> list[dict[str, Any]]:
+    """What differences say that are tested together at one place, one after another.
+
+    `crossed` are the differences, shape (seeds, queries), by a name that keys their draws. Those of a family that does
+    not explore are adjusted for one another.
+    """
+    if not crossed:
+        return []
     rng = keyed_rng("sign flip", rules.seed, *place)
     paired = np.stack([_over_seeds(differences) for differences in crossed.values()], axis=1)
     alone, maxt = sign_flip_tests(paired, rules.flips, rng)
     rows = [
-        dict.fromkeys(SCHEMAS["comparison"].names)
-        | _head(name, reference, place, store.at(place, name), store.at(place, reference))
-        | _effect(crossed[name, reference], (name, reference, *place), 1 if family == EXPLORES else len(pairs), rules)
+        _effect(differences, (*name, *place), 1 if family == EXPLORES else len(crossed), rules)
         | {"family": family, "p": float(p)}
-        for (name, reference), p in zip(pairs, alone, strict=True)
+        for (name, differences), p in zip(crossed.items(), alone, strict=True)
     ]
     if family != EXPLORES:
         _adjust(rows, "p_holm", _larger_p, holm)
@@ -201,6 +217,18 @@ def _family(
             # Signs are turned query by query, so step-down maxT knows nothing of seeds.
             row["p_adjusted"] = float(p) if row["p_seeds"] is None else max(float(p), row["p_holm"])
     return rows
+
+
+def adjust_exploring(rows: Sequence[dict[str, Any]]) -> None:
+    """Adjust rows that explore for one another, by Benjamini-Hochberg, in place."""
+    _adjust(rows, "p_adjusted", _larger_p, benjamini_hochberg)
+    _adjust_margins(rows, benjamini_hochberg)
+
+
+def concluded(row: Mapping[str, Any], alpha: float) -> Verdict:
+    """The verdict of a row whose p-values are adjusted."""
+    interval = None if row["ci_low"] is None else (row["ci_low"], row["ci_high"])
+    return verdict(row["delta"], interval, row["p_adjusted"], row["p_equivalence_adjusted"], row["margin"], alpha)
 
 
 def _over_seeds(crossed: np.ndarray) -> np.ndarray:
@@ -215,7 +243,7 @@ def _effect(crossed: np.ndarray, key: tuple[str, ...], claims: int, rules: Rules
     delta = float(differences.mean())
     rng = keyed_rng("bootstrap", rules.seed, *key)
     low, high = crossed_interval(crossed, 1 - rules.alpha, rules.resamples, rng) or (None, None)
-    found = {
+    found = dict.fromkeys(DESCRIBED) | {
         "delta": delta,
         "ci_low": low,
         "ci_high": high,
@@ -260,10 +288,7 @@ def _adjust_margins(rows: Sequence[dict[str, Any]], method: Callable) -> None:
 def _conclude(row: dict[str, Any], design: Design, rules: Rules) -> None:
     base = row["reference_mean"]
     row["relative"] = row["delta"] / base if base else None
-    interval = None if row["ci_low"] is None else (row["ci_low"], row["ci_high"])
-    found = verdict(
-        row["delta"], interval, row["p_adjusted"], row["p_equivalence_adjusted"], row["margin"], rules.alpha
-    )
+    found = concluded(row, rules.alpha)
     row["verdict"] = found.value
     taught = design.taught is None or row["variant"] in design.taught
     if taught and row["reference"] == BASE and (row["collection"], row["split"]) in design.elsewhere:

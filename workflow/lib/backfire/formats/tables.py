@@ -104,6 +104,41 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("retention", _text),
         ]
     ),
+    # How much of the difference between two recipes each factor is worth (see explaining.attribution). part: "total",
+    # "factor", "interaction" (of two factors) or "rung" (a variant of the ladder). alone, last: what the factor changes
+    # first of all, and after all others; orders: over how many orders of the factors it is averaged. Tests as in
+    # `comparison`; a rung has none. What a rung that diverged would have to say is null.
+    "ladder": pa.schema(
+        [
+            ("part", _text),
+            ("name", _text),
+            ("factors", pa.list_(_text)),
+            ("collection", _text),
+            ("split", _text),
+            ("measure", _text),
+            ("family", _text),
+            ("seeds", _whole),
+            ("queries", _whole),
+            ("mean", _real),
+            ("reference_mean", _real),
+            ("delta", _real),
+            ("ci_low", _real),
+            ("ci_high", _real),
+            ("alone", _real),
+            ("last", _real),
+            ("orders", _whole),
+            ("p", _real),
+            ("p_adjusted", _real),
+            ("p_seeds", _real),
+            ("margin", _real),
+            ("p_equivalence", _real),
+            ("p_equivalence_adjusted", _real),
+            ("mde", _real),
+            ("queries_needed", _whole),
+            ("verdict", _text),
+            ("diverged", _text),
+        ]
+    ),
     # What was chosen among candidates, and by which values: means over queries and seeds on the watched split.
     "selection": pa.schema(
         [

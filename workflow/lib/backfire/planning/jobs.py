@@ -4,7 +4,7 @@ Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,14 +90,17 @@ def count_jobs(jobs: Iterable[Jobs]) -> dict[str, int]:
 
 
 # Settings that change neither sizes nor durations: a plan stays valid when they change.
-_SECTIONS = {"comparison", "geometry", "projection", "latency", "base_model_sha256"}
+_SECTIONS = {"comparison", "geometry", "ladder", "projection", "latency", "base_model_sha256"}
 _SETTINGS = {"learning_rate", "schedule", "warmup_ratio", "weight_decay", "max_grad_norm", "loss"}
 
 
-def planned(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a study's configuration that its plan uses, enough to make a `Study` of."""
+def planned(config: dict[str, Any], rungs: Mapping[str, dict[str, Any]] | None = None) -> dict[str, Any]:
+    """The part of a study's configuration that its plan uses, enough to make a `Study` of.
+
+    `rungs` are the settings of the variants that a ladder makes, which count as variants like the others there.
+    """
     variants = {
         name: {key: value for key, value in block.items() if key not in _SETTINGS}
-        for name, block in config["variants"].items()
+        for name, block in (config["variants"] | dict(rungs or {})).items()
     }
     return {key: value for key, value in config.items() if key not in _SECTIONS} | {"variants": variants}

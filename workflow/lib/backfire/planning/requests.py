@@ -139,6 +139,8 @@ class Requests:
             "explain_queries": lambda w: self._measured(len(study.variants)),
             "compare_protocols": lambda w: self._measured(4 + len(study.choices)),
             "compare_variants": lambda w: (1500, 120 * len(study.runs) * len(study.evaluations)),
+            # Two intervals for each variant and the rest of the table, of one measure.
+            "attribute_ladder": lambda w: (1500, 60 * len(study.ladder_runs) * len(study.evaluations)),
             "measure_geometry": self._geometry,
             "project_embeddings": self._projection,
         }

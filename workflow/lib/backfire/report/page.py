@@ -18,6 +18,7 @@ from backfire.report.arithmetic import with_settled
 from backfire.report.choices import protocol_table
 from backfire.report.curves import read_curves, training_table
 from backfire.report.findings import Findings, headline, read_findings
+from backfire.report.ladder import ladder_section
 from backfire.report.method import flattened, method_paragraphs, relevance
 from backfire.report.models import read_certificates
 from backfire.report.numbers import count, plain
@@ -55,6 +56,7 @@ def write_report(
     expected: str | Path,
     selection: str | Path | None,
     protocol: str | Path | None,
+    ladder: str | Path | None,
     arithmetic: str | Path | None,
     template: str | Path,
     captions: dict[str, str | Path],
@@ -66,10 +68,12 @@ def write_report(
 
     `dynamics` are the training curves of `runs`, (variant, seed) each; `models` the folder of every model by variant
     and seed; `manifests` the data manifest of each collection; `samples` the manifest of each triple set with a filter,
-    seed by seed; `figures` the (svg, png) of `dynamics`, `projection`, `effects`, `queries` and `cost`. `config` is the
+    seed by seed; `figures` the (svg, png) of `dynamics`, `projection`, `effects`, `queries`, `cost` and, with a ladder,
+    `ladder`. `config` is the
     whole configuration, checked and with defaults, and `variants` the order of the tables. `versions` maps packages to
-    versions, `command` is what repeats the study. `expected` holds published figures (see `published`); `selection`
-    and `protocol` are the tables of those names, None where the study chooses nothing or tries no other protocol;
+    versions, `command` is what repeats the study. `expected` holds published figures (see `published`); `selection`,
+    `protocol` and `ladder` are the tables of those names, None where the study chooses nothing, tries no other protocol
+    or has no ladder;
     `arithmetic` is what was settled for it, None where nothing is left to `precision: auto`.
     `captions` are those of the figures, which Snakemake's own report shows too. The page loads nothing from anywhere
     and holds no date, so that the same inputs give the same bytes.
@@ -108,6 +112,7 @@ def write_report(
         "which": which_queries(moved, strata, variants, alpha),
         "references": reference_table(expected, with_settled(config, settled), described, rows, found),
         "protocol": protocol_table(protocol, primary[2]) if protocol else None,
+        "ladder": ladder_section(ladder, Study(config).ladder, primary) if ladder else None,
         "measures": {name: measure_meaning(name) for name in dict.fromkeys(row["measure"] for row in rows)},
         "watched": watched,
         "curves": curves,

@@ -157,10 +157,11 @@ def _variants(published: Published, study: Study) -> list[str]:
         return []
     return [
         name
-        for name in study.trained
-        if study.variants[name].start_from == BASE
-        and _within(recipe.settings, study.config["variants"][name])
-        and _within(recipe.triples, study.config["triples"][study.variants[name].triples])
+        for name, each in study.own.items()
+        if each.trained
+        and each.start_from == BASE
+        and _within(recipe.settings, each.settings)
+        and _within(recipe.triples, study.config["triples"][each.triples])
     ]
 
 

@@ -10,7 +10,14 @@ class Lineage:
     """Variants by name, in the study's order, and the seeds that trained ones run with."""
 
     variants: dict[str, Variant]
+    compared: list[str]
+    """Names of those that the configuration lists: all but the rungs that a ladder makes (see `study.ladder`)."""
     seeds: list[int]
+
+    @property
+    def own(self) -> dict[str, Variant]:
+        """The variants that the configuration lists, by name."""
+        return {name: self.variants[name] for name in self.compared}
 
     def named(self, kind: type[Variant]) -> list[str]:
         """Names of the variants of a kind."""
@@ -31,6 +38,11 @@ class Lineage:
         """Names of the variants that have vectors."""
         return [each.name for each in self.variants.values() if each.embedded]
 
+    @property
+    def rungs(self) -> list[tuple[str, int]]:
+        """Every (variant, seed) that is trained and ranked for the ladder alone."""
+        return [(name, seed) for name in self.variants if name not in self.compared for seed in self.seeds_of(name)]
+
     def seeds_of(self, name: str) -> list[int]:
         """The seeds of a variant: the study's where training stands behind it, else 0."""
         return self.seeds if self._seeded(name) else [0]
@@ -44,7 +56,7 @@ class Lineage:
     @property
     def taught(self) -> list[str]:
         """Names of the variants that a training of this study stands behind."""
-        return [name for name in self.variants if self._taught(name)]
+        return [name for name in self.compared if self._taught(name)]
 
     def _taught(self, name: str) -> bool:
         each = self.variants[name]
@@ -52,12 +64,12 @@ class Lineage:
 
     @property
     def runs(self) -> list[tuple[str, int]]:
-        """Every (variant, seed) that is evaluated; one that no training stands behind has seed 0 only."""
-        return [(name, seed) for name in self.variants for seed in self.seeds_of(name)]
+        """Every (variant, seed) that is compared; one that no training stands behind has seed 0 only."""
+        return [(name, seed) for name in self.compared for seed in self.seeds_of(name)]
 
     @property
     def trained_runs(self) -> list[tuple[str, int]]:
-        """Every (variant, seed) that is trained."""
+        """Every (variant, seed) that is trained and compared."""
         return [run for run in self.runs if self.variants[run[0]].trained]
 
     @property
@@ -74,7 +86,7 @@ class Lineage:
     def first_runs(self) -> list[tuple[str, int]]:
         """(variant, first seed) of every variant, base first."""
         first = {variant: (variant, seed) for variant, seed in reversed(self.runs)}
-        return [first[BASE], *(first[name] for name in self.variants if name != BASE)]
+        return [first[BASE], *(first[name] for name in self.compared if name != BASE)]
 
     @property
     def first_embedded(self) -> list[tuple[str, int]]:

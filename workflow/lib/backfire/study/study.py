@@ -3,19 +3,19 @@
 Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 from backfire.errors import BackfireError
 from backfire.provenance.fingerprints import plain
-from backfire.study.joined import check_joined
+from backfire.study.crossreferences import check_references
+from backfire.study.ladder import ladder_between
 from backfire.study.lineage import Lineage
 from backfire.study.objectives import completed
-from backfire.study.parts import TRAIN, UNSEEN, WATCHED, Choice, Collection, Selection, known
+from backfire.study.parts import TRAIN, UNSEEN, WATCHED, Choice, Collection, Selection
 from backfire.study.precision import AUTO
 from backfire.study.triples import Listed, Published, triples_named
-from backfire.study.variants import BASE, Given, Taken, Trained, Variant, variant
+from backfire.study.variants import BASE, variant
 
 
 class Study(Lineage):
@@ -32,27 +32,18 @@ class Study(Lineage):
         self.seeds: list[int] = config["seeds"]
         self.shards: int = config["encoding"]["shards"]
         # Order of the configuration file, which is the order of every table and figure.
-        self.variants = {name: variant(name, self.config["variants"][name]) for name in config["variants"]}
+        own = {name: variant(name, self.config["variants"][name]) for name in config["variants"]}
+        self.compared = list(own)
+        self.ladder = ladder_between(self.config["ladder"], own) if self.config.get("ladder") else None
+        made = self.ladder.made if self.ladder else {}
+        self.variants = own | {name: variant(name, settings) for name, settings in made.items()}
         self.collections = {name: Collection.named(name, block) for name, block in config["collections"].items()}
         self.triples = {name: triples_named(name, block) for name, block in self.config["triples"].items()}
         self.selections = {name: Selection(name=name, **block) for name, block in config["selections"].items()}
         self.train_on: str = config["train_on"]
         self._cut_what_is_watched()
         self.primary: tuple[str, str, str] = tuple(config["primary"][key] for key in ("collection", "split", "measure"))
-        self._check_seeds()
-        self._check_collections()
-        for each in self.variants.values():
-            each.check()
-            self._check_parents(each)
-            if isinstance(each, Trained):
-                self._check_training(each)
-            if isinstance(each, Given):
-                self._check_given(each)
-        self._check_ancestry()
-        self._check_measures()
-        self._check_comparison()
-        self._check_selections()
-        self._check_protocol()
+        check_references(self)
 
     def _cut_what_is_watched(self) -> None:
         """Where something is trained and no split is named to be watched, one is cut off the training queries."""
@@ -187,6 +178,11 @@ class Study(Lineage):
         return [name for name, each in self.collections.items() if name in names or not names.isdisjoint(each.of)]
 
     @property
+    def ladder_runs(self) -> list[tuple[str, int]]:
+        """Every (variant, seed) that the ladder looks at, both ends included; none where there is no ladder."""
+        return [(name, seed) for name in (self.ladder.rungs if self.ladder else ()) for seed in self.seeds_of(name)]
+
+    @property
     def resampling(self) -> dict[str, Any]:
         """What an interval takes of the comparison's settings."""
         return {key: self.config["comparison"][key] for key in ("alpha", "resamples", "seed")}
@@ -238,149 +234,3 @@ class Study(Lineage):
         """Shards (from 1) that part `part` (from 1) of a search covers: runs of near-equal length."""
         shards = self.shards_of(self.train_on)
         return range((part - 1) * shards // self.parts + 1, part * shards // self.parts + 1)
-
-    def _check_seeds(self) -> None:
-        twice = [seed for seed, count in Counter(self.seeds).items() if count > 1]
-        if twice:
-            raise BackfireError(f"seeds: {twice[0]} is listed twice.", "list every seed once.")
-
-    def _check_collections(self) -> None:
-        train_on = known("train_on", self.train_on, self.collections, "collection")
-        for collection in self.collections.values():
-            check_joined(collection, self.collections)
-        if self.trained and not train_on.train:
-            raise BackfireError(
-                f"collections.{train_on.name}: {', '.join(self.trained)} would be trained on it, but it has no "
-                "training queries.",
-                f"set collections.{train_on.name}.train, or train_on to a collection that has them; to train nothing, "
-                "set each of these variants to null.",
-            )
-        for collection in self.collections.values():
-            for split in collection.relevance:
-                sets = [name for name in collection.query_sets if name != collection.cut]
-                known(f"collections.{collection.name}.relevance", split, dict.fromkeys(sets), "split")
-        for triples in self.triples.values():
-            triples.check(train_on)
-        primary, split, _ = self.primary
-        known(
-            "primary.split",
-            split,
-            known("primary.collection", primary, self.collections, "collection").splits,
-            "split",
-        )
-        if self.trained:
-            watched = self.config["dynamics"]["split"]
-            also = " Or set it to null, which cuts a tenth off the training queries."
-            known("dynamics.split", watched, train_on.splits, f"split of '{train_on.name}'", also)
-            if self.primary[:2] in [self.watched, *self.behind(*self.watched)]:
-                raise BackfireError(
-                    f"primary.split: '{split}' is the split that is watched in training (dynamics.split).",
-                    "judge on another split; what training was watched on is no evidence.",
-                )
-
-    def _check_parents(self, each: Variant) -> None:
-        key = f"{each.where}.{'start_from' if each.trained else 'of'}"
-        for parent in each.parents:
-            found = known(key, parent, self.variants, "variant")
-            if each.embedded and not found.embedded:
-                raise BackfireError(
-                    f"{key}: '{parent}' has no model, since its method is {found.settings['method']}.",
-                    f"name a variant that has one: {', '.join(self.embedded)}.",
-                )
-
-    def _check_given(self, each: Given) -> None:
-        places = {"/".join(place): place for place in self.evaluations}
-        for place in each.settings["runs"]:
-            known(f"{each.where}.runs", place, places, "query set that is evaluated")
-        lacking = sorted(places.keys() - each.settings["runs"].keys())
-        if lacking:
-            raise BackfireError(
-                f"{each.where}.runs: there is none for {', '.join(lacking)}.",
-                "every variant is compared on every split: add the runs, or leave these splits out of the study.",
-            )
-
-    def _check_training(self, each: Trained) -> None:
-        if "triples" not in each.settings:
-            raise BackfireError(
-                f"{each.where}: it is trained but names no triple set.", f"add triples: {', '.join(self.triples)}."
-            )
-        triples = known(f"{each.where}.triples", each.triples, self.triples, "triple set")
-        # A plan's study leaves the objective out.
-        if "loss" in each.settings and each.objective.teacher and not triples.teacher:
-            raise BackfireError(
-                f"{each.where}.loss: it follows a teacher's scores, and triples.{triples.name} names no teacher.",
-                f"add triples.{triples.name}.teacher: {{model: cross-encoder/ms-marco-MiniLM-L6-v2}}, or another one.",
-            )
-        guide = each.guide if "loss" in each.settings else None
-        if guide is not None and not isinstance(
-            known(f"{each.where}.loss.guide", guide, self.variants, "variant"), Taken
-        ):
-            raise BackfireError(
-                f"{each.where}.loss.guide: '{guide}' is not a model that is taken as it is.",
-                f"name one of {', '.join(self.taken_models)}, or add another: "
-                "{method: none, model: its hub name or a folder}.",
-            )
-        size = triples.size
-        apart = each.settings["held_out"]
-        if size and apart and not 0 < each.course(size).held_out < size:
-            raise BackfireError(
-                f"{each.where}.held_out.share: {apart['share']:g} of the {size} examples of '{each.triples}' holds out "
-                f"{each.course(size).held_out or 'none'}.",
-                "set a share that leaves some on either side, or take more triples.",
-            )
-
-    def _check_ancestry(self) -> None:
-        """Every chain of parents ends at a model that is taken as it is."""
-        for name in self.variants:
-            self._check_chain([name])
-
-    def _check_chain(self, path: list[str]) -> None:
-        for parent in self.variants[path[-1]].parents:
-            if parent in path:
-                key = "start_from" if self.variants[path[0]].trained else "of"
-                raise BackfireError(
-                    f"variants.{path[0]}.{key}: the chain {' -> '.join([*path, parent])} comes back to itself.",
-                    "let one of them start from base.",
-                )
-            self._check_chain([*path, parent])
-
-    def _check_measures(self) -> None:
-        if self.primary[2] not in self.config["measures"]:
-            raise BackfireError(
-                f"primary.measure: '{self.primary[2]}' is not among measures ({', '.join(self.config['measures'])}).",
-                "add it to measures, or choose one of them.",
-            )
-
-    def _check_comparison(self) -> None:
-        # A plan's study compares nothing and has no such block.
-        for name in self.config.get("comparison", {}).get("against", []):
-            known("comparison.against", name, self.variants, "variant")
-            if name == BASE:
-                raise BackfireError(
-                    "comparison.against: 'base' is listed.", "leave it out; every variant is compared with base anyway."
-                )
-
-    def _check_selections(self) -> None:
-        taken: dict[str, str] = {}
-        for selection in self.selections.values():
-            where = f"selections.{selection.name}"
-            for name in selection.among:
-                if not known(f"{where}.among", name, self.variants, "variant").trained:
-                    raise BackfireError(f"{where}.among: '{name}' is not trained.", "choose among trained variants.")
-                if name in taken:
-                    raise BackfireError(
-                        f"{where}.among: '{name}' is in selections.{taken[name]} as well.",
-                        "a variant is a candidate for one choice; make the two one, or take it out of one.",
-                    )
-                taken[name] = selection.name
-
-    def _check_protocol(self) -> None:
-        protocol = self.config["protocol"]
-        if protocol:
-            collection = known("protocol.collection", protocol["collection"], self.collections, "collection")
-            known("protocol.split", protocol["split"], collection.splits, f"split of '{collection.name}'")
-            if collection.of and protocol["texts"]:
-                raise BackfireError(
-                    f"protocol.texts: '{collection.name}' joins others, whose texts it takes as they are there.",
-                    f"try other texts on one of {', '.join(collection.of)}, or leave texts out.",
-                )

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from backfire.training.checkpoints import PACE, Checkpoints, Pace, alone, discar
 from backfire.training.data import Examples, load_examples
 from backfire.training.development import development_set
 from backfire.training.held_out import ACCURACY, LOSS, HeldOut, held_out
-from backfire.training.loop import take_steps
+from backfire.training.loop import Spent, take_steps
 from backfire.training.model_vectors import ModelVectors
 from backfire.training.recorder import Recorder
 from backfire.training.steps import Diverged, Stepper
@@ -57,6 +58,7 @@ def train_variant(
     base: Sequence[str] = (),
     guide: Sequence[str] = (),
     teacher: str | None = None,
+    spare: bool = False,
 ) -> None:
     """Train from the model folder `start` and write the model folder, what was measured meanwhile, and its cost.
 
@@ -70,7 +72,9 @@ def train_variant(
     A killed training goes on from its last state under the folder `checkpoints`, which belongs to this model alone. A
     state is used only where settings, data, start, packages and `code`, a fingerprint, are those it was written with.
     Of two processes the second waits, and does nothing when the first has written what it would. The states are
-    removed at the end. Raises `BackfireError` when loss, gradient or weights are no longer finite.
+    removed at the end. Raises `BackfireError` when loss, gradient or weights are no longer finite. Where it is to
+    `spare` what else a study computes, it then writes the model that it started from, marked in its notes as diverged,
+    which is no model of the variant: that is for variants whose values nothing reads without asking for the mark.
     """
     # Gradients of satisfied triplets leave subnormal numbers in AdamW's state, which slow a CPU down many times.
     torch.set_flush_denormal(True)
@@ -124,17 +128,24 @@ def train_variant(
             judged.look,
         )
         states = Checkpoints(Path(checkpoints) / digest[:16], pace)
+        diverged, begun = None, time.perf_counter()
         try:
             spent = take_steps(stepper, recorder, judged, data, settings["batch_size"], states, label)
         except Diverged as error:
-            raise BackfireError(
-                f"{output}: no model is written, since training diverged ({error}; precision {model.arithmetic}).",
-                "lower this variant's learning_rate, raise its warmup_ratio, or set its precision to fp32; where the "
-                "first step or a vector before it is not finite, look at the model that it starts from.",
-            ) from error
+            # Without a row, no vector of the start was finite, which is no matter of this recipe.
+            if not spare or not recorder.rows:
+                raise BackfireError(
+                    f"{output}: no model is written, since training diverged ({error}; precision {model.arithmetic}).",
+                    "lower this variant's learning_rate, raise its warmup_ratio, or set its precision to fp32; where "
+                    "the first step or a vector before it is not finite, look at the model that it starts from.",
+                ) from error
+            diverged, spent = str(error), Spent(time.perf_counter() - begun)
+            spent.see_memory()
+            logger.warning("training diverged (%s): the ladder goes on without this variant", diverged)
 
-        kept = {"step": judged.settle(), "steps": steps}
+        kept = {"step": 0 if diverged else judged.settle(), "steps": steps}
         notes = {"settings": settings, "seed": seed, "start": start, "arithmetic": model.arithmetic, "digest": digest}
+        notes |= {"diverged": diverged} if diverged else {}
         notes |= {"kept": kept, "held_out": unseen and _looked(unseen, recorder.rows)}
         parameters = sum(weight.numel() for weight in stepper.weights)
         for weight in stepper.weights:
@@ -142,6 +153,9 @@ def train_variant(
         curves, looks = recorder.curves, recorder.looks
         # Moments, the start and what was kept are several times the weights, and the model is about to be loaded again.
         del stepper, recorder, judged
+        if diverged:
+            del model
+            model = load_start(start, settings, base_name, seed, pick_device())
         _save(model, notes, base_name, label, output)
         write_rows(dynamics_table, "dynamics", curves)
         write_rows(development_table, "development", looks)
