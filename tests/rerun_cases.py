@@ -35,6 +35,13 @@ def trained(*models):
     return [job for model in models for job in [f"train_variant {model}", *evaluated(model)]]
 
 
+def rungs(*models):
+    """Jobs of variants that are made for a ladder alone, which have no geometry and no latency."""
+    return [
+        job for model in models for job in trained(model) if not job.startswith(("measure_geometry", "measure_latency"))
+    ]
+
+
 OWN_IDS = "rank_without_own_ids base test"
 
 
@@ -301,6 +308,18 @@ CASES = [
         protocol={"precisions": ["fp32"]},
     ),
     setting("no protocol to try", [*REPORT], protocol=None),
+    setting(
+        "a ladder between two variants",
+        [*rungs("full_bm25--adapters", "full_bm25--negatives"), *each("attribute_ladder plot_ladder"), *REPORT],
+        ladder={
+            "from": "full_bm25",
+            "to": "lora_hard",
+            "factors": {
+                "adapters": ["method", "lora", "learning_rate", "keep", "held_out"],
+                "negatives": ["triples"],
+            },
+        },
+    ),
     setting("the layout of the maps", [*MAPS, *REPORT], projection={"min_dist": 0.5}),
     code("datasets/export.py", without(everything(), "prepare_base", "settle_arithmetic")),
     *(
