@@ -45,8 +45,8 @@ def test_everything_is_measured(rates):
 
 def test_variants_whose_steps_cost_the_same_are_measured_once(rates):
     assert rates.step["again"] == rates.step["full"] != rates.step["lora"]
-    # Of so short texts ten passages an example more take several times as long.
-    assert rates.step["several"] > rates.step["full"]
+    # Another number of passages an example is a measurement of its own.
+    assert rates.step["several"] not in (rates.step["full"], rates.step["lora"])
 
 
 def test_a_large_batch_is_measured_on_a_part_that_is_embedded_twice_as_it_is(base_model, tmp_path, monkeypatch):
