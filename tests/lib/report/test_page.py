@@ -86,6 +86,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
         "command": "snakemake --cores 8",
         "expected": root / "studies/expected.yaml",
         "protocol": None,
+        "ladder": None,
         "arithmetic": study.arithmetic(),
         "selection": None,
         "ties": changes.get("ties") or study.ties(),
