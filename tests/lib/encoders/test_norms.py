@@ -35,9 +35,7 @@ def dense():
 # What stands behind the real model's pooling, what its settings say, and by which path it is run.
 MODELS = {
     "as it is": ([Normalize], {}, "bert"),
-    "never scaled": ([], {}, "bert"),
     "scaled twice": ([Normalize, Normalize], {}, "library"),
-    "dense": ([dense, Normalize], {}, "library"),
     "dense behind": ([Normalize, dense], {}, "library"),
     "cut": ([Normalize], {"truncate_dim": 48}, "library"),
     "dot": ([], {"similarity_fn_name": "dot"}, "bert"),
