@@ -188,7 +188,7 @@ def their_training(material: Material, settings: dict, steps: int, seed: int) ->
         trainer.log = lambda logs, *_: losses.append(float(logs["loss"])) if "loss" in logs else None
         losses: list[float] = []
         trainer.train()
-    return losses, Encoder(load_tokenizer(base), library_forward(model.eval()), device, "cosine")
+    return losses, Encoder(load_tokenizer(base), library_forward(model.eval(), unit=False), device, "cosine")
 
 
 def agreement(material: Material, ours: list, theirs: list) -> str:

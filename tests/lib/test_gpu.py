@@ -7,7 +7,7 @@ import torch
 from backfire.datasets.load import load_corpus
 from backfire.datasets.sources import PYDOCS
 from backfire.encoders.encoder import load_encoder
-from backfire.encoders.encoding import encode
+from backfire.encoders.encoding import encode, vectors_and_norms
 from backfire.encoders.settled import multiplied
 from backfire.jobs.resources import peak_gpu_memory
 from backfire.retrieval.index import build_index
@@ -43,9 +43,11 @@ def texts():
 def test_vectors_are_those_of_the_cpu(real_model, texts, precision, least):
     if precision not in multiplied():
         pytest.skip(f"this GPU does not multiply {precision}")
-    here = encode(load_encoder(real_model, "fp32", CPU), texts, "document", 256)
-    there = encode(load_encoder(real_model, precision, GPU), texts, "document", 256)
+    encoders = [load_encoder(real_model, "fp32", CPU), load_encoder(real_model, precision, GPU)]
+    tokens = encoders[0].tokenize(texts, "document", 256)
+    (here, norms), (there, found) = (vectors_and_norms(encoder, tokens, "document") for encoder in encoders)
     assert (here * there).sum(axis=1).min() >= least
+    np.testing.assert_allclose(found, norms, rtol=1e-4 if precision == "fp32" else 0.05)
     assert peak_gpu_memory() > 0
 
 

@@ -3,11 +3,12 @@
 import json
 import re
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from backfire.formats.embeddings import read_embeddings
+from backfire.formats.embeddings import read_embeddings, read_norms
 from backfire.formats.tables import SCHEMAS, read_rows
 from backfire.formats.trec import read_run
 
@@ -46,6 +47,18 @@ def test_everything_that_people_read_is_there(tiny):
     assert all(variant in page for variant in RUNS)
     assert "What the protocol is worth" in page and "Which queries" in page and "Published against this run" not in page
     assert "http://" not in page.replace("http://www.w3.org", "") or 'src="http' not in page
+
+
+def test_lengths_before_normalisation_are_those_of_all_passages(tiny):
+    results = tiny.directory / RESULTS
+    rows = read_rows(results / "geometry.parquet", "geometry").to_pylist()
+    found = {(row["variant"], row["collection"]): row["value"] for row in rows if row["quantity"] == "raw_norm"}
+    for (variant, collection), value in found.items():
+        shards = sorted((results / f"embeddings/{variant}/seed-0/{collection}/corpus").glob("*.parquet"))
+        norms = np.concatenate([read_norms(shard, "doc_id") for shard in shards])
+        assert value == pytest.approx(norms.mean(dtype=np.float64), rel=1e-9)
+    assert {variant for variant, _ in found} == set(RUNS)
+    assert len(set(found.values())) == len(found), "trained vectors are not as long as base's"
 
 
 def test_no_job_loads_what_it_does_not_use(tiny):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from backfire.encoders.device import pick_device, pick_dtype
 from backfire.encoders.encoder import Encoder, load_encoder
-from backfire.encoders.encoding import encode, encode_passages, encode_queries, token_batches
+from backfire.encoders.encoding import encode, encode_passages, encode_queries, token_batches, vectors_and_norms
 from backfire.encoders.tokenizing import tokenize_passages
 from backfire.errors import BackfireError
 from backfire.formats.embeddings import read_embeddings
@@ -118,7 +118,8 @@ class Full(RuntimeError):
 
 def test_a_batch_that_a_gpu_cannot_hold_is_halved_and_gives_the_same_vectors(base_model, monkeypatch, caplog):
     encoder, texts = load_encoder(base_model, "fp32", CPU), [text or "-" for text in TEXTS] * 20
-    whole, plain, sizes = encode(encoder, texts, "document", 128), Encoder.embed, []
+    tokens, plain, sizes = encoder.tokenize(texts, "document", 128), Encoder.embed, []
+    whole = vectors_and_norms(encoder, tokens, "document")
 
     def embed(self, tokens, kind, rows=None):
         sizes.append(len(rows))
@@ -127,7 +128,8 @@ def test_a_batch_that_a_gpu_cannot_hold_is_halved_and_gives_the_same_vectors(bas
         return plain(self, tokens, kind, rows)
 
     monkeypatch.setattr(Encoder, "embed", embed)
-    assert np.array_equal(encode(encoder, texts, "document", 128), whole)
+    halved = vectors_and_norms(encoder, tokens, "document")
+    assert all(np.array_equal(found, expected) for found, expected in zip(halved, whole, strict=True))
     refused = [place for place, size in enumerate(sizes) if size > 3]
     # Once it is known what fits, no batch is refused any more.
     assert 0 < len(refused) < 8 and max(refused) < len(sizes) // 2

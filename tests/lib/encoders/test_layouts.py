@@ -10,7 +10,7 @@ from small_tokenizers import LIMIT
 
 from backfire.encoders.certificate import TOLERANCE, certificate_of, certify
 from backfire.encoders.encoder import load_encoder
-from backfire.encoders.encoding import encode
+from backfire.encoders.encoding import encode, vectors_and_norms
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,13 +26,20 @@ TEXTS = [
 
 
 def as_the_library(folder, kind, length):
+    """Its vectors, the lengths of those that enter its last Normalize, if any, and how it compares."""
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": torch.float32}).float()
     if type(model[0]).__name__ != "StaticEmbedding":
         model.max_seq_length = length
     encode_kind = model.encode_query if kind == "query" else model.encode_document
-    return encode_kind(TEXTS, batch_size=1, show_progress_bar=False), model.similarity_fn_name
+    vectors = raw = encode_kind(TEXTS, batch_size=1, show_progress_bar=False)
+    routers = [module for module in model if type(module).__name__ == "Router"]
+    for modules in [model, *(side for each in routers for side in each.sub_modules.values())]:
+        if type(modules[-1]).__name__ == "Normalize":
+            del modules[-1]
+            raw = encode_kind(TEXTS, batch_size=1, show_progress_bar=False)
+    return vectors, np.linalg.norm(raw, axis=1), model.similarity_fn_name
 
 
 def holds(folder, length=40):
@@ -43,8 +50,9 @@ def holds(folder, length=40):
     assert str(folder) not in found.why
     encoder = load_encoder(folder, "fp32")
     for kind in ("query", "document"):
-        expected, similarity = as_the_library(folder, kind, length)
-        ours = encode(encoder, TEXTS, kind, length)
+        expected, raw, similarity = as_the_library(folder, kind, length)
+        ours, norms = vectors_and_norms(encoder, encoder.tokenize(TEXTS, kind, length), kind)
+        np.testing.assert_allclose(norms, raw, rtol=TOLERANCE)
         # A text without tokens is a row of zeros where nothing is added to it.
         lengths = np.maximum(np.linalg.norm(expected, axis=1, keepdims=True), 1e-12)
         unit = ours / np.maximum(np.linalg.norm(ours, axis=1, keepdims=True), 1e-12)
@@ -104,3 +112,10 @@ def test_each_side_has_its_own_transformer(tmp_path, document):
     model = load_encoder(folder, "fp32")
     query, passage = (encode(model, TEXTS[:2], kind, 40) for kind in ("query", "document"))
     assert np.abs(query - passage).max() > 0.1
+
+
+def test_each_side_scales_to_unit_length_by_itself(tmp_path):
+    folder = router(tmp_path / "model", query="bert-normalize", document="xlm-roberta")
+    assert holds(folder).forward == "library"
+    _, norms = vectors_and_norms(model := load_encoder(folder, "fp32"), model.tokenize(TEXTS, "query", 40), "query")
+    assert np.abs(norms - 1).min() > 0.1

@@ -75,7 +75,7 @@ def write_model(path, static):
 
 def vectors(folder):
     encoder = load_encoder(folder, "fp32", torch.device("cpu"))
-    return encoder.embed(encoder.tokenize(["a query about damage", "damage"], "query", 8), "query")
+    return encoder.embed(encoder.tokenize(["a query about damage", "damage"], "query", 8), "query")[0]
 
 
 @pytest.fixture(scope="module", params=["static", "bert"])

@@ -25,7 +25,7 @@ def folder(base_model, tmp_path):
 
 def embedded(folder, kind):
     encoder = load_encoder(folder, "fp32")
-    return encoder.embed(encoder.tokenize(TEXTS, kind, 64), kind)
+    return encoder.embed(encoder.tokenize(TEXTS, kind, 64), kind)[0]
 
 
 def test_prompts_are_put_before_texts_as_by_hand(base_model, tmp_path):

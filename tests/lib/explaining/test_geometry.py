@@ -72,16 +72,21 @@ def test_queries_against_relevant_and_random_passages():
     assert found["margin"] == pytest.approx(found["relevant_cosine"] - found["random_cosine"])
 
 
+def lengths() -> np.ndarray:
+    """Of 300 passages before they were scaled to unit length."""
+    return np.random.default_rng(3).uniform(2, 3, size=300)
+
+
 @pytest.fixture
 def corpus(tmp_path):
     """Embeddings of 300 passages and 5 queries, written as 1 shard and as 3 in another order."""
-    ids, vectors = [f"d{i}" for i in range(300)], unit(300, 16)
-    write_embeddings(tmp_path / "all.parquet", "doc_id", ids, vectors)
+    ids, vectors, norms = [f"d{i}" for i in range(300)], unit(300, 16), lengths()
+    write_embeddings(tmp_path / "all.parquet", "doc_id", ids, vectors, norms=norms)
     order = np.random.default_rng(1).permutation(300)
     parts = []
     for number, rows in enumerate(np.array_split(order, 3)):
         parts.append(tmp_path / f"{number}.parquet")
-        write_embeddings(parts[-1], "doc_id", [ids[row] for row in rows], vectors[rows])
+        write_embeddings(parts[-1], "doc_id", [ids[row] for row in rows], vectors[rows], norms=norms[rows])
     write_embeddings(tmp_path / "queries.parquet", "query_id", [f"q{i}" for i in range(5)], unit(5, 16, seed=9))
     judged = [("q0", "d7", 1), ("q1", "d8", 2), ("q1", "d9", 0), ("q2", "gone", 1)]
     rows = [{"query_id": query, "doc_id": doc, "relevance": relevance} for query, doc, relevance in judged]
@@ -121,6 +126,9 @@ def test_values_are_the_same_for_any_sharding(corpus):
     queries = unit(5, 16, seed=9)
     expected = (queries[0] @ vectors[7] + queries[1] @ vectors[8]) / 2
     assert found["relevant_cosine"]["value"] == pytest.approx(expected, abs=1e-6)
+    # Over all 300, and not the 100 that are sampled.
+    assert found["raw_norm"]["value"] == pytest.approx(lengths().mean(), rel=1e-6)
+    assert found["raw_norm_variation"]["value"] == pytest.approx(lengths().std() / lengths().mean(), rel=1e-6)
     assert all(row["unit"] == STATISTICS[name].unit for name, row in found.items())
 
 

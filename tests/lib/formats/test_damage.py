@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
-from backfire.formats.embeddings import iterate_embeddings, read_embedding_ids, read_embeddings, write_embeddings
+from backfire.formats.embeddings import (
+    iterate_embeddings,
+    read_embedding_ids,
+    read_embeddings,
+    read_norms,
+    write_embeddings,
+)
 from backfire.formats.index import read_index, write_index
 from backfire.formats.tables import SCHEMAS, iterate_rows, read_rows, write_batches, write_rows
 from backfire.formats.trec import checksum_file, read_run, write_run
@@ -85,6 +91,7 @@ FORMATS = {
             vectors,
             lambda path: vectors(path, iterate_embeddings, rows=7),
             lambda path: read_embedding_ids(path, "doc_id"),
+            lambda path: read_norms(path, "doc_id").tobytes(),
         ],
     ),
     "Flat.faiss": (lambda path: write_index(path, build_index(VECTORS, "Flat"), 7), [searched]),

@@ -12,6 +12,7 @@ from backfire.formats.embeddings import (
     EMBEDDING_ROWS,
     iterate_embeddings,
     read_embeddings,
+    read_norms,
     write_embedding_batches,
     write_embeddings,
 )
@@ -136,15 +137,30 @@ def test_embeddings_survive_bit_for_bit(tmp_path):
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
 
+def test_norms_stand_last_and_are_the_lengths_of_vectors_that_nobody_scaled(tmp_path):
+    vectors, norms = np.random.default_rng(0).normal(size=(2, 50, 8)).astype(np.float32)
+    norms, ids, path = norms[:, 0] ** 2, [f"q{row}" for row in range(50)], tmp_path / "a.parquet"
+    write_embeddings(path, "query_id", ids, vectors, norms=norms)
+    assert pq.ParquetFile(path).schema_arrow.names == ["query_id", "embedding", "norm"]
+    found = read_norms(path, "query_id")
+    assert (found.dtype, found.tobytes()) == (np.float32, norms.tobytes())
+    assert read_embeddings(path, "query_id")[1].tobytes() == vectors.tobytes()
+    for extended, columns in ((False, 8), (True, 7)):
+        write_embeddings(path, "query_id", ids, vectors, extended=extended)
+        expected = np.linalg.norm(vectors[:, :columns].astype(np.float64), axis=1)
+        np.testing.assert_allclose(read_norms(path, "query_id"), expected, rtol=1e-7)
+
+
 def test_embeddings_are_written_and_read_in_pieces(tmp_path):
     rows = 2 * EMBEDDING_ROWS + 5
     vectors = np.random.default_rng(0).normal(size=(rows, 3)).astype(np.float32)
-    ids = [f"d{row}" for row in range(rows)]
-    write_embeddings(tmp_path / "whole.parquet", "doc_id", ids, vectors)
+    ids, norms = [f"d{row}" for row in range(rows)], np.arange(rows, dtype=np.float32)
+    write_embeddings(tmp_path / "whole.parquet", "doc_id", ids, vectors, norms=norms)
     cuts = [slice(0, EMBEDDING_ROWS), slice(EMBEDDING_ROWS, 2 * EMBEDDING_ROWS), slice(2 * EMBEDDING_ROWS, rows)]
-    write_embedding_batches(tmp_path / "cut.parquet", "doc_id", ((ids[cut], vectors[cut]) for cut in cuts))
+    write_embedding_batches(tmp_path / "cut.parquet", "doc_id", ((ids[cut], vectors[cut], norms[cut]) for cut in cuts))
     assert (tmp_path / "whole.parquet").read_bytes() == (tmp_path / "cut.parquet").read_bytes()
     assert pq.ParquetFile(tmp_path / "cut.parquet").num_row_groups == 3
+    assert np.array_equal(read_norms(tmp_path / "cut.parquet", "doc_id"), norms)
     for size in (1000, EMBEDDING_ROWS, EMBEDDING_ROWS + 7, rows, rows + 1):
         pieces = list(iterate_embeddings(tmp_path / "cut.parquet", "doc_id", size))
         assert [len(piece) for piece, _ in pieces[:-1]] == [size] * (len(pieces) - 1)
@@ -159,27 +175,37 @@ def test_no_embedding_at_all(tmp_path):
     write_embeddings(tmp_path / "a.parquet", "query_id", [], np.empty((0, 384), np.float32))
     ids, vectors = read_embeddings(tmp_path / "a.parquet", "query_id")
     assert (ids, vectors.shape) == ([], (0, 384))
+    assert read_norms(tmp_path / "a.parquet", "query_id").shape == (0,)
     assert list(iterate_embeddings(tmp_path / "a.parquet", "query_id", 10)) == []
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_embedding_that_is_not_finite_is_named_and_not_written(tmp_path, value):
-    vectors = np.ones((3, 4), np.float32)
-    vectors[1, 2] = value
-    with pytest.raises(BackfireError, match="the embedding of doc_id 'b' is not finite") as caught:
-        write_embeddings(tmp_path / "a.parquet", "doc_id", ["a", "b", "c"], vectors)
-    assert "encoding.precision" in caught.value.hint
-    assert list(tmp_path.iterdir()) == []
+    vectors, norms = np.ones((3, 4), np.float32), np.ones(3, np.float32)
+    vectors[1, 2] = norms[1] = value
+    for given in ({"embeddings": vectors}, {"embeddings": np.ones((3, 4)), "norms": norms}):
+        with pytest.raises(BackfireError, match="the embedding of doc_id 'b' is not finite") as caught:
+            write_embeddings(tmp_path / "a.parquet", "doc_id", ["a", "b", "c"], **given)
+        assert "encoding.precision" in caught.value.hint
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_embeddings_of_something_else_are_refused(tmp_path):
     path = tmp_path / "a.parquet"
     write_embeddings(path, "doc_id", ["a"], np.ones((1, 4), np.float32))
-    with pytest.raises(BackfireError, match="expected \\['query_id', 'embedding'\\]"):
+    with pytest.raises(BackfireError, match="expected \\['query_id', 'embedding', 'norm'\\]"):
         read_embeddings(path, "query_id")
-    pq.write_table(pa.table({"doc_id": ["a"], "embedding": [[1.0, 2.0]]}), path)
-    with pytest.raises(BackfireError, match="with a fixed-size list"):
-        read_embeddings(path, "doc_id")
+    values = pa.array([[1.0, 2.0]], pa.list_(pa.float32(), 2))
+    columns = {"doc_id": ["a"], "embedding": values, "norm": pa.array([1.0], pa.float32())}
+    pq.write_table(pa.table(columns), path)
+    assert read_embeddings(path, "doc_id")[0] == ["a"]
+    # As before there were norms, and with lists of any length.
+    for others in ({"norm": None}, {"embedding": [[1.0, 2.0]]}):
+        left = {name: value for name, value in (columns | others).items() if value is not None}
+        pq.write_table(pa.table(left), path)
+        for read in (read_embeddings, read_norms):
+            with pytest.raises(BackfireError, match="with a fixed-size list"):
+                read(path, "doc_id")
 
 
 def test_a_fraction_does_not_fit_a_whole_column(tmp_path):

@@ -208,7 +208,7 @@ def _by_library(model, similarity: str):
     from backfire.encoders.encoder import Encoder
     from backfire.encoders.library import library_forward
 
-    return Encoder(None, library_forward(model), torch.device("cpu"), similarity)
+    return Encoder(None, library_forward(model, unit=similarity != COSINE), torch.device("cpu"), similarity)
 
 
 def _difference(build, cases, similarity: str) -> tuple[float, str]:

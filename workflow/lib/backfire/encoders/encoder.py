@@ -31,8 +31,8 @@ class Encoder:
     ):
         """`forward` maps ids and mask, (batch, length) int64 tensors, and a kind to (batch, dimensions) pooled vectors.
 
-        `similarity`: what the vectors are for (see `encoders.similarity`); for cosine they are scaled to unit length.
-        `arithmetic`: that of products.
+        `similarity`: what the vectors are for (see `encoders.similarity`); for cosine they are scaled to unit length
+        here, so `forward` gives them as they are before any last module that does that. `arithmetic`: that of products.
         """
         self.tokenizer = tokenizer
         self.device = device
@@ -60,15 +60,22 @@ class Encoder:
         """Token ids of each text (see `ModelTokenizer.tokenize`)."""
         return self.tokenizer.tokenize(texts, kind, max_length)
 
-    def embed(self, tokens: Tokens, kind: str, rows=None) -> np.ndarray:
-        """Vectors (texts, dimensions), float32, of the texts in `rows`, or of all; `kind` is `query` or `document`."""
+    def embed(self, tokens: Tokens, kind: str, rows=None) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors (texts, dimensions) and norms (texts,), float32, of the texts in `rows`, or of all.
+
+        `kind` is `query` or `document`. A norm is the Euclidean length of what enters the last scaling to unit length,
+        by a Normalize module at a model's end or by this class: of the vector whose direction is given. Where nothing
+        is scaled it is the length of the vector itself.
+        """
         import torch
 
         ids, mask = map(torch.from_numpy, tokens.padded(range(len(tokens)) if rows is None else rows))
         with torch.inference_mode():
             pooled = self._forward(ids.to(self.device), mask.to(self.device), kind).float()
+            norms = torch.linalg.vector_norm(pooled, dim=1, dtype=torch.float64).float()
+            vectors = torch.nn.functional.normalize(pooled, dim=1) if self.similarity == COSINE else pooled
             # Copying to the host waits for a GPU to finish.
-            return (torch.nn.functional.normalize(pooled, dim=1) if self.similarity == COSINE else pooled).cpu().numpy()
+            return vectors.cpu().numpy(), norms.cpu().numpy()
 
 
 def arithmetic(folder: str | Path, precision: str) -> list[str]:
@@ -106,7 +113,7 @@ def load_encoder(
     for transformer in transformers_of(model)[:1]:
         _adapt(transformer.model, adapter)
     narrow_products(model, pick_dtype(precision, device))
-    forward = library_forward(model)
+    forward = library_forward(model, unit=found.similarity != COSINE)
     return Encoder(load_tokenizer(folder, model), forward, device, found.similarity, precision)
 
 

@@ -40,7 +40,16 @@ def encode(
 def encode_tokens(
     encoder: Encoder | StaticEncoder, tokens: Tokens, kind: str, batch_tokens: int | None = None, bar=None
 ) -> np.ndarray:
-    """Vectors, float32 of shape (texts, dimensions), in the order given; `kind` is `query` or `document`.
+    """Vectors of tokenised texts as `vectors_and_norms` gives them."""
+    return vectors_and_norms(encoder, tokens, kind, batch_tokens, bar)[0]
+
+
+def vectors_and_norms(
+    encoder: Encoder | StaticEncoder, tokens: Tokens, kind: str, batch_tokens: int | None = None, bar=None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors (texts, dimensions), and their norms before they were scaled to unit length, (texts,), both float32.
+
+    In the order given; `kind` is `query` or `document`. `Encoder.embed` says what a norm is.
 
     A batch holds at most `batch_tokens` tokens with padding (None: what suits the device), at least one text, and half
     as many where a GPU's memory does not hold them. A text's vector does not depend on the texts that share its batch
@@ -48,19 +57,22 @@ def encode_tokens(
     `logs.progress`) is told how many texts are done.
     """
     vectors: np.ndarray | None = None
+    norms = np.empty(len(tokens), dtype=np.float32)
 
-    def embed(rows: np.ndarray) -> np.ndarray:
+    def embed(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # Texts are repeated where there are few (see `Encoder.steady_tokens`).
         least = -(-encoder.steady_tokens // max(1, int(padded(tokens.lengths[rows[0]]))))
-        return encoder.embed(tokens, kind, np.resize(rows, max(least, len(rows))))[: len(rows)]
+        found, lengths = encoder.embed(tokens, kind, np.resize(rows, max(least, len(rows))))
+        return found[: len(rows)], lengths[: len(rows)]
 
-    for rows, part in halving(embed, token_batches(padded(tokens.lengths), batch_tokens or encoder.batch_tokens)):
+    batches = token_batches(padded(tokens.lengths), batch_tokens or encoder.batch_tokens)
+    for rows, (part, lengths) in halving(embed, batches):
         if vectors is None:
             vectors = np.empty((len(tokens), part.shape[1]), dtype=np.float32)
-        vectors[rows] = part
+        vectors[rows], norms[rows] = part, lengths
         if bar is not None:
             bar.update(len(rows))
-    return np.empty((0, 0), dtype=np.float32) if vectors is None else vectors
+    return np.empty((0, 0), dtype=np.float32) if vectors is None else vectors, norms
 
 
 def token_batches(lengths: np.ndarray, batch_tokens: int) -> Iterator[np.ndarray]:
@@ -106,14 +118,14 @@ def encode_shard(
     table = read_rows(tokens, "tokens")
     seconds = 0.0
 
-    def batches() -> Iterator[tuple[list[str], np.ndarray]]:
+    def batches() -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
         nonlocal seconds
         for start in range(0, max(1, len(table)), ENCODED_AT_ONCE):
             piece = table.slice(start, ENCODED_AT_ONCE)
             begun = time.perf_counter()
-            vectors = encode_tokens(encoder, stored_tokens(piece["tokens"]), "document", batch_tokens, bar)
+            found, norms = vectors_and_norms(encoder, stored_tokens(piece["tokens"]), "document", batch_tokens, bar)
             seconds += time.perf_counter() - begun
-            yield piece["doc_id"].to_pylist(), searchable(vectors, "document", encoder.similarity)
+            yield piece["doc_id"].to_pylist(), searchable(found, "document", encoder.similarity), norms
 
     with progress(label, len(table), "text") as bar:
         write_embedding_batches(output, "doc_id", batches(), encoder.arithmetic, encoder.similarity == EUCLIDEAN)
@@ -132,11 +144,12 @@ def encode_queries(
     """Tokenise and encode one query set to Parquet."""
     encoder, table = load_encoder(model, precision), read_rows(queries, "queries")
 
-    def batches() -> Iterator[tuple[list[str], np.ndarray]]:
+    def batches() -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
         for start in range(0, max(1, len(table)), ENCODED_AT_ONCE):
             piece = table.slice(start, ENCODED_AT_ONCE)
-            vectors = encode(encoder, piece["text"].to_pylist(), "query", max_length, batch_tokens, bar)
-            yield piece["query_id"].to_pylist(), searchable(vectors, "query", encoder.similarity)
+            tokens = encoder.tokenize(piece["text"].to_pylist(), "query", max_length)
+            found, norms = vectors_and_norms(encoder, tokens, "query", batch_tokens, bar)
+            yield piece["query_id"].to_pylist(), searchable(found, "query", encoder.similarity), norms
 
     with progress(label, len(table), "text") as bar:
         write_embedding_batches(output, "query_id", batches(), encoder.arithmetic, encoder.similarity == EUCLIDEAN)

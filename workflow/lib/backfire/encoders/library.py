@@ -144,10 +144,9 @@ class LibraryTokenizer:
 def library_forward(model, unit: bool = True) -> Callable[[Tensor, Tensor, str], Tensor]:
     """The forward pass of a loaded SentenceTransformer, of ids and mask, (batch, length) int64, and a kind of text.
 
-    Without `unit` a last module that scales vectors to unit length is left out.
+    Without `unit` what scales vectors to unit length at a model's end, or at that of a side's own modules, is left out.
     """
-    modules = list(model.named_children())
-    left_out = [] if unit or type(model[-1]).__name__ != "Normalize" else [modules[-1][0]]
+    left_out = [] if unit else _last_scalings(model)
     lengths = _prompt_lengths(model)
     static = type(model[0]).__name__ == "StaticEmbedding"
 
@@ -162,21 +161,34 @@ def library_forward(model, unit: bool = True) -> Callable[[Tensor, Tensor, str],
             features = {"input_ids": ids.masked_fill(mask == 0, padding), "attention_mask": mask, "modality": "text"}
         if lengths[kind]:
             features["prompt_length"] = lengths[kind]
-        with _without(model, left_out):
+        with _without(left_out):
             vectors = model(features, task=kind)["sentence_embedding"]
         return vectors if model.truncate_dim is None else vectors[:, : model.truncate_dim]
 
     return forward
 
 
+def _last_scalings(modules: nn.Sequential) -> list[tuple[nn.Sequential, str]]:
+    """Where Normalize modules come last, on either side: the modules that they end and their names, last first."""
+    found = []
+    for name, module in reversed(list(modules.named_children())):
+        if _by_task(module):
+            found += [place for side in module.sub_modules.values() for place in _last_scalings(side)]
+        if type(module).__name__ != "Normalize" or module.module_input_name != module.module_output_name:
+            break
+        found.append((modules, name))
+    return found
+
+
 @contextlib.contextmanager
-def _without(model, names: list[str]) -> Iterator[None]:
-    """Take modules out of a SentenceTransformer, from its end, while the body runs."""
-    kept = {name: model._modules.pop(name) for name in names}
+def _without(places: list[tuple[nn.Sequential, str]]) -> Iterator[None]:
+    """Take modules out from the ends that `_last_scalings` found while the body runs."""
+    kept = [(modules, name, modules._modules.pop(name)) for modules, name in places]
     try:
         yield
     finally:
-        model._modules.update(kept)
+        for modules, name, module in reversed(kept):
+            modules._modules[name] = module
 
 
 def narrow_products(model, dtype: torch.dtype) -> None:

@@ -36,22 +36,24 @@ class StaticEncoder:
         """
         return self.tokenizer.tokenize(texts, kind, max_length)
 
-    def embed(self, tokens: Tokens, kind: str, rows=None) -> np.ndarray:
-        """Unit vectors of shape (texts, dimensions), float32, of the texts in `rows`, or of all; zeros without tokens.
+    def embed(self, tokens: Tokens, kind: str, rows=None) -> tuple[np.ndarray, np.ndarray]:
+        """Unit vectors (texts, dimensions) and norms (texts,), float32, of the texts in `rows`, or of all.
 
+        A norm is the length of the mean of a text's vectors, whose direction is given; without tokens both are zero.
         Each text's vectors are summed on their own, so its bits do not depend on what shares the batch.
         """
         ids, mask = tokens.padded(range(len(tokens)) if rows is None else rows)
         counts = mask.sum(axis=1)
         vectors = np.zeros((len(ids), self._table.shape[1]), dtype=np.float32)
+        norms = np.zeros(len(ids), dtype=np.float32)
         some = np.flatnonzero(counts)
         if len(some):
             starts = np.concatenate([[0], np.cumsum(counts[some])[:-1]])
             vectors[some] = np.add.reduceat(self._table[ids[mask.astype(bool)]], starts, axis=0)
             vectors[some] /= counts[some, None].astype(np.float32)
-            norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)).astype(np.float32)
+            norms[:] = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
             vectors /= np.maximum(norms, np.float32(1e-12))[:, None]
-        return vectors
+        return vectors, norms
 
 
 def static_module(folder: Path) -> Path | None:

@@ -1,7 +1,8 @@
 """The shape of an embedding space: how far passages spread, in how many directions, and where queries land.
 
-All statistics (see `statistics`) are taken on unit-norm vectors, in float64: those that sums over the corpus give, over
-all passages (see `moments`), those of pairs of passages over a keyed sample, the same for every variant.
+All statistics (see `statistics`) but those of length (see `lengths`) are taken on unit-norm vectors, in float64: those
+that sums over the corpus give, over all passages (see `moments`), those of pairs of passages over a keyed sample, the
+same for every variant.
 """
 
 import logging
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from backfire.errors import BackfireError
+from backfire.explaining.lengths import length_statistics
 from backfire.explaining.moments import corpus_moments, flattening, likeness, space_statistics, whole
 from backfire.explaining.sampling import sample_embeddings, unit_rows
 from backfire.explaining.statistics import NEIGHBOURS, STATISTICS
@@ -72,7 +74,7 @@ def measure_geometry(
         log.warning("%d of %d relevant pairs are not embedded and are left out", len(pairs) - len(present), len(pairs))
     groups = corpus_moments(shards, base)
     moments = whole(groups)
-    values = space_statistics(moments) | {"uniformity": uniformity(passages)}
+    values = space_statistics(moments) | length_statistics(shards) | {"uniformity": uniformity(passages)}
     values |= pair_statistics(
         np.stack([vectors[query] for query, _ in present]),
         np.stack([relevant[doc] for _, doc in present]),

@@ -74,6 +74,21 @@ STATISTICS = {
         "2022).",
         sampled=False,
     ),
+    "raw_norm": Statistic(
+        "length",
+        "Length before normalisation",
+        "How long a passage's vector is before any scaling to length 1, on average. Cosine ignores it, but a loss on "
+        "raw vectors can fall by growth alone: the distances of two passages to a query differ by no more than the sum "
+        "of their lengths.",
+        sampled=False,
+    ),
+    "raw_norm_variation": Statistic(
+        "share",
+        "Its coefficient of variation",
+        "How much that length differs between passages: its standard deviation as a share of its mean; 0 where all are "
+        "equally long.",
+        sampled=False,
+    ),
     "uniformity": Statistic(
         "log",
         "Uniformity",

@@ -1,4 +1,8 @@
-"""Vectors of texts on disk: Parquet with an id and a float32 vector a row, and in what they were computed."""
+"""Vectors of texts on disk: Parquet with an id, a float32 vector and its norm a row, and in what they were computed.
+
+The norm is the length that a vector had before it was scaled to unit length, which an `embedding` of unit length has
+lost: the direction times the norm is what the model pooled.
+"""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +23,7 @@ _ARITHMETIC = b"arithmetic"
 NO_PRODUCTS = "none"
 # Where vectors have one number more than the model's, for a search by distance (see `encoders.similarity`).
 _EXTENDED = b"extended"
+_NORM = "norm"
 
 
 def write_embeddings(
@@ -28,33 +33,37 @@ def write_embeddings(
     embeddings: np.ndarray,
     arithmetic: str = "fp32",
     extended: bool = False,
+    norms: np.ndarray | None = None,
 ) -> None:
     """Write float32 `embeddings` of shape (len(ids), dimensions) beside their ids.
 
     `id_column` is `doc_id` or `query_id`. The rows are stored as given: of unit norm, unless the model is one for dot
-    products or distances. The file's metadata keep `arithmetic` (fp32, bf16, fp16, or `NO_PRODUCTS`), what they were
-    computed in, and whether they are `extended`: the last number of each is none of the model's (see
-    `encoders.similarity`). Raises `BackfireError` when a value is not finite.
+    products or distances. `norms` (len(ids),) are their lengths before they were scaled to unit norm; None: they were
+    not, and each has the length that it is given with. The file's metadata keep `arithmetic` (fp32, bf16, fp16, or
+    `NO_PRODUCTS`), what they were computed in, and whether they are `extended`: the last number of each is none of the
+    model's (see `encoders.similarity`). Raises `BackfireError` when a value is not finite.
     """
-    write_embedding_batches(path, id_column, [(ids, embeddings)], arithmetic, extended)
+    if norms is None:
+        norms = np.linalg.norm(np.asarray(embeddings[:, :-1] if extended else embeddings, np.float64), axis=1)
+    write_embedding_batches(path, id_column, [(ids, embeddings, norms)], arithmetic, extended)
 
 
 def write_embedding_batches(
     path: str | Path,
     id_column: str,
-    batches: Iterable[tuple[list[str], np.ndarray]],
+    batches: Iterable[tuple[list[str], np.ndarray, np.ndarray]],
     arithmetic: str = "fp32",
     extended: bool = False,
 ) -> None:
-    """Write (ids, embeddings) one after another as `write_embeddings` does, in memory bounded by one of them.
+    """Write (ids, embeddings, norms) one after another as `write_embeddings` does, in memory bounded by one of them.
 
     The bytes do not depend on where they are cut, as long as each but the last has a multiple of `EMBEDDING_ROWS`
     rows. Raises `ValueError` for no batch at all.
     """
     metadata = {_ARITHMETIC: arithmetic} | ({_EXTENDED: "1"} if extended else {})
     with writing(path, compression="none", use_dictionary=False) as write:
-        for ids, embeddings in batches:
-            table = _embeddings_table(path, id_column, ids, embeddings)
+        for ids, embeddings, norms in batches:
+            table = _embeddings_table(path, id_column, ids, embeddings, norms)
             write(table.replace_schema_metadata(metadata), EMBEDDING_ROWS)
 
 
@@ -105,6 +114,12 @@ def read_embedding_ids(path: str | Path, id_column: str) -> list[str]:
     return guarded(path, lambda: file.read([id_column]))[id_column].to_pylist()
 
 
+def read_norms(path: str | Path, id_column: str) -> np.ndarray:
+    """Read the norms alone of what `write_embeddings` wrote, (rows,) float32, in order."""
+    file = _embeddings_file(path, id_column, [_NORM])
+    return guarded(path, lambda: file.read([_NORM]))[_NORM].to_numpy()
+
+
 def embeddings_digest(path: str | Path) -> int | None:
     """32 bits by which an index knows the embeddings that it was built from; None where they carry no checksums."""
     return guarded(path, lambda: parquet_digest(path))
@@ -115,25 +130,26 @@ def iterate_embeddings(path: str | Path, id_column: str, rows: int) -> Iterator[
     yield from _embedding_pieces(path, _embeddings_file(path, id_column), rows)
 
 
-def _embeddings_table(path, id_column: str, ids: list[str], embeddings: np.ndarray) -> pa.Table:
-    embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
-    if not np.isfinite(embeddings).all():
-        row = int(np.flatnonzero(~np.isfinite(embeddings).all(axis=1))[0])
+def _embeddings_table(path, id_column: str, ids: list[str], embeddings: np.ndarray, norms: np.ndarray) -> pa.Table:
+    embeddings, norms = (np.ascontiguousarray(each, dtype=np.float32) for each in (embeddings, norms))
+    finite = np.isfinite(embeddings).all(axis=1) & np.isfinite(norms)
+    if not finite.all():
+        row = int(np.flatnonzero(~finite)[0])
         raise BackfireError(
             f"{path}: the embedding of {id_column} '{ids[row]}' is not finite.",
             "the model diverged in training or half precision overflowed; look at the dynamics, or set "
             "encoding.precision to fp32.",
         )
     values = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.reshape(-1)), embeddings.shape[1])
-    return pa.table({id_column: text_column(id_column, ids).cast(pa.string()), "embedding": values})
+    return pa.table({id_column: text_column(id_column, ids).cast(pa.string()), "embedding": values, _NORM: norms})
 
 
 def _embeddings_file(path, id_column: str, columns: list[str] | None = None) -> pq.ParquetFile:
     file = opened(path, columns)
-    schema = file.schema_arrow
-    if schema.names != [id_column, "embedding"] or not pa.types.is_fixed_size_list(schema.types[1]):
+    schema, expected = file.schema_arrow, [id_column, "embedding", _NORM]
+    if schema.names != expected or not pa.types.is_fixed_size_list(schema.types[1]):
         raise BackfireError(
-            f"{path}: columns {schema.names}, expected {[id_column, 'embedding']} with a fixed-size list.",
+            f"{path}: columns {schema.names}, expected {expected} with a fixed-size list.",
             "delete the file and run again; it was not written by this version of Backfire.",
         )
     return file

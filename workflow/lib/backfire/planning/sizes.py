@@ -191,8 +191,8 @@ def token_bytes(facts: Facts, max_length: int) -> float:
 
 
 def vector_bytes(facts: Facts, dimensions: int) -> float:
-    """Bytes of one passage's row of embeddings: fp32 values and the id."""
-    return FLOAT_BYTES * dimensions + facts.id_bytes + EMBEDDING_ROW
+    """Bytes of one passage's row of embeddings: fp32 values, the norm that they had, and the id."""
+    return FLOAT_BYTES * (dimensions + 1) + facts.id_bytes + EMBEDDING_ROW
 
 
 def index_bytes(dimensions: int, factory: str) -> float:

@@ -17,6 +17,7 @@ from backfire.encoders.encoder import Encoder, load_tokenizer
 from backfire.encoders.folders import ORIGIN, WEIGHTS, modules_of, read_settings
 from backfire.encoders.library import autocast, library_forward, load_library_model, sides_differ, transformers_of
 from backfire.encoders.settled import multiplied
+from backfire.encoders.similarity import COSINE
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
 from backfire.formats.certificates import CERTIFICATE, Certificate
@@ -140,7 +141,7 @@ class AnyLayout(Trainable):
             for transformer in transformers:
                 autocast(transformer, self.half)
         self.transformers = [transformer.model for transformer in transformers]
-        self._embed = library_forward(self.network)
+        self._embed = library_forward(self.network, unit=self.similarity != COSINE)
         self._raw = library_forward(self.network, unit=False)
 
     @property
