@@ -109,6 +109,33 @@ def test_batches_hold_every_row_once_within_the_budget(lengths, budget):
     assert all(len(rows) == 1 or len(rows) * lengths[rows[0]] <= budget for rows in batches)
 
 
+def test_a_batch_is_begun_before_the_one_before_it_is_fetched(base_model, monkeypatch):
+    encoder, plain, order = load_encoder(base_model, "fp32", CPU), Encoder.begin, []
+    tokens = encoder.tokenize(["one", "two words", "and three words"] * 4, "document", 128)
+    whole = vectors_and_norms(encoder, tokens, "document")
+
+    def begin(self, tokens, kind, rows=None):
+        number, finish = sum(what == "begun" for what, _ in order), plain(self, tokens, kind, rows)
+        order.append(("begun", number))
+
+        def fetch():
+            order.append(("fetched", number))
+            return finish()
+
+        return fetch
+
+    monkeypatch.setattr(Encoder, "begin", begin)
+    found = vectors_and_norms(encoder, tokens, "document", 16)
+    assert all(np.array_equal(one, other) for one, other in zip(found, whole, strict=True))
+    count = len(order) // 2
+    assert count > 3
+    assert order == [
+        ("begun", 0),
+        *(step for number in range(1, count) for step in (("begun", number), ("fetched", number - 1))),
+        ("fetched", count - 1),
+    ]
+
+
 class Full(RuntimeError):
     """As cuBLAS tells that a GPU's memory is spent."""
 
@@ -118,16 +145,16 @@ class Full(RuntimeError):
 
 def test_a_batch_that_a_gpu_cannot_hold_is_halved_and_gives_the_same_vectors(base_model, monkeypatch, caplog):
     encoder, texts = load_encoder(base_model, "fp32", CPU), [text or "-" for text in TEXTS] * 20
-    tokens, plain, sizes = encoder.tokenize(texts, "document", 128), Encoder.embed, []
+    tokens, plain, sizes = encoder.tokenize(texts, "document", 128), Encoder.begin, []
     whole = vectors_and_norms(encoder, tokens, "document")
 
-    def embed(self, tokens, kind, rows=None):
+    def begin(self, tokens, kind, rows=None):
         sizes.append(len(rows))
         if len(rows) > 3:
             raise Full
         return plain(self, tokens, kind, rows)
 
-    monkeypatch.setattr(Encoder, "embed", embed)
+    monkeypatch.setattr(Encoder, "begin", begin)
     halved = vectors_and_norms(encoder, tokens, "document")
     assert all(np.array_equal(found, expected) for found, expected in zip(halved, whole, strict=True))
     refused = [place for place, size in enumerate(sizes) if size > 3]
@@ -138,10 +165,10 @@ def test_a_batch_that_a_gpu_cannot_hold_is_halved_and_gives_the_same_vectors(bas
 
 @pytest.mark.parametrize("error", [Full(), ValueError("another")])
 def test_what_halving_cannot_help_is_an_error(base_model, monkeypatch, error):
-    def embed(self, tokens, kind, rows=None):
+    def begin(self, tokens, kind, rows=None):
         raise error
 
-    monkeypatch.setattr(Encoder, "embed", embed)
+    monkeypatch.setattr(Encoder, "begin", begin)
     with pytest.raises(type(error)):
         encode(load_encoder(base_model, "fp32", CPU), ["one", "two"], "document", 128)
 

@@ -1,5 +1,6 @@
 """Models that turn token ids into vectors, with as little import time as their layout allows."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import torch
 
     from backfire.encoders.library import LibraryTokenizer
+
+Embedded = tuple[np.ndarray, np.ndarray]
+"""Vectors (texts, dimensions) and their norms before they were scaled to unit length (texts,), both float32."""
 
 
 class Encoder:
@@ -60,22 +64,44 @@ class Encoder:
         """Token ids of each text (see `ModelTokenizer.tokenize`)."""
         return self.tokenizer.tokenize(texts, kind, max_length)
 
-    def embed(self, tokens: Tokens, kind: str, rows=None) -> tuple[np.ndarray, np.ndarray]:
+    def embed(self, tokens: Tokens, kind: str, rows=None) -> Embedded:
         """Vectors (texts, dimensions) and norms (texts,), float32, of the texts in `rows`, or of all.
 
         `kind` is `query` or `document`. A norm is the Euclidean length of what enters the last scaling to unit length,
         by a Normalize module at a model's end or by this class: of the vector whose direction is given. Where nothing
         is scaled it is the length of the vector itself.
         """
+        return self.begin(tokens, kind, rows)()
+
+    def begin(self, tokens: Tokens, kind: str, rows=None) -> Callable[[], Embedded]:
+        """As `embed`, given by what is returned: on a GPU that waits for it, and until then other work can be begun.
+
+        A GPU copies to and from pinned memory while it computes. On a CPU all is done before this returns.
+        """
         import torch
 
         ids, mask = map(torch.from_numpy, tokens.padded(range(len(tokens)) if rows is None else rows))
+        on_gpu = self.device.type == "cuda"
+        if on_gpu:
+            ids, mask = ids.pin_memory(), mask.pin_memory()
         with torch.inference_mode():
-            pooled = self._forward(ids.to(self.device), mask.to(self.device), kind).float()
+            ids, mask = (each.to(self.device, non_blocking=on_gpu) for each in (ids, mask))
+            pooled = self._forward(ids, mask, kind).float()
             norms = torch.linalg.vector_norm(pooled, dim=1, dtype=torch.float64).float()
             vectors = torch.nn.functional.normalize(pooled, dim=1) if self.similarity == COSINE else pooled
-            # Copying to the host waits for a GPU to finish.
-            return vectors.cpu().numpy(), norms.cpu().numpy()
+            if not on_gpu:
+                return lambda: (vectors.numpy(), norms.numpy())
+            pair = [torch.empty(each.shape, dtype=each.dtype, pin_memory=True) for each in (vectors, norms)]
+            for target, each in zip(pair, (vectors, norms), strict=True):
+                target.copy_(each, non_blocking=True)
+            copied = torch.cuda.Event()
+            copied.record(torch.cuda.current_stream(self.device))
+
+        def finish() -> Embedded:
+            copied.synchronize()
+            return pair[0].numpy(), pair[1].numpy()
+
+        return finish
 
 
 def arithmetic(folder: str | Path, precision: str) -> list[str]:

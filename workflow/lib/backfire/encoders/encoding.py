@@ -1,14 +1,14 @@
 """Encoding: texts to vectors, in batches of texts of equal padded length."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from backfire.encoders.encoder import Encoder, StaticEncoder, arithmetic, load_encoder
+from backfire.encoders.encoder import Embedded, Encoder, StaticEncoder, arithmetic, load_encoder
 from backfire.encoders.folders import contents
 from backfire.encoders.halving import halving
 from backfire.encoders.similarity import EUCLIDEAN, searchable
@@ -23,6 +23,7 @@ from backfire.provenance.cache import compute
 
 # Texts whose vectors are in memory together; whole row groups, so that it does not show in the file.
 ENCODED_AT_ONCE = 4 * EMBEDDING_ROWS
+T = TypeVar("T")
 
 
 def encode(
@@ -59,20 +60,29 @@ def vectors_and_norms(
     vectors: np.ndarray | None = None
     norms = np.empty(len(tokens), dtype=np.float32)
 
-    def embed(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def begin(rows: np.ndarray) -> Callable[[], Embedded]:
         # Texts are repeated where there are few (see `Encoder.steady_tokens`).
         least = -(-encoder.steady_tokens // max(1, int(padded(tokens.lengths[rows[0]]))))
-        found, lengths = encoder.embed(tokens, kind, np.resize(rows, max(least, len(rows))))
-        return found[: len(rows)], lengths[: len(rows)]
+        return encoder.begin(tokens, kind, np.resize(rows, max(least, len(rows))))
 
     batches = token_batches(padded(tokens.lengths), batch_tokens or encoder.batch_tokens)
-    for rows, (part, lengths) in halving(embed, batches):
+    for rows, finish in _one_behind(halving(begin, batches)):
+        part, lengths = finish()
         if vectors is None:
             vectors = np.empty((len(tokens), part.shape[1]), dtype=np.float32)
-        vectors[rows], norms[rows] = part, lengths
+        vectors[rows], norms[rows] = part[: len(rows)], lengths[: len(rows)]
         if bar is not None:
             bar.update(len(rows))
     return np.empty((0, 0), dtype=np.float32) if vectors is None else vectors, norms
+
+
+def _one_behind(items: Iterable[T]) -> Iterator[T]:
+    """The same items, each given once the next one has been taken: a GPU has a batch to do while one is fetched."""
+    held: list[T] = []
+    for item in items:
+        yield from held
+        held = [item]
+    yield from held
 
 
 def token_batches(lengths: np.ndarray, batch_tokens: int) -> Iterator[np.ndarray]:

@@ -4,6 +4,7 @@ Run by numpy and tokenizers alone, so that a job starts in half a second; the la
 sentence-transformers' `StaticEmbedding`.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,11 @@ class StaticEncoder:
             norms[:] = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
             vectors /= np.maximum(norms, np.float32(1e-12))[:, None]
         return vectors, norms
+
+    def begin(self, tokens: Tokens, kind: str, rows=None) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+        """As `Encoder.begin`; all is done before this returns."""
+        found = self.embed(tokens, kind, rows)
+        return lambda: found
 
 
 def static_module(folder: Path) -> Path | None:
