@@ -13,6 +13,7 @@ import yaml
 from filelock import FileLock
 
 from checkout import copy_of_the_workflow
+from engines import engines
 
 # Seconds that a long study may take on a slow machine.
 LONG = 18 * 60
@@ -72,10 +73,12 @@ class Engine:
         self, *arguments: str, overlays: tuple[Path, ...] = (), through: tuple[str, ...] = ()
     ) -> subprocess.CompletedProcess:
         """Run Snakemake to its end, by a command `through` if there is one; the caller checks the exit status."""
-        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "8", "--directory", str(self.directory)]
-        command += ["--snakefile", str(self.source / "Snakefile")]
-        command += ["--configfile", str(self.study), *map(str, overlays)]
-        return subprocess.run([*through, *command], cwd=self.directory, capture_output=True, text=True, check=False)
+        arguments += ("--cores", "8", "--directory", str(self.directory), "--snakefile", str(self.source / "Snakefile"))
+        arguments += ("--configfile", str(self.study), *map(str, overlays))
+        if not through:
+            return engines().run(arguments, self.directory)
+        command = [*through, sys.executable, "-m", "snakemake", *arguments]
+        return subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
 
     def succeed(self, *arguments: str, overlays: tuple[Path, ...] = ()) -> str:
         """Run, expect success, and give all that was printed."""
