@@ -64,6 +64,12 @@ class Engine:
         directory.mkdir(exist_ok=True)
         return replace(self, directory=directory)
 
+    def given(self, base: Path, study: str | None = None) -> "Engine":
+        """The same, with the base in place as another study prepared it: trying it out takes as long as ten jobs."""
+        study = study or yaml.safe_load(self.study.read_text())["study"]
+        shutil.copytree(base, self.directory / f"results/{study}/models/base/seed-0")
+        return self
+
     def cloned(self, directory: Path) -> "Engine":
         """The same study in a fresh clone."""
         source = copy_of_the_workflow(directory)
@@ -123,6 +129,17 @@ def clone(tmp_path_factory) -> Engine:
     """A copy of the workflow, to be run on the default study elsewhere."""
     source = copy_of_the_workflow(tmp_path_factory.mktemp("clone"))
     return Engine(source, source, source / "config.yaml")
+
+
+@pytest.fixture(scope="session")
+def prepared_base(clone, tmp_path_factory, worker_id) -> Path:
+    """The folder of the base as a study prepares it, made by the first process that wants it."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder if worker_id == "master" else folder.parent) / "base"
+    made = "results/tiny/models/base/seed-0"
+    with FileLock(folder.with_suffix(".lock")):
+        clone.on("tiny").elsewhere(folder).succeed(made)
+    return folder / made
 
 
 @pytest.fixture(scope="session")
