@@ -13,12 +13,13 @@ import yaml
 from filelock import FileLock
 
 from checkout import copy_of_the_workflow
+from engines import engines
 
 # Seconds that a long study may take on a slow machine.
 LONG = 18 * 60
 # Modules by how long they take, the longest first, so that of two processes neither ends long before the other (.ci/run
 # gives whole modules to processes in this order). Others come in between, where it matters little.
-LONGEST = ["systems_study", "miniature_msmarco", "slurm", "bad_input", "tiny_study", "reruns", "plan", "pairs_study"]
+LONGEST = ["slurm", "systems_study", "miniature_msmarco", "tiny_study", "bad_input", "reruns", "pairs_study", "plan"]
 LONGEST += ["joined_study", "vaswani_study"]
 SHORTEST = ["batches", "kills", "shared_cache", "memory", "architecture"]
 # Whether the tests of a module with a long study run, decided when its first one is due.
@@ -63,6 +64,12 @@ class Engine:
         directory.mkdir(exist_ok=True)
         return replace(self, directory=directory)
 
+    def given(self, base: Path, study: str | None = None) -> "Engine":
+        """The same, with the base in place as another study prepared it: trying it out takes as long as ten jobs."""
+        study = study or yaml.safe_load(self.study.read_text())["study"]
+        shutil.copytree(base, self.directory / f"results/{study}/models/base/seed-0")
+        return self
+
     def cloned(self, directory: Path) -> "Engine":
         """The same study in a fresh clone."""
         source = copy_of_the_workflow(directory)
@@ -72,10 +79,12 @@ class Engine:
         self, *arguments: str, overlays: tuple[Path, ...] = (), through: tuple[str, ...] = ()
     ) -> subprocess.CompletedProcess:
         """Run Snakemake to its end, by a command `through` if there is one; the caller checks the exit status."""
-        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "8", "--directory", str(self.directory)]
-        command += ["--snakefile", str(self.source / "Snakefile")]
-        command += ["--configfile", str(self.study), *map(str, overlays)]
-        return subprocess.run([*through, *command], cwd=self.directory, capture_output=True, text=True, check=False)
+        arguments += ("--cores", "8", "--directory", str(self.directory), "--snakefile", str(self.source / "Snakefile"))
+        arguments += ("--configfile", str(self.study), *map(str, overlays))
+        if not through:
+            return engines().run(arguments, self.directory)
+        command = [*through, sys.executable, "-m", "snakemake", *arguments]
+        return subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
 
     def succeed(self, *arguments: str, overlays: tuple[Path, ...] = ()) -> str:
         """Run, expect success, and give all that was printed."""
@@ -120,6 +129,17 @@ def clone(tmp_path_factory) -> Engine:
     """A copy of the workflow, to be run on the default study elsewhere."""
     source = copy_of_the_workflow(tmp_path_factory.mktemp("clone"))
     return Engine(source, source, source / "config.yaml")
+
+
+@pytest.fixture(scope="session")
+def prepared_base(clone, tmp_path_factory, worker_id) -> Path:
+    """The folder of the base as a study prepares it, made by the first process that wants it."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder if worker_id == "master" else folder.parent) / "base"
+    made = "results/tiny/models/base/seed-0"
+    with FileLock(folder.with_suffix(".lock")):
+        clone.on("tiny").elsewhere(folder).succeed(made)
+    return folder / made
 
 
 @pytest.fixture(scope="session")

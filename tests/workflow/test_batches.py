@@ -12,7 +12,7 @@ BATCHED = ("tokenize_corpus", "encode_corpus", "index_shard")
 
 
 @pytest.fixture(scope="module")
-def ranked(clone, tmp_path_factory):
+def ranked(clone, prepared_base, tmp_path_factory):
     """A function that ranks seven shards with base, so many to a job, once; gives the engine and its overlay."""
     found = {}
 
@@ -22,7 +22,7 @@ def ranked(clone, tmp_path_factory):
             settings = {"encoding": {"shards": 7, "shards_per_job": shards_per_job}}
             overlay = folder / "overlay.yaml"
             overlay.write_text(yaml.safe_dump(settings))
-            engine = clone.on("tiny").elsewhere(folder)
+            engine = clone.on("tiny").elsewhere(folder).given(prepared_base)
             engine.succeed(TARGET, overlays=(overlay,))
             found[shards_per_job] = engine, (overlay,)
         return found[shards_per_job]

@@ -19,9 +19,9 @@ FILES = {"ours": ("scipy", 150), "theirs": ("numpy", 120)}
 
 
 @pytest.fixture(scope="module")
-def joined(clone, tmp_path_factory):
+def joined(clone, prepared_base, tmp_path_factory):
     """The study, run once; the hub's cache holds what the second collection is made of, and there is no network."""
-    engine = clone.on("joined").elsewhere(tmp_path_factory.mktemp("joined"))
+    engine = clone.on("joined").elsewhere(tmp_path_factory.mktemp("joined")).given(prepared_base)
     records = [json.loads(line) for line in collection_file().open(encoding="utf-8")]
     rows = {
         name: [{"query": row["query"], "passage": row["text"]} for row in records if row["package"] == package][:count]

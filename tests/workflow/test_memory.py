@@ -65,10 +65,9 @@ def group():
     pytest.skip("no group of processes can be made whose memory is bounded: that takes root and cgroups")
 
 
-def test_a_job_that_the_kernel_kills_is_explained_and_jobs_take_turns_on_memory(clone, group, tmp_path):
-    engine = clone.on("tiny").elsewhere(tmp_path)
+def test_a_job_that_the_kernel_kills_is_explained_and_jobs_take_turns_on_memory(clone, prepared_base, group, tmp_path):
     # Trying out the base takes the library that it is held against, and more than encoding does.
-    engine.succeed("results/tiny/models/base/seed-0")
+    engine = clone.on("tiny").elsewhere(tmp_path).given(prepared_base)
     group.bound(SMALL)
     failed = engine.run(*WANTED, through=group.enter)
     text = failed.stdout + failed.stderr

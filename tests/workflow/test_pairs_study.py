@@ -25,9 +25,9 @@ def rows():
 
 
 @pytest.fixture(scope="module")
-def pairs(clone, rows, tmp_path_factory):
+def pairs(clone, prepared_base, rows, tmp_path_factory):
     """The study, run once."""
-    engine = clone.on("pairs").elsewhere(tmp_path_factory.mktemp("pairs"))
+    engine = clone.on("pairs").elsewhere(tmp_path_factory.mktemp("pairs")).given(prepared_base)
     with (engine.directory / "pairs.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([("question", "answer", "negative", "from"), *rows])
     # Each query with the two passages after its own; those of queries that are judged or watched stay out.

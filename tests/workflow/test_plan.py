@@ -3,13 +3,12 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
 
 from backfire.planning.jobs import Jobs, count_jobs
+from engines import engines
 from miniature.downloads import environment
 from miniature.published import counts, publish
 from miniature.server import serving
@@ -51,9 +50,8 @@ def test_the_jobs_of_a_plan_are_those_of_a_dry_run(root, tmp_path, study, shards
     snakefile.write_text(
         f"include: {str(root / 'Snakefile')!r}\nimport json\nPath('jobs.json').write_text(json.dumps(all_jobs()))\n"
     )
-    command = [sys.executable, "-m", "snakemake", "-n", "all", "--quiet", "rules", "--directory", str(tmp_path)]
-    command += ["--snakefile", str(snakefile), "--configfile", str(root / study), str(overlay)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    arguments = ["-n", "all", "--quiet", "rules", "--directory", str(tmp_path), "--snakefile", str(snakefile)]
+    done = engines().run([*arguments, "--configfile", str(root / study), str(overlay)], tmp_path)
     assert done.returncode == 0, done.stderr
     counted = count_jobs(Jobs(*each) for each in json.loads((tmp_path / "jobs.json").read_text()))
     assert counted == table(done.stdout + done.stderr)

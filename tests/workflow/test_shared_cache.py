@@ -28,10 +28,10 @@ def logs(directory: Path) -> dict[str, list[str]]:
     return found
 
 
-def test_a_second_folder_reuses_and_ends_as_a_run_without_a_cache(tiny, tmp_path, monkeypatch):
+def test_a_second_folder_reuses_and_ends_as_a_run_without_a_cache(tiny, prepared_base, tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
     for name, said in (("one", "kept as"), ("two", "reused from")):
-        engine = tiny.elsewhere(tmp_path / name)
+        engine = tiny.elsewhere(tmp_path / name).given(prepared_base)
         engine.succeed(TARGET)
         texts = logs(engine.directory)
         counts = {rule: sum(said in text for text in texts[rule]) for rule in texts}

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ import realslurm
 from backfire.formats.tables import read_rows
 from backfire.jobs.logs import usable_threads
 from checkout import copy_of_the_workflow
+from engines import engines
 
 pytestmark = [pytest.mark.workflow, pytest.mark.long]
 RESULTS = "results/tiny"
@@ -39,12 +39,10 @@ class OnSlurm:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess:
         """The command of the documentation, in the clone."""
-        command = [sys.executable, "-m", "snakemake", *arguments, "--profile", "slurm", "--slurm-keep-successful-logs"]
-        command += ["--slurm-init-seconds-before-status-checks", "2"]
-        command += ["--configfile", "tests/studies/tiny.yaml", "overlay.yaml"]
-        done = subprocess.run(
-            command, cwd=self.clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
+        arguments += ("--profile", "slurm", "--slurm-keep-successful-logs")
+        arguments += ("--slurm-init-seconds-before-status-checks", "2")
+        arguments += ("--configfile", "tests/studies/tiny.yaml", "overlay.yaml")
+        done = engines().run(arguments, self.clone, stderr=subprocess.STDOUT)
         print(done.stdout)
         return done
 

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,13 +30,13 @@ SPLITS = ("test", "own", "unseen")
 
 
 @pytest.fixture(scope="module")
-def systems(clone, tmp_path_factory):
+def systems(clone, prepared_base, tmp_path_factory):
     """The study, run, in a folder with the collection and with runs that another tool made: the library itself."""
     folder = tmp_path_factory.mktemp("systems")
     write_modules(folder / "modules")
     by_the_library(folder, clone)
     small_models.cross_encoder(folder / "scorer")
-    engine = replace(clone, study=clone.source / "tests/studies/systems.yaml").elsewhere(folder)
+    engine = clone.on("systems").elsewhere(folder).given(prepared_base)
     engine.succeed()
     return engine
 

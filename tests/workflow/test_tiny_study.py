@@ -137,7 +137,7 @@ def test_the_queries_that_moved_most_are_those_of_the_measures_with_the_ranks_of
                 assert row[column] == min(ranks, default=None)
 
 
-def test_a_shorter_length_is_worth_what_a_run_at_that_length_shows(tiny, tmp_path):
+def test_a_shorter_length_is_worth_what_a_run_at_that_length_shows(tiny, prepared_base, tmp_path):
     rows = read_rows(tiny.directory / RESULTS / "protocol.parquet", "protocol").to_pylist()
     factors = dict.fromkeys((row["factor"], row["choice"]) for row in rows)
     lengths, ids = (
@@ -147,7 +147,7 @@ def test_a_shorter_length_is_worth_what_a_run_at_that_length_shows(tiny, tmp_pat
     assert list(factors) == [*lengths, *ids, *(("ties", order) for order in ("by passage id", "best", "worst"))]
     overlay = tmp_path / "short.yaml"
     overlay.write_text(yaml.safe_dump({"encoding": {"max_length": 32}, "protocol": None}))
-    engine = tiny.elsewhere(tmp_path)
+    engine = tiny.elsewhere(tmp_path).given(prepared_base)
     engine.succeed(f"{RESULTS}/measures/base/seed-0.parquet", overlays=(overlay,))
     measured = read_rows(tmp_path / f"{RESULTS}/measures/base/seed-0.parquet", "measures").to_pandas()
     for row in rows:
@@ -176,13 +176,13 @@ def test_the_same_study_elsewhere_gives_the_same_measures(tiny, tmp_path):
         assert left.read_bytes() == right.read_bytes(), name
 
 
-def test_the_number_of_shards_does_not_show(tiny, tmp_path):
+def test_the_number_of_shards_does_not_show(tiny, prepared_base, tmp_path):
     runs = {}
     for shards in (1, 3):
         overlay = tmp_path / f"{shards}.yaml"
         overlay.write_text(yaml.safe_dump({"encoding": {"shards": shards}}))
         target = f"{RESULTS}/runs/base/seed-0/tiny/test.trec"
-        tiny.elsewhere(tmp_path / str(shards)).succeed(target, overlays=(overlay,))
+        tiny.elsewhere(tmp_path / str(shards)).given(prepared_base).succeed(target, overlays=(overlay,))
         runs[shards] = (tmp_path / str(shards) / target).read_bytes()
     assert runs[1] == runs[3]
     assert runs[1] == (tiny.directory / RESULTS / "runs/base/seed-0/tiny/test.trec").read_bytes()
@@ -203,14 +203,14 @@ def test_one_run_file_asks_for_its_chain_only(tiny, tmp_path):
     ]
 
 
-def test_base_agrees_with_the_librarys_own_evaluator(tiny, tmp_path):
+def test_base_agrees_with_the_librarys_own_evaluator(tiny, prepared_base, tmp_path):
     """RR@10 of base in fp32, through the workflow and through InformationRetrievalEvaluator, on the same data."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 
     overlay = tmp_path / "fp32.yaml"
     overlay.write_text(yaml.safe_dump({"encoding": {"precision": "fp32"}}))
-    engine = tiny.elsewhere(tmp_path)
+    engine = tiny.elsewhere(tmp_path).given(prepared_base)
     engine.succeed(f"{RESULTS}/measures/base/seed-0.parquet", overlays=(overlay,))
     rows = read_rows(tmp_path / f"{RESULTS}/measures/base/seed-0.parquet", "measures").to_pandas()
     ours = rows[(rows.split == "test") & (rows.measure == "RR@10")].value.mean()

@@ -1,10 +1,8 @@
 """The engine starts as many GPU jobs at once as there are GPUs: rules that sleep, under what all rules share."""
 
-import os
-import subprocess
-import sys
-
 import pytest
+
+from engines import engines
 
 SNAKEFILE = """
 configfile: "{root}/config.yaml"
@@ -43,9 +41,8 @@ def run(root, tmp_path):
     (tmp_path / "job.py").write_text(JOB)
 
     def with_devices(devices, *arguments):
-        environment = os.environ | {"CUDA_VISIBLE_DEVICES": devices, "TMPDIR": str(tmp_path)}
-        command = [sys.executable, "-m", "snakemake", "--cores", "8", "--quiet", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        environment = {"CUDA_VISIBLE_DEVICES": devices, "TMPDIR": str(tmp_path)}
+        done = engines().run(["--cores", "8", "--quiet", *arguments], tmp_path, more=environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return {kind: {path.read_text() for path in tmp_path.glob(f"{kind}-*.txt")} for kind in ("model", "table")}
 

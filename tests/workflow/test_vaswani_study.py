@@ -19,12 +19,14 @@ WHOLE, SOME = 11429, 2500
 MEASURES = ("RR@10", "nDCG@10", "R@100")
 
 
-def test_forgetting_is_measured_on_a_folder_and_base_matches_its_reference(clone, root, base_model, tmp_path, overlay):
+def test_forgetting_is_measured_on_a_folder_and_base_matches_its_reference(
+    clone, prepared_base, root, base_model, tmp_path, overlay
+):
     size = WHOLE if os.environ.get("VASWANI") == "whole" else SOME
     folder = Path(root).parent / "shared/data/vaswani"
     place = overlay({"collections": {"vaswani": {"corpus": str(folder), "splits": {"test": "test"}, "size": size}}})
     study = replace(clone, study=clone.source / "studies/vaswani.yaml").elsewhere(tmp_path / "work")
-    study.succeed(overlays=(clone.source / "tests/studies/vaswani.yaml", *place))
+    study.given(prepared_base).succeed(overlays=(clone.source / "tests/studies/vaswani.yaml", *place))
 
     data, results = study.directory / "data/vaswani", study.directory / "results/vaswani"
     manifest = read_json(data / "manifest.json")

@@ -67,6 +67,13 @@ def test_twice_the_same_bytes(maps):
     assert (folder / "first.parquet").read_bytes() == (folder / "second.parquet").read_bytes()
 
 
+def test_what_is_compiled_is_kept_for_other_processes(maps):
+    from umap import layouts, umap_
+
+    for function in (umap_.smooth_knn_dist, umap_.compute_membership_strengths, layouts.clip):
+        assert function.stats.cache_path
+
+
 def test_every_model_shows_the_same_keyed_passages_and_queries(maps):
     _, models, rows = maps
     for number, name in enumerate(models):

@@ -7,6 +7,7 @@ the base's, so it is fitted a map of its own, which compares with its descendant
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,7 @@ def fit_map(passages: np.ndarray, neighbors: int, min_dist: float, seed: int):
     """
     from umap import UMAP
 
+    _keep_compiled()
     if len(passages) < FEWEST_PASSAGES:
         raise BackfireError(
             f"projection: {len(passages)} passages, expected at least {FEWEST_PASSAGES} to draw a map.",
@@ -83,6 +85,18 @@ def fit_map(passages: np.ndarray, neighbors: int, min_dist: float, seed: int):
         neighbors = len(passages) - 1
     reducer = UMAP(n_neighbors=neighbors, min_dist=min_dist, metric="cosine", random_state=seed, n_jobs=1)
     return reducer.fit(passages.astype(np.float32))
+
+
+def _keep_compiled() -> None:
+    """Have numba keep on disk what it compiles of UMAP, as that of pynndescent is: else each process compiles anew."""
+    from umap import distances, layouts, umap_, utils
+
+    for module in (distances, layouts, umap_, utils):
+        for function in vars(module).values():
+            # Where there is no folder to keep it in, numba says so by a RuntimeError.
+            with suppress(RuntimeError):
+                if hasattr(function, "enable_caching") and function.__module__ == module.__name__:
+                    function.enable_caching()
 
 
 def place(reducer, vectors: np.ndarray) -> np.ndarray:
