@@ -20,7 +20,7 @@ LONG = 18 * 60
 # Modules by how long they take, the longest first, so that of two processes neither ends long before the other (.ci/run
 # gives whole modules to processes in this order). Others come in between, where it matters little.
 LONGEST = ["slurm", "systems_study", "miniature_msmarco", "tiny_study", "bad_input", "reruns", "pairs_study", "plan"]
-LONGEST += ["joined_study", "vaswani_study"]
+LONGEST += ["joined_study", "vaswani_study", "ladder_study"]
 SHORTEST = ["batches", "kills", "shared_cache", "memory", "architecture"]
 # Whether the tests of a module with a long study run, decided when its first one is due.
 _due: dict[str, bool] = {}

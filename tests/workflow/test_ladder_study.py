@@ -9,9 +9,9 @@ pytestmark = pytest.mark.workflow
 
 
 @pytest.fixture(scope="module")
-def ladder(clone, tmp_path_factory):
+def ladder(clone, prepared_base, tmp_path_factory):
     """The study, run: its results."""
-    engine = clone.on("ladder").elsewhere(tmp_path_factory.mktemp("ladder"))
+    engine = clone.on("ladder").elsewhere(tmp_path_factory.mktemp("ladder")).given(prepared_base)
     engine.succeed()
     return engine.directory / "results/ladder"
 
