@@ -40,7 +40,7 @@ def table(text):
 
 @pytest.mark.parametrize(
     ("study", "shards_per_job"),
-    [("config.yaml", 1), ("studies/msmarco.yaml", 5), ("studies/vaswani.yaml", 1), ("tests/studies/tiny.yaml", 1)],
+    [("config.yaml", 1), ("studies/msmarco.yaml", 5), ("studies/vaswani.yaml", 1), ("tests/studies/ladder.yaml", 1)],
 )
 def test_the_jobs_of_a_plan_are_those_of_a_dry_run(root, tmp_path, study, shards_per_job):
     """Counted inside the engine from its rules, beside the table that it prints itself."""
