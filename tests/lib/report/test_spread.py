@@ -39,3 +39,17 @@ def test_each_variant_is_where_its_intervals_put_it():
 def test_what_is_undefined_is_not_told(base, change):
     told = spread([*rows("base", base), *rows("gone", None, change)], "c", ["base", "gone"])
     assert len(told) == (base is not None) and "gone" not in " ".join(told)
+
+
+def lengths(variant, *values):
+    rows = {"variant": variant, "collection": "c", "quantity": "raw_norm"}
+    return [rows | {"seed": seed, "value": value} for seed, value in enumerate(values)]
+
+
+def test_vectors_that_grew_or_shrank_are_told_with_their_lengths():
+    table = [*BASE, *lengths("base", 2.8), *lengths("raw", 6.8, 7.0), *lengths("unit", 2.7), *lengths("small", 1.4)]
+    assert spread([*table, *lengths("empty", None)], "c", ["base", "raw", "unit", "small", "empty"])[1:] == [
+        "Vectors before normalisation, 2.8 long under base: raw 6.9 (2.5 times), small 1.4 (0.5 times); a cosine does "
+        "not see it."
+    ]
+    assert spread([*BASE, *lengths("base", 2.8), *lengths("unit", 2.7)], "c", ["base", "unit"])[1:] == []

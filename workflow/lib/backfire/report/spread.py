@@ -1,6 +1,6 @@
-"""Whether fine-tuning flattened the space of the passages: sentences from the table `geometry`."""
+"""Whether fine-tuning flattened the space of the passages, or stretched it: sentences from the table `geometry`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from backfire.explaining.moments import ERRORS
@@ -8,6 +8,9 @@ from backfire.report.numbers import interval, plain, signed
 from backfire.study.variants import BASE
 
 RATIO = "participation_ratio"
+LENGTH = "raw_norm"
+# From how many times base's length on vectors are told to be longer, or shorter by as much.
+STRETCHED = 1.25
 FLATTENED, WIDENED, UNSETTLED = "Flattened", "Widened", "No change that passages settle"
 
 
@@ -15,7 +18,8 @@ def spread(rows: Iterable[dict[str, Any]], collection: str, variants: Iterable[s
     """Sentences about a collection, from rows of the table `geometry`: base's space first, then who changed it.
 
     A space is flatter where the interval of every seed lies below 0, and wider where that of every seed lies above;
-    what is told is the mean change of the seeds, from the lowest end of their intervals to the highest.
+    what is told is the mean change of the seeds, from the lowest end of their intervals to the highest. Lengths before
+    normalisation follow where some differ from base's by `STRETCHED`.
     """
     values: dict[tuple[str, str], list[float | None]] = {}
     for row in rows:
@@ -36,4 +40,20 @@ def spread(rows: Iterable[dict[str, Any]], collection: str, variants: Iterable[s
         kind = FLATTENED if max(highs) < 0 else WIDENED if min(lows) > 0 else UNSETTLED
         mean = sum(changes) / len(changes)
         found[kind].append(f"{name} {signed(mean, 1)} {interval(min(lows), max(highs), 1)}")
-    return told + [f"{kind}: {', '.join(names)}." for kind, names in found.items() if names]
+    told += [f"{kind}: {', '.join(names)}." for kind, names in found.items() if names]
+    return told + _stretched(values, variants)
+
+
+def _stretched(values: Mapping[tuple[str, str], Sequence[float | None]], variants: Iterable[str]) -> list[str]:
+    """A sentence about the variants whose vectors are much longer or shorter than base's, if there are any."""
+    lengths = {name: values[name, LENGTH] for name in variants if (name, LENGTH) in values}
+    means = {name: sum(found) / len(found) for name, found in lengths.items() if None not in found}
+    base = means.pop(BASE, None)
+    if not base:
+        return []
+    ratios = {name: mean / base for name, mean in means.items() if mean}
+    far = [name for name, ratio in ratios.items() if max(ratio, 1 / ratio) >= STRETCHED]
+    if not far:
+        return []
+    parts = ", ".join(f"{name} {plain(means[name], 1)} ({plain(ratios[name], 1)} times)" for name in far)
+    return [f"Vectors before normalisation, {plain(base, 1)} long under {BASE}: {parts}; a cosine does not see it."]
