@@ -115,14 +115,14 @@ def test_an_inconclusive_sentence_says_what_it_would_take():
     unsure = {**ROW, "ci_low": None, "ci_high": None, "p_adjusted": 1.0, "verdict": "INCONCLUSIVE", "queries": 1}
     assert sentence(unsure) == (
         "full_hard cannot be told apart from base: RR@10 0.612 against 0.580 for base (+0.032, no interval, adjusted p "
-        "1; 1 query, one training seed: query sampling only). About 9,000 queries would tell no difference from twice "
-        "the margin."
+        "1; 1 query, one training seed: query sampling only). About 9,000 queries would be enough to settle this; "
+        "there is 1."
     )
     seeds = {**unsure, "seeds": 3, "seeds_needed": 7}
-    assert sentence(seeds).endswith("About 9,000 queries and 7 seeds would tell no difference from twice the margin.")
-    assert sentence({**seeds, "queries": 10000}).endswith(
-        "About 7 seeds would tell no difference from twice the margin."
+    assert sentence(seeds).endswith(
+        "About 9,000 queries and 7 seeds would be enough to settle this; there are 1 and 3."
     )
+    assert sentence({**seeds, "queries": 10000}).endswith("About 7 seeds would be enough to settle this; there are 3.")
     assert "this one lies in between" in sentence({**unsure, "queries": 10000})
     assert "No number of queries" in sentence({**unsure, "queries_needed": None})
     assert "perhaps by less than the 0.005 that would matter" in sentence({**unsure, "p_adjusted": 0.001})
@@ -134,8 +134,8 @@ def test_an_interval_within_the_margin_that_is_not_equivalent_says_why_in_the_sa
     assert sentence(inside) == (
         "full_hard is within 0.005 of base by its interval, but 462 queries are too few for the rule, which takes 598 "
         "to call it equivalent: RR@10 0.582 against 0.580 for base (+0.002, 95 % interval +0.000 to +0.004, adjusted p "
-        "0.12; 462 queries, one training seed: query sampling only). About 598 queries would tell no difference from "
-        "twice the margin."
+        "0.12; 462 queries, one training seed: query sampling only). About 598 queries would be enough to settle "
+        "this; there are 462."
     )
     enough = {**inside, "queries": 700, "p_equivalence_adjusted": 0.061}
     assert (

@@ -171,18 +171,27 @@ def sentence(row: Mapping[str, Any], alpha: float = 0.05) -> str:
 
 
 def _takes(row: Mapping[str, Any]) -> str:
-    """What would settle an inconclusive comparison; nothing for another."""
+    """What would settle an inconclusive comparison, which is to say no difference from one of twice the margin; nothing
+    for another."""
     if row["verdict"] != Verdict.INCONCLUSIVE:
         return ""
     queries, seeds = row["queries_needed"], row["seeds_needed"]
     if queries is None:
-        return " No number of queries that one could gather tells no difference from twice the margin."
-    more = [f"{queries:,} queries"] if queries > row["queries"] else []
+        return " No number of queries that one could gather would settle this."
+    more, here = [], []
+    if queries > row["queries"]:
+        more.append(f"{queries:,} queries")
+        here.append(f"{row['queries']:,}")
     if seeds is not None and seeds > row["seeds"]:
         more.append(f"{seeds} seeds")
+        here.append(f"{row['seeds']}")
     if not more:
-        return " The queries and seeds tell no difference from twice the margin; this one lies in between."
-    return f" About {' and '.join(more)} would tell no difference from twice the margin."
+        return (
+            " These queries and seeds are enough to settle no difference and one of twice the margin; this one lies in "
+            "between."
+        )
+    are = "is" if here == ["1"] else "are"
+    return f" About {' and '.join(more)} would be enough to settle this; there {are} {' and '.join(here)}."
 
 
 def _queries(row: Mapping[str, Any]) -> str:

@@ -196,8 +196,8 @@ def more_queries(findings: Findings) -> Advice | None:
     return Advice(
         "Inconclusive is not equal.",
         f"On {count(_queries(findings), 'query', 'queries')} a true change anywhere in the interval remains possible: "
-        f"{names(_span(findings, open_ones))}. To tell no difference from one of twice the margin, by the spread that "
-        f"was measured: {takes}.",
+        f"{names(_span(findings, open_ones))}. What would be enough to settle it, by the spread that was "
+        f"measured: {takes}.",
     )
 
 

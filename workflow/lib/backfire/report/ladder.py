@@ -117,7 +117,7 @@ def _elsewhere(by_place: Mapping[tuple[str, str], Sequence[Row]], primary: Seque
             f"{row['name']} {SETTLED[row['verdict']]} by {plain(abs(row['delta']))}"
             for row in sorted(settled, key=lambda row: -abs(row["delta"]))
         )
-        told.append(f"On {'/'.join(place)} ({signed(total['delta'])} in all), {parts}; this explores.")
+        told.append(f"On {'/'.join(place)} ({signed(total['delta'])} in all), {parts} (exploratory).")
     return told
 
 

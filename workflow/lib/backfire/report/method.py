@@ -174,8 +174,8 @@ def _tests(config: dict[str, Any]) -> str:
         f"against a margin ({_margins(comparison['margins'])}). The claims of this study are the variants at {measure} "
         f"on {collection}/{split}: their p-values are adjusted for one another by step-down maxT (Westfall and Young), "
         "those against the margin by Holm; those that help are compared with one another as a family alike. All other "
-        f"comparisons explore and are adjusted by Benjamini-Hochberg. {rule} {told['uncorrected']} "
-        f"Training seeds: {names(map(str, config['seeds']))}."
+        f"comparisons are exploratory and adjusted by Benjamini-Hochberg. {rule} {told['uncorrected']} "
+        f"Every training ran with {count(len(config['seeds']), 'seed')} ({names(map(str, config['seeds']))})."
     )
 
 
