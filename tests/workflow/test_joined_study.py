@@ -124,7 +124,7 @@ def test_other_shares_draw_other_examples_from_the_same_candidates(joined, overl
     ("settings", "message"),
     [
         ({"of": {"theirs": None, "their": 1}}, "collections.both.of: 'their' is not a collection of this study"),
-        ({"of": {"theirs": None}}, "collections.both.of: found {'ours': 3}, expected at least 2 entry"),
+        ({"of": {"theirs": None}}, "collections.both.of: found {'ours': 3}, expected at least 2 entries"),
         ({"of": {"theirs": "much"}}, "collections.both.of.theirs: found the text 'much', expected a number"),
         ({"of": ["ours", "their"]}, "collections.both.of: 'their' is not a collection of this study"),
         ({"of": None}, "collections.both.of: found None, expected array or object"),

@@ -22,13 +22,12 @@ from backfire.encoders.folders import base_files
 from backfire.planning.jobs import batch_name, list_jobs, planned
 from backfire.planning.requests import Requests
 from backfire.provenance.fingerprints import fingerprint, plain
-from backfire.study.settings import checked, left_out
+from backfire.study.settings import checked_study, left_out
 from backfire.study.parts import TRAIN
-from backfire.study.study import Study
 from backfire.evaluation.verdict import words
 
 
-def _study() -> Study:
+def _study():
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # The parser in C takes a tenth of the time.
     schema = yaml.load((ROOT / "workflow/schemas/config.yaml").read_text(encoding="utf-8"), loader)
     *above, own = workflow.configfiles  # The lowest, the Snakefile's own, is the last.
@@ -36,7 +35,7 @@ def _study() -> Study:
     try:
         if workflow.is_main_process:
             check_files(workflow.configfiles)
-        return Study(checked(config, schema, layers))
+        return checked_study(config, schema, layers)
     except BackfireError as error:
         raise WorkflowError(str(error)) from None
 

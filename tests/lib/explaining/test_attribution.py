@@ -25,7 +25,7 @@ def ladder_of(factors, orders=None):
     }
     orders = orders or list(permutations(factors))
     passed = {frozenset(order[:count]) for order in orders for count in range(len(factors) + 1)}
-    rungs = {name: list(taken) for taken, name in names.items() if frozenset(taken) in passed}
+    rungs = [(name, list(taken)) for taken, name in names.items() if frozenset(taken) in passed]
     return Rungs("start", "end", list(factors), orders, rungs)
 
 
@@ -50,7 +50,7 @@ def store_of(ladder, rng, seeds=1, queries=80, effects=EFFECTS, together=0.0, no
                 + together * (first in taken and second in taken)
                 + noise * rng.normal(size=(seeds, queries))
             )
-            for name, taken in ladder.rungs.items()
+            for name, taken in ladder.rungs
         }
     return Store(scores)
 
@@ -173,7 +173,7 @@ def test_the_table_follows_from_the_runs_and_from_what_trainings_noted(tmp_path)
     ladder = ladder_of({"distance": -0.1, "rate": 0.0})
     store = store_of(ladder, np.random.default_rng(7), seeds=2, queries=50, effects={"distance": -0.1, "rate": 0.0})
     paths, models = [], {}
-    for name in ladder.rungs:
+    for name, _ in ladder.rungs:
         scores = store.at(PLACE, name)
         for seed in scores.seeds:
             rows = [

@@ -7,7 +7,7 @@ from backfire.evaluation.comparison import Rules
 from backfire.evaluation.perquery import Scores, Store
 from backfire.explaining.attribution import Rungs, attributed
 from backfire.formats.tables import write_rows
-from backfire.report.ladder import ladder_section
+from backfire.report.ladder import ladder_section, method_of
 
 PRIMARY, UNSEEN = ("pydocs", "test", "RR@10"), ("pydocs", "unseen", "RR@10")
 RULES = Rules(0.05, 1000, 2000, 0, 0.8, {"default": 0.01}, ())
@@ -63,8 +63,8 @@ def test_the_total_its_parts_and_what_is_settled(told):
 def test_factors_that_depend_on_each_other_are_named(told):
     section, _ = told({"rate": -0.03, "length": -0.03}, together=0.06)
     (depend,) = (sentence for sentence in section["sentences"] if "depend on each other" in sentence)
-    assert depend.startswith("Length and rate depend on each other: both together change it by +0.0")
-    assert depend.endswith("more than one by one.")
+    assert depend.startswith("Length and rate depend on each other (exploratory): both together change it by +0.0")
+    assert depend.endswith("beyond what they change one by one, averaged over the other factors.")
     assert len([row for row in section["pairs"] if row["cells"][0]["delta"] != "\N{EM DASH}"]) == 3
 
 
@@ -77,6 +77,16 @@ def test_what_diverged_is_said_with_what_is_left(told):
     )
 
 
+def test_a_difference_that_queries_do_not_settle_is_not_called_a_fall(told):
+    section, _ = told({})
+    assert "does not change by anything that matters: " in section["sentences"][0]
+    assert section["settled"] == "no difference that matters" and not section["missing"]
+    assert section["orders"].startswith("all 6 orders") and "Shapley" in section["orders"]
+    section, _ = told({}, lost=["full_hard--rate"])
+    assert section["orders"].startswith("4 of the 6 orders") and "Shapley" not in section["orders"]
+    assert section["missing"]
+
+
 def test_no_part_is_told_where_no_order_remains(told):
     section, _ = told({"rate": -0.03}, lost=["full_hard--rate", "full_hard--length", "full_hard--epochs"])
     begun, missing = section["sentences"]
@@ -84,3 +94,18 @@ def test_no_part_is_told_where_no_order_remains(told):
     assert missing.endswith("none remains, so that no part is known.")
     assert all(row["settled"] == "not known" for row in section["factors"])
     assert all(cell["delta"] == "\N{EM DASH}" for row in section["factors"] for cell in row["cells"])
+
+
+def test_the_method_names_every_change_and_how_many_variants_were_trained(study_of):
+    far = {"like": "full_hard", "learning_rate": 4.0e-5, "max_length": 64}
+    block = {"from": "full_hard", "to": "far", "factors": {"rate": ["learning_rate"], "length": ["max_length"]}}
+    study = study_of({"variants": {"far": far}, "ladder": block})
+    told = method_of(study.ladder, 1)
+    assert told.startswith(
+        "full_hard and far differ in length (max_length 96 \N{RIGHTWARDS ARROW} 64) and rate (learning_rate 2e-05 "
+        "\N{RIGHTWARDS ARROW} 4e-05)."
+    )
+    assert (
+        "averaged over all 2 orders in which the factors can be changed one after another (the Shapley value)" in told
+    )
+    assert "2 variants between the two were trained and ranked for that alone, with 1 seed." in told

@@ -3,9 +3,13 @@
 from itertools import pairwise
 
 import pytest
+import yaml
 
 from backfire.errors import BackfireError
 from backfire.study.ladder import ORDERS
+from backfire.study.settings import checked_study
+from backfire.study.study import Study
+from merged import merged_config
 
 AUTHORS = {"name": "triplet", "distance": "euclidean", "margin": 5.0, "normalize": False}
 FAR = {"like": "full_bm25", "loss": AUTHORS, "learning_rate": 4.0e-5}
@@ -51,7 +55,7 @@ def test_every_combination_of_four_factors_is_a_variant_with_the_settings_of_eit
     assert ladder.rungs["full_hard--distance-rate"] == {"distance", "rate"}
     assert ladder.changes["distance"] == [
         ("loss.distance", "cosine", "euclidean"),
-        ("loss.normalize", "True", "False"),
+        ("loss.normalize", "yes", "no"),
     ]
 
 
@@ -64,7 +68,7 @@ def test_a_variant_of_the_study_with_the_recipe_of_a_rung_is_that_rung(ladder_of
 def test_a_default_that_follows_from_the_distance_counts_as_a_difference(ladder_of):
     far = FAR | {"loss": {"name": "triplet", "distance": "euclidean"}}
     factors = {"distance": ["loss.distance"], "negatives": ["triples"], "rate": ["learning_rate"]}
-    with pytest.raises(BackfireError, match=r"also differ in loss\.margin \(0\.2 and 5\.0\)"):
+    with pytest.raises(BackfireError, match=r"also differ in loss\.margin \(0\.2 and 5\)"):
         ladder_of(factors, far)
     assert ladder_of(factors | {"margin": ["loss.margin"]}, far).ladder
 
@@ -109,7 +113,7 @@ def test_of_many_factors_orders_are_drawn_each_with_its_reverse(ladder_of):
         ({"factors": FACTORS | {"rate": ["learning_rate", "learning_rate.x"]}}, "is no setting of these variants"),
         ({"to": "bse"}, "did you mean 'base'?"),
         ({"to": "base"}, "'base' is not trained (its method is none)"),
-        ({"from": "far"}, "have the same"),
+        ({"from": "far"}, "from and to are both 'far'"),
     ],
 )
 def test_what_makes_no_ladder_is_refused(ladder_of, block, message):
@@ -127,9 +131,54 @@ def test_a_key_within_objectives_of_two_kinds_is_refused(ladder_of):
 
 def test_settings_of_a_rung_that_do_not_go_together_are_told_to_be_the_ladders(ladder_of):
     far = {"like": "full_hard", "keep": "best", "held_out": {"share": 0.1}}
-    with pytest.raises(BackfireError, match="nothing is held out.*ladder makes of 'full_hard' and 'far'") as caught:
+    with pytest.raises(
+        BackfireError, match="'full_hard--keep' is a variant that the ladder makes, with keep"
+    ) as caught:
         ladder_of({"keep": ["keep"], "apart": ["held_out"]}, far)
-    assert "put settings that go together into one factor" in caught.value.hint
+    assert "nothing is held out" in caught.value.message
+    assert "put settings that only go together into one factor" in caught.value.hint
+
+
+def test_objectives_put_together_anew_must_be_ones_but_may_ask_for_what_no_cosine_meets(ladder_of):
+    ranking = {"name": "multiple_negatives_ranking"}
+    both = {
+        "full_hard": {"loss": ranking | {"partition_mode": "per_direction", "directions": ["query_to_doc"]}},
+    }
+    far = {
+        "like": "full_hard",
+        "loss": ranking | {"partition_mode": "joint", "directions": ["query_to_doc", "doc_to_doc"]},
+    }
+    with pytest.raises(BackfireError, match="per_direction, but doc_to_doc.*'full_hard--sides' is a variant that"):
+        ladder_of({"mode": ["loss.partition_mode"], "sides": ["loss.directions"]}, far, both)
+    assert ladder_of().variants["full_hard--margin"].settings["loss"]["margin"] == 5.0
+
+
+def test_of_two_variants_with_the_recipe_of_a_rung_the_first_by_name_is_it(ladder_of):
+    twins = {name: {"like": "full_hard", "learning_rate": 4.0e-5} for name in ("zed", "ann")}
+    assert ladder_of(variants=twins).ladder.rungs["ann"] == {"rate"}
+    assert ladder_of(variants=dict(reversed(twins.items()))).ladder.rungs["ann"] == {"rate"}
+
+
+def test_a_variant_that_is_no_recipe_is_refused_by_the_schema(root):
+    factors = {"method": ["method"], "adapter": ["lora"], "rate": ["learning_rate"]}
+    config, schema = (
+        yaml.safe_load((root / path).read_text()) for path in ("config.yaml", "workflow/schemas/config.yaml")
+    )
+    config["ladder"] = {"from": "full_bm25", "to": "lora_bm25", "factors": factors}
+    with pytest.raises(BackfireError) as caught:
+        checked_study(config, schema)
+    assert "variants.full_bm25--method: missing key lora" in str(caught.value)
+    assert "variants.full_bm25--adapter: unknown key 'lora'" in str(caught.value)
+    config["ladder"]["factors"] = {"adapters": ["method", "lora"], "rate": ["learning_rate"]}
+    assert checked_study(config, schema).ladder
+
+
+def test_an_overlay_drops_a_factor_by_null(root):
+    factors = {"distance": ["loss"], "rate": ["learning_rate"], "length": ["max_length"]}
+    far = {"like": "full_hard", "loss": AUTHORS, "learning_rate": 4.0e-5}
+    block = {"from": "full_hard", "to": "far", "factors": factors | {"length": None}}
+    config = merged_config(root, {"variants": {"far": far}, "ladder": block})
+    assert list(Study(config).ladder.factors) == ["distance", "rate"]
 
 
 def test_a_variant_of_another_recipe_cannot_have_the_name_of_a_rung(ladder_of):

@@ -123,7 +123,7 @@ def test_null_removes_an_entry_of_an_overlay(config, schema):
             "unknown key 'triples' where method is 'mix'",
             "",
         ),
-        ("variants.both", {"method": "fuse", "of": ["base"]}, "expected at least 2 item(s)", ""),
+        ("variants.both", {"method": "fuse", "of": ["base"]}, "expected at least 2 items", ""),
         ("variants.both", {"method": "fuse", "of": ["base", "bm52"]}, "of: 'bm52' is not a variant", ""),
         (
             "variants.words",

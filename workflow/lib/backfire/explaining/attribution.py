@@ -42,13 +42,13 @@ class Rungs:
     end: str
     factors: Sequence[str]
     orders: Sequence[Sequence[str]]
-    rungs: Mapping[str, Sequence[str]]
-    """Factors of each variant that are as `end` has them; both ends are among the variants."""
+    rungs: Sequence[tuple[str, Sequence[str]]]
+    """Each variant with its factors that are as `end` has them, both ends included, in the order of the table."""
 
     @property
     def names(self) -> dict[Taken, str]:
         """The variant with each set of factors."""
-        return {frozenset(taken): name for name, taken in self.rungs.items()}
+        return {frozenset(taken): name for name, taken in self.rungs}
 
 
 def attribute_ladder(
@@ -94,6 +94,10 @@ def attributed(
     """
     lost = lost or {}
     rows = [row for place in places for row in _at(store, ladder, place, place == primary, rules, lost)]
+    for row in rows:
+        # What cancels but for rounding is no difference.
+        if abs(row.get("delta") or 0.0) < 1e-14:
+            row["delta"] = row.get("delta") and 0.0
     judged = [row for row in rows if row.get("p") is not None]
     adjust_exploring([row for row in judged if row["family"] == EXPLORES])
     for row in judged:
@@ -113,7 +117,9 @@ def _at(
         crossed = {(name, between): _sum(each, values) for name, each in shares.items()}
         return dict(zip(shares, tested(crossed, place, family, rules), strict=True))
 
-    total = told({between: {every: Fraction(1), frozenset(): Fraction(-1)}}, TOTAL if primary else EXPLORES)
+    # Its draws are those of the second end's own row, so that both have the same interval.
+    whole = {(ladder.end, ladder.start): store.differences(place, ladder.end, ladder.start)}
+    [total] = tested(whole, place, TOTAL if primary else EXPLORES, rules)
     claims = CLAIMS if primary else EXPLORES
     parts = told({name: part_of(name, orders) for name in ladder.factors} if orders else {}, claims)
     pairs = {f"{one}:{other}": (one, other) for one, other in combinations(ladder.factors, 2)}
@@ -124,7 +130,7 @@ def _at(
     head = dict(zip(("collection", "split", "measure"), place, strict=True))
     head |= {"seeds": len(scores.seeds), "queries": len(scores.queries), "reference_mean": float(scores.means.mean())}
     end = float(store.at(place, ladder.end).means.mean())
-    rows = [head | {"part": TOTAL, "name": between, "factors": sorted(every), "mean": end} | total[between]]
+    rows = [head | {"part": TOTAL, "name": between, "factors": sorted(every), "mean": end} | total]
     for name in ladder.factors:
         steps = {"alone": _step(values, frozenset(), name), "last": _step(values, every - {name}, name)}
         row = head | {"part": FACTOR, "name": name, "factors": [name], "family": claims, "orders": len(orders)}
@@ -132,12 +138,20 @@ def _at(
     for name, pair in pairs.items():
         row = head | {"part": INTERACTION, "name": name, "factors": list(pair), "family": EXPLORES}
         rows.append(row | together.get(name, {}))
-    return rows + [head | _rung(store, ladder, name, place, rules, lost.get(name)) for name in ladder.rungs]
+    return rows + [head | _rung(store, ladder, rung, place, rules, lost.get(rung[0])) for rung in ladder.rungs]
 
 
-def _rung(store: Store, ladder: Rungs, name: str, place: Place, rules: Rules, diverged: str | None) -> dict[str, Any]:
+def _rung(
+    store: Store,
+    ladder: Rungs,
+    rung: tuple[str, Sequence[str]],
+    place: Place,
+    rules: Rules,
+    diverged: str | None,
+) -> dict[str, Any]:
     """What is told of a variant of the ladder: its mean and, with an interval, its difference from the first end."""
-    row = {"part": RUNG, "name": name, "factors": list(ladder.rungs[name]), "diverged": diverged}
+    name, taken = rung
+    row = {"part": RUNG, "name": name, "factors": list(taken), "diverged": diverged}
     if diverged:
         return row
     differences = store.differences(place, name, ladder.start)

@@ -135,8 +135,8 @@ class Requests:
             "settle_arithmetic": lambda w: (TORCH + 6 * self.shape(BASE).mib + (CUDA_HOST if self.gpu else 0), 120),
             "train_variant": self._training,
             # Two models at a time, and the sum in double precision. Loading takes seconds.
-            "mix_weights": lambda w: (TORCH + 5 * self.shape(w.variant).mib, 60 * len(study.variants)),
-            "explain_queries": lambda w: self._measured(len(study.variants)),
+            "mix_weights": lambda w: (TORCH + 5 * self.shape(w.variant).mib, 60 * len(study.compared)),
+            "explain_queries": lambda w: self._measured(len(study.compared)),
             "compare_protocols": lambda w: self._measured(4 + len(study.choices)),
             "compare_variants": lambda w: (1500, 120 * len(study.runs) * len(study.evaluations)),
             # Two intervals for each variant and the rest of the table, of one measure.
@@ -352,7 +352,7 @@ class Requests:
         # 600 MiB and 34 s at 800 passages and five models, most of it UMAP's libraries.
         points = self.study.config["projection"]["passages"]
         shard = self._shard(self.study.primary[0])
-        return 600 + 10 * self._vectors(points * len(self.study.variants)) + 2 * shard, 60 + 0.1 * points
+        return 600 + 10 * self._vectors(points * len(self.study.compared)) + 2 * shard, 60 + 0.1 * points
 
     @property
     def _training_size(self) -> tuple[int, int]:

@@ -31,13 +31,16 @@ def check_study(study: Study, thoroughly: bool = False, rules: Collection[str] =
     reads each model's tokenizer and weights, whose digest may be named. `rules` are those that will run, where that is
     known.
     """
-    _check_measures(study)
-    check_sources(study, thoroughly)
-    check_different(study)
-    _check_given(study)
-    _check_listed(study, thoroughly)
-    lines = check_sizes(study, rules) + check_objectives(study)
-    return lines + _check_models(study, thoroughly)
+    try:
+        _check_measures(study)
+        check_sources(study, thoroughly)
+        check_different(study)
+        _check_given(study)
+        _check_listed(study, thoroughly)
+        lines = check_sizes(study, rules) + check_objectives(study)
+        return lines + _check_models(study, thoroughly)
+    except BackfireError as error:
+        raise (study.ladder.explained(error) if study.ladder else error) from None
 
 
 def _check_given(study: Study) -> None:

@@ -1,6 +1,7 @@
 """Which part of the recipe did it: sentences and tables from the table `ladder`."""
 
 from collections.abc import Mapping, Sequence
+from math import factorial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,13 @@ SETTLED = {
     Verdict.INCONCLUSIVE: "not known",
 }
 """What a verdict on a part of a recipe says."""
+WHOLE = {
+    Verdict.HARMS: "falls",
+    Verdict.HELPS: "rises",
+    Verdict.EQUIVALENT: "does not change by anything that matters",
+    Verdict.INCONCLUSIVE: "may have changed or not, which these queries do not settle",
+}
+"""And one on the whole difference."""
 
 
 def ladder_section(path: str | Path, ladder: Ladder, primary: Sequence[str]) -> dict[str, Any]:
@@ -27,8 +35,13 @@ def ladder_section(path: str | Path, ladder: Ladder, primary: Sequence[str]) -> 
     by_place = {place: [row for row in rows if (row["collection"], row["split"]) == place] for place in places}
     here = by_place[tuple(primary[:2])]
     factors = sorted(_of(here, "factor"), key=lambda row: -abs(row["delta"] or 0.0))
+    total, pairs = _of(here, "total")[0], _of(here, "interaction")
     return {
         "ends": [ladder.start, ladder.end],
+        "orders": _orders(ladder, factors[0]["orders"]),
+        "settled": SETTLED[total["verdict"]],
+        "p": p_value(total["p_adjusted"]),
+        "missing": all(row["delta"] is None for row in pairs),
         "sentences": [*sentences(here, ladder, primary), *_elsewhere(by_place, primary)],
         "places": ["/".join(place) for place in places],
         "factors": [
@@ -50,7 +63,7 @@ def ladder_section(path: str | Path, ladder: Ladder, primary: Sequence[str]) -> 
                 "name": names(row["factors"]),
                 "cells": [_cell(_named(by_place[place], "interaction", row["name"])) for place in places],
             }
-            for row in _of(here, "interaction")
+            for row in pairs
         ],
         "rungs": [
             {
@@ -67,15 +80,41 @@ def ladder_section(path: str | Path, ladder: Ladder, primary: Sequence[str]) -> 
     }
 
 
+def method_of(ladder: Ladder, seeds: int) -> str:
+    """How the parts of a recipe are told, as a paragraph of the method."""
+    changes = names(
+        f"{factor} ({', '.join(f'{key} {before} {ARROW} {after}' for key, before, after in changed)})"
+        for factor, changed in ladder.changes.items()
+    )
+    orders = _orders(ladder, len(ladder.orders))
+    made = (
+        f"; {count(len(ladder.made), 'variant')} between the two {'was' if len(ladder.made) == 1 else 'were'} trained"
+    )
+    again = f" and ranked for that alone, with {count(seeds, 'seed')}" if ladder.made else ""
+    return (
+        f"{ladder.start} and {ladder.end} differ in {changes}. What each of these is worth is what it changes, query "
+        f"by query, averaged over {orders}{made}{again}. "
+        "Intervals and tests are those of differences between variants; the parts at the primary measure are adjusted "
+        "for one another by step-down maxT, all else by Benjamini-Hochberg."
+    )
+
+
+def _orders(ladder: Ladder, count: int) -> str:
+    """Over which orders parts are averaged: only over all of them is that the Shapley value."""
+    whole = factorial(len(ladder.factors))
+    if count == whole:
+        return f"all {whole:,} orders in which the factors can be changed one after another (the Shapley value)"
+    return f"{count:,} of the {whole:,} orders in which the factors can be changed one after another"
+
+
 def sentences(rows: Sequence[Row], ladder: Ladder, primary: Sequence[str]) -> list[str]:
     """What the rows of the primary place say: the total and its parts, what is settled, and what is missing."""
     collection, split, measure = primary
     total = _of(rows, "total")[0]
     factors = sorted(_of(rows, "factor"), key=lambda row: -abs(row["delta"] or 0.0))
     lost = [row for row in _of(rows, "rung") if row["diverged"]]
-    moved = "rises" if total["delta"] > 0 else "falls" if total["delta"] < 0 else "stays the same"
     begun = (
-        f"From {ladder.start} to {ladder.end}, {measure} on {collection}/{split} {moved}: "
+        f"From {ladder.start} to {ladder.end}, {measure} on {collection}/{split} {WHOLE[total['verdict']]}: "
         f"{plain(total['reference_mean'])} to {plain(total['mean'])}, {_told(total)}"
     )
     told = []
@@ -97,10 +136,11 @@ def sentences(rows: Sequence[Row], ladder: Ladder, primary: Sequence[str]) -> li
             f"Training diverged for {diverged}; orders of the factors that pass through {through} are left out: {left}."
         )
     together = [row for row in _of(rows, "interaction") if row["verdict"] in (Verdict.HELPS, Verdict.HARMS)]
+    others = ", averaged over the other factors" if len(factors) > 2 else ""
     for row in together:
         told.append(
-            f"{names(row['factors']).capitalize()} depend on each other: both together change it by "
-            f"{_told(row)} more than one by one."
+            f"{names(row['factors']).capitalize()} depend on each other (exploratory): both together change it by "
+            f"{_told(row)} beyond what they change one by one{others}."
         )
     return told
 

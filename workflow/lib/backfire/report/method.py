@@ -7,6 +7,7 @@ from backfire.evaluation.verdict import words
 from backfire.formats.certificates import Certificate
 from backfire.report.arithmetic import arithmetic, with_settled
 from backfire.report.examples import Manifests, held
+from backfire.report.ladder import method_of
 from backfire.report.models import paths, similarities
 from backfire.report.numbers import count, names
 from backfire.report.recipes import described, overridden
@@ -42,6 +43,7 @@ def method_paragraphs(
         ("How models are run", paths(certificates)),
         ("Choices", choices(config, selected)),
         ("Measures and tests", _tests(config)),
+        *([("Ladder", method_of(ladder, len(config["seeds"])))] if (ladder := Study(config).ladder) else []),
         ("Explanations", _explanations(config)),
     ]
 

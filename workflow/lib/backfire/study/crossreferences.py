@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from backfire.errors import BackfireError
 from backfire.study.joined import check_joined
+from backfire.study.objectives import completed
 from backfire.study.parts import known
 from backfire.study.variants import BASE, Given, Taken, Trained, Variant
 
@@ -78,14 +79,11 @@ def _check_variant(study: "Study", each: Variant) -> None:
             _check_training(study, each)
         if isinstance(each, Given):
             _check_given(study, each)
+        if each.name not in study.compared and "loss" in each.settings:
+            # Put together of two that are complete; a margin out of reach is one of the things that a ladder tries.
+            completed(f"{each.where}.loss", each.settings["loss"], beyond=True)
     except BackfireError as error:
-        if each.name in study.compared:
-            raise
-        raise BackfireError(
-            f"{error.message} It is a variant that the ladder makes of '{study.ladder.start}' and "
-            f"'{study.ladder.end}'.",
-            f"put settings that go together into one factor; {error.hint}",
-        ) from None
+        raise (study.ladder.explained(error) if study.ladder else error) from None
 
 
 def _check_parents(study: "Study", each: Variant) -> None:

@@ -56,8 +56,23 @@ class Ladder:
             "end": self.end,
             "factors": list(self.factors),
             "orders": [list(order) for order in self.orders],
-            "rungs": {name: sorted(taken) for name, taken in self.rungs.items()},
+            # Pairs: the keys of parameters are sorted, and rungs have an order.
+            "rungs": [[name, sorted(taken)] for name, taken in self.rungs.items()],
         }
+
+    def explained(self, error: BackfireError) -> BackfireError:
+        """An error about a variant that the ladder makes, told as such; any other as it is."""
+        found = [name for name in self.made if name in error.message]
+        if not found:
+            return error
+        name = max(found, key=len)
+        taken = ", ".join(sorted(self.rungs[name]))
+        return BackfireError(
+            f"{error.message} '{name}' is a variant that the ladder makes, with {taken} of '{self.end}' and all else of "
+            f"'{self.start}'.",
+            "put settings that only go together into one factor, or let both ends have settings that go together in "
+            "every combination.",
+        )
 
 
 def ladder_between(block: Mapping[str, Any], variants: Mapping[str, Variant]) -> Ladder:
@@ -73,6 +88,10 @@ def ladder_between(block: Mapping[str, Any], variants: Mapping[str, Variant]) ->
                 f"ladder.{key_}: '{end.name}' is not trained (its method is {end.settings['method']}).",
                 "a ladder stands between two trained variants, whose recipes differ.",
             )
+    if ends[0] is ends[1]:
+        raise BackfireError(
+            f"ladder: from and to are both '{ends[0].name}'.", "name two variants, whose recipes differ in the factors."
+        )
     start, end = (each.settings for each in ends)
     # By name: a study that a job reads from its parameters has its keys in that order.
     paths = {name: [tuple(each.split(".")) for each in keys] for name, keys in sorted(block["factors"].items())}
@@ -118,9 +137,10 @@ def _name_of(
     """Name of a rung: that of the variant of the study which has its recipe, or one made of its factors."""
     if not taken or len(taken) == len(factors):
         return ends[bool(taken)].name
-    for each in variants.values():
-        if each.settings == settings:
-            return each.name
+    # Of several the first by name, as jobs know the variants in that order.
+    for each in sorted(variants):
+        if variants[each].settings == settings:
+            return each
     name = f"{ends[0].name}{JOINT}{'-'.join(taken)}"
     if len(name) > LONGEST:
         raise BackfireError(
@@ -169,6 +189,11 @@ def _check_key(where: str, path: Path, start: dict, end: dict) -> None:
     if len(path) == 1:
         return
     blocks = [_at(settings, path[:-1]) for settings in (start, end)]
+    if sum(isinstance(block, dict) for block in blocks) == 1:
+        raise BackfireError(
+            f"{where}: '{name}' is part of {'.'.join(path[:-1])}, which only one of the two has.",
+            f"take {'.'.join(path[:-1])} as a whole for a factor.",
+        )
     kinds = [block.get("name") if isinstance(block, dict) else None for block in blocks]
     if not all(isinstance(block, dict) for block in blocks) or kinds[0] != kinds[1]:
         found = " and ".join(_shown(block if kind is None else kind) for block, kind in zip(blocks, kinds, strict=True))
@@ -235,4 +260,13 @@ def _differing(one: dict, other: dict, above: Path = ()) -> list[Path]:
 
 
 def _shown(value: Any) -> str:
-    return "none" if value is None or value is _ABSENT else str(value)
+    """A setting as one would say it: blocks without their braces, yes and no."""
+    if value is None or value is _ABSENT:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(_shown, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -67,10 +67,11 @@ def guides(loss: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(term["guide"] for term in terms(loss) if KINDS[term["name"]].guide))
 
 
-def completed(where: str, loss: dict[str, Any]) -> dict[str, Any]:
+def completed(where: str, loss: dict[str, Any], beyond: bool = False) -> dict[str, Any]:
     """Settings of an objective that fit the schema, with what follows from one another filled in.
 
-    Raises `BackfireError`, naming the block `where`, for settings that do not go together.
+    Raises `BackfireError`, naming the block `where`, for settings that do not go together; a margin may go `beyond`
+    what cosine similarities can differ by where that is what is to be tried.
     """
     kinds = [KINDS[term["name"]] for term in terms(loss)]
     if all(kind.holds or kind.start for kind in kinds):
@@ -81,15 +82,15 @@ def completed(where: str, loss: dict[str, Any]) -> dict[str, Any]:
             "{name: anchor, weight: 0.1}]}.",
         )
     if loss["name"] == WEIGHTED:
-        found = [_completed(f"{where}.terms.{place}", term) for place, term in enumerate(loss["terms"])]
+        found = [_completed(f"{where}.terms.{place}", term, beyond) for place, term in enumerate(loss["terms"])]
         return loss | {"terms": found}
-    return _completed(where, loss)
+    return _completed(where, loss, beyond)
 
 
-def _completed(where: str, loss: dict[str, Any]) -> dict[str, Any]:
+def _completed(where: str, loss: dict[str, Any], beyond: bool) -> dict[str, Any]:
     if loss["name"] == "triplet":
         margin = _margin(loss)
-        if loss["distance"] == "cosine" and margin > LARGEST_COSINE_MARGIN:
+        if loss["distance"] == "cosine" and margin > LARGEST_COSINE_MARGIN and not beyond:
             raise BackfireError(
                 f"{where}.margin: found {margin:g}, and cosine similarities differ by at most {LARGEST_COSINE_MARGIN}.",
                 "a margin around 0.2 is usual; 5 goes with distance: euclidean.",

@@ -16,6 +16,7 @@ from jsonschema.exceptions import ValidationError
 from backfire.errors import BackfireError, nearest
 from backfire.study.kinds import OTHERS, resolved
 from backfire.study.layers import drop_leftovers, name_kinds
+from backfire.study.study import Study
 
 # Keys that a library has for the block and Backfire does not, with the reason.
 _REFUSED = "x-refused"
@@ -48,6 +49,7 @@ def checked(config: dict[str, Any], schema: dict[str, Any], layers: Iterable[Any
     for collection in (config.get("collections") or {}).values():
         _drop_nulls(collection, "splits")
         _drop_nulls(collection, "of")
+    _drop_nulls(config.get("ladder"), "factors")
     _fill(config, schema, schema)
     fitting = _concrete(schema, config, schema)
     config = _whole(config, fitting, schema)
@@ -60,6 +62,22 @@ def checked(config: dict[str, Any], schema: dict[str, Any], layers: Iterable[Any
             or "every key is described in workflow/schemas/config.yaml.",
         )
     return config
+
+
+def checked_study(config: dict[str, Any], schema: dict[str, Any], layers: Iterable[Any] = ()) -> Study:
+    """The study of a configuration as `checked` gives it; the variants that a ladder makes must fit the schema too."""
+    study = Study(checked(config, schema, layers))
+    made = {f"variants.{name}": block for name, block in (study.ladder.made if study.ladder else {}).items()}
+    part = {"type": "object", "additionalProperties": schema["properties"]["variants"]["additionalProperties"]}
+    fitting = _concrete(part, made, schema)
+    errors = sorted(Draft202012Validator(fitting).iter_errors(made), key=lambda error: list(map(str, error.path)))
+    if errors:
+        lines = "\n".join(f"  {_explain(error, schema)[0]}" for error in errors)
+        raise BackfireError(
+            f"The ladder makes variants that cannot be:\n{lines}",
+            "put settings that only go together into one factor, as {adapters: [method, lora]}.",
+        )
+    return study
 
 
 def left_out(config: dict[str, Any]) -> list[str]:
@@ -219,15 +237,17 @@ def _explain(error: ValidationError, schema: dict[str, Any]) -> tuple[str, str]:
         "maximum": lambda v: f"expected at most {v}",
         "exclusiveMinimum": lambda v: f"expected more than {v}",
         "exclusiveMaximum": lambda v: f"expected less than {v}",
-        "minItems": lambda v: f"expected at least {v} item(s)",
-        "minProperties": lambda v: f"expected at least {v} entry",
+        "minItems": lambda v: f"expected at least {v} {'item' if v == 1 else 'items'}",
+        "minProperties": lambda v: f"expected at least {v} {'entry' if v == 1 else 'entries'}",
         "minLength": lambda v: "expected some text",
         "contains": lambda v: f"expected {v.get('const')} among them",
         "uniqueItems": lambda v: "expected no item twice",
         "not": lambda v: "this name is reserved",
         "pattern": lambda v: (
             "expected a name of lower-case letters, digits, '-' and '_'"
-            if v.startswith("^[a-z0-9]")
+            if v.startswith("^[a-z0-9][a-z0-9_-]")
+            else "expected a name of at most 32 lower-case letters, digits and '_'"
+            if v.startswith("^[a-z0-9][a-z0-9_]")
             else "expected 64 hexadecimal digits"
         ),
     }.get(error.validator, lambda v: error.message)(error.validator_value)
