@@ -68,8 +68,8 @@ class Ladder:
         name = max(found, key=len)
         taken = ", ".join(sorted(self.rungs[name]))
         return BackfireError(
-            f"{error.message} '{name}' is a variant that the ladder makes, with {taken} of '{self.end}' and all else of "
-            f"'{self.start}'.",
+            f"{error.message} '{name}' is a variant that the ladder makes, with {taken} of '{self.end}' and all else "
+            f"of '{self.start}'.",
             "put settings that only go together into one factor, or let both ends have settings that go together in "
             "every combination.",
         )
