@@ -3,6 +3,7 @@
 import pytest
 
 from backfire.errors import BackfireError
+from backfire.preflight.before import check_study
 from backfire.preflight.objectives import check_objectives
 
 HELD = {"name": "weighted", "terms": [{"name": "triplet"}, {"name": "anchor", "weight": 0.1}]}
@@ -42,3 +43,19 @@ def test_what_is_not_of_the_bases_space_and_prompts_is_not_held_near_it(lines, s
     assert lines(settings | {"loss": {"name": "gist"}}, start=start) == []
     assert lines(settings, start={"method": "none", "similarity": "dot"}) == []
     assert lines(settings, start={"method": "full", "triples": "bm25", "start_from": "base"}) == []
+
+
+def test_what_is_wrong_with_a_variant_of_a_ladder_is_told_as_the_ladders(study_of):
+    variants = {
+        "asked": {"method": "none", "prompts": {"query": "q: "}},
+        "held": {"like": "full_hard", "loss": HELD, "max_length": 128},
+        "far": {"like": "full_hard", "start_from": "asked", "max_length": 128},
+    }
+    ladder = {"from": "held", "to": "far", "factors": {"loss": ["loss"], "start": ["start_from"]}}
+    study = study_of({"variants": variants, "encoding": {"max_length": 128}, "ladder": ladder})
+    with pytest.raises(
+        BackfireError, match="'held--start' is a variant that the ladder makes, with start of 'far'"
+    ) as told:
+        check_study(study)
+    assert "variants.held--start.loss: anchor holds" in told.value.message
+    assert "put settings that only go together into one factor" in told.value.hint

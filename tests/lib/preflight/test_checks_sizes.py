@@ -190,3 +190,15 @@ def test_an_index_for_distances_has_one_number_more():
         check_factory("PQ48x4", 384, distances=True)
     assert "Flat" in told.value.hint
     check_factory("PQ77x4", 384, distances=True)
+
+
+def test_how_many_variants_a_ladder_trains_is_told(study_of):
+    factors = {"loss": ["loss"], "rate": ["learning_rate"], "length": ["max_length"]}
+    far = {"like": "paper_hard", "learning_rate": 4.0e-5, "max_length": 64}
+    ladder = {"from": "full_hard", "to": "far", "factors": factors}
+    lines = check_study(study_of({"variants": {"far": far}, "ladder": ladder, "seeds": [0, 1]}))
+    # paper_hard is one of them, and is there.
+    assert lines[0] == (
+        "The ladder trains 5 variants between full_hard and far, 2 seeds each, and takes the mean over 6 orders of its 3 "
+        "factors."
+    )

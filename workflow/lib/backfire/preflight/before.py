@@ -38,9 +38,22 @@ def check_study(study: Study, thoroughly: bool = False, rules: Collection[str] =
         _check_given(study)
         _check_listed(study, thoroughly)
         lines = check_sizes(study, rules) + check_objectives(study)
-        return lines + _check_models(study, thoroughly)
+        return _ladder_lines(study) + lines + _check_models(study, thoroughly)
     except BackfireError as error:
         raise (study.ladder.explained(error) if study.ladder else error) from None
+
+
+def _ladder_lines(study: Study) -> list[str]:
+    """How many variants a ladder makes, which no one has listed."""
+    ladder = study.ladder
+    if not ladder or not ladder.made:
+        return []
+    count = len(ladder.made)
+    return [
+        f"The ladder trains {count} {'variant' if count == 1 else 'variants'} between {ladder.start} and {ladder.end}, "
+        f"{len(study.seeds)} {'seed' if len(study.seeds) == 1 else 'seeds'} each, and takes the mean over "
+        f"{len(ladder.orders)} orders of its {len(ladder.factors)} factors."
+    ]
 
 
 def _check_given(study: Study) -> None:
