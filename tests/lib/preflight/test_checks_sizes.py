@@ -199,6 +199,6 @@ def test_how_many_variants_a_ladder_trains_is_told(study_of):
     lines = check_study(study_of({"variants": {"far": far}, "ladder": ladder, "seeds": [0, 1]}))
     # paper_hard is one of them, and is there.
     assert lines[0] == (
-        "The ladder trains 5 variants between full_hard and far, 2 seeds each, and takes the mean over 6 orders of its 3 "
-        "factors."
+        "The ladder trains 5 variants between full_hard and far, 2 seeds each, and takes the mean over 6 orders of its "
+        "3 factors."
     )
