@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from backfire.charts.style import INK, VERDICT_COLOURS, VERDICT_MARKERS, drawing, note
+from backfire.charts.style import INK, VERDICT_COLOURS, VERDICT_MARKERS, difference, drawing, note
 from backfire.formats.tables import read_rows
 
 COLUMNS = 3
@@ -116,13 +116,10 @@ def _numbers(axes: Axes, panel: dict[str, dict], variants: list[str]) -> None:
     for place, name in enumerate(variants):
         row = panel.get(name)
         if row is not None:
-            interval = ""
-            if row["ci_low"] is not None and row["ci_high"] is not None:
-                interval = f"  [{row['ci_low']:+.4f}, {row['ci_high']:+.4f}]"
             axes.text(
                 1.01,
                 place,
-                f"{row['delta']:+.4f}{interval}".replace("-", "\N{MINUS SIGN}"),
+                difference(row),
                 transform=axes.get_yaxis_transform(),
                 va="center",
                 color=VERDICT_COLOURS.get(row["verdict"], INK),

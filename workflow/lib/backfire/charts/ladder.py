@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.ticker import MaxNLocator
 
-from backfire.charts.style import FAINT, INK, VERDICT_COLOURS, VERDICT_MARKERS, drawing, note
+from backfire.charts.style import FAINT, INK, VERDICT_COLOURS, VERDICT_MARKERS, difference, drawing, note
 from backfire.formats.tables import read_rows
 
 ROW = 0.42
@@ -48,14 +48,14 @@ def plot_ladder(
             axes.text(
                 1.01,
                 place,
-                _number(row),
+                difference(row),
                 transform=axes.get_yaxis_transform(),
                 va="center",
                 color=colour,
             )
         axes.plot([reached, reached], [last - 1, last], color=FAINT, linewidth=0.9, zorder=1)
         _end(axes, last, total["mean"])
-        axes.text(1.01, last, _number(total), transform=axes.get_yaxis_transform(), va="center")
+        axes.text(1.01, last, difference(total), transform=axes.get_yaxis_transform(), va="center")
         axes.set_yticks(range(last + 1), [ends[0], *(row["name"] for row in factors), ends[1]])
         axes.set_ylim(last + 0.6, -0.6)
         axes.grid(axis="y", visible=False)
@@ -70,8 +70,3 @@ def plot_ladder(
 def _end(axes, place: int, mean: float) -> None:
     axes.plot(mean, place, "D", color=INK, markersize=7, zorder=3)
     axes.annotate(f"{mean:.4f}", (mean, place), xytext=(9, 0), textcoords="offset points", va="center")
-
-
-def _number(row: dict) -> str:
-    interval = "" if row["ci_low"] is None else f"  [{row['ci_low']:+.4f}, {row['ci_high']:+.4f}]"
-    return f"{row['delta']:+.4f}{interval}".replace("-", "\N{MINUS SIGN}")

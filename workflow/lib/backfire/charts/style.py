@@ -86,3 +86,11 @@ def note(figure: Figure, text: str) -> Axes:
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center", wrap=True, transform=axes.transAxes)
     return axes
+
+
+def difference(row: dict) -> str:
+    """A difference, `delta`, with its interval where it has one (`ci_low`, `ci_high`), as it stands beside a mark."""
+    interval = ""
+    if row["ci_low"] is not None and row["ci_high"] is not None:
+        interval = f"  [{row['ci_low']:+.4f}, {row['ci_high']:+.4f}]"
+    return f"{row['delta']:+.4f}{interval}".replace("-", "\N{MINUS SIGN}")

@@ -28,13 +28,6 @@ log = logging.getLogger(__name__)
 
 BASE = "base"
 CLAIMS, EXPLORES, HELPERS = "claims", "explores", "helpers"
-# Columns of the table `comparison` that say what a difference is, whatever it is between.
-DESCRIBED = [
-    *("family", "delta", "ci_low", "ci_high", "p", "p_adjusted", "p_holm", "p_t", "p_seeds", "d_z"),
-    *("wins", "ties", "losses", "margin", "fewest_queries", "mde", "queries_needed", "seeds_needed", "seed_share"),
-    *("p_equivalence", "p_equivalence_adjusted", "p_noninferiority", "p_noninferiority_adjusted"),
-    *("one_sided_low", "one_sided_high"),
-]
 
 
 @dataclass(frozen=True)
@@ -185,9 +178,7 @@ def _family(
     """Rows of the pairs (variant, reference) that are tested together at one place."""
     crossed = {pair: store.differences(place, *pair) for pair in pairs}
     return [
-        dict.fromkeys(SCHEMAS["comparison"].names)
-        | _head(name, reference, place, store.at(place, name), store.at(place, reference))
-        | found
+        found | _head(name, reference, place, store.at(place, name), store.at(place, reference))
         for (name, reference), found in zip(pairs, tested(crossed, place, family, rules), strict=True)
     ]
 
@@ -195,7 +186,8 @@ def _family(
 def tested(
     crossed: Mapping[tuple[str, str], np.ndarray], place: Place, family: str, rules: Rules
 ) -> list[dict[str, Any]]:
-    """What differences say that are tested together at one place, one after another.
+    """What differences say that are tested together at one place, one after another: rows of the table `comparison`, of
+    which what does not follow from the differences is left empty.
 
     `crossed` are the differences, shape (seeds, queries), by a name that keys their draws. Those of a family that does
     not explore are adjusted for one another.
@@ -243,7 +235,7 @@ def _effect(crossed: np.ndarray, key: tuple[str, ...], claims: int, rules: Rules
     delta = float(differences.mean())
     rng = keyed_rng("bootstrap", rules.seed, *key)
     low, high = crossed_interval(crossed, 1 - rules.alpha, rules.resamples, rng) or (None, None)
-    found = dict.fromkeys(DESCRIBED) | {
+    found = dict.fromkeys(SCHEMAS["comparison"].names) | {
         "delta": delta,
         "ci_low": low,
         "ci_high": high,

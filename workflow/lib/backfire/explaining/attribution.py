@@ -96,8 +96,8 @@ def attributed(
     rows = [row for place in places for row in _at(store, ladder, place, place == primary, rules, lost)]
     for row in rows:
         # What cancels but for rounding is no difference.
-        if abs(row.get("delta") or 0.0) < 1e-14:
-            row["delta"] = row.get("delta") and 0.0
+        if row.get("delta") is not None and abs(row["delta"]) < 1e-14:
+            row["delta"] = 0.0
     judged = [row for row in rows if row.get("p") is not None]
     adjust_exploring([row for row in judged if row["family"] == EXPLORES])
     for row in judged:
@@ -130,14 +130,14 @@ def _at(
     head = dict(zip(("collection", "split", "measure"), place, strict=True))
     head |= {"seeds": len(scores.seeds), "queries": len(scores.queries), "reference_mean": float(scores.means.mean())}
     end = float(store.at(place, ladder.end).means.mean())
-    rows = [head | {"part": TOTAL, "name": between, "factors": sorted(every), "mean": end} | total]
+    rows = [total | head | {"part": TOTAL, "name": between, "factors": sorted(every), "mean": end}]
     for name in ladder.factors:
         steps = {"alone": _step(values, frozenset(), name), "last": _step(values, every - {name}, name)}
         row = head | {"part": FACTOR, "name": name, "factors": [name], "family": claims, "orders": len(orders)}
-        rows.append(row | steps | parts.get(name, {}))
+        rows.append(parts.get(name, {}) | row | steps)
     for name, pair in pairs.items():
         row = head | {"part": INTERACTION, "name": name, "factors": list(pair), "family": EXPLORES}
-        rows.append(row | together.get(name, {}))
+        rows.append(together.get(name, {}) | row)
     return rows + [head | _rung(store, ladder, rung, place, rules, lost.get(rung[0])) for rung in ladder.rungs]
 
 

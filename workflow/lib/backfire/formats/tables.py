@@ -11,6 +11,12 @@ from backfire.formats.text import half_a_pair
 
 _text, _whole, _real = pa.string(), pa.int32(), pa.float64()
 
+# What is compared, where, over how much, and how far apart it is.
+_DIFFERENCE = [
+    *(("collection", _text), ("split", _text), ("measure", _text), ("family", _text), ("seeds", _whole)),
+    *(("queries", _whole), ("mean", _real), ("reference_mean", _real), ("delta", _real)),
+]
+
 SCHEMAS: dict[str, pa.Schema] = {
     "corpus": pa.schema([("doc_id", _text), ("text", _text)]),
     "tokens": pa.schema([("doc_id", _text), ("tokens", pa.list_(pa.int32()))]),
@@ -67,15 +73,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         [
             ("variant", _text),
             ("reference", _text),
-            ("collection", _text),
-            ("split", _text),
-            ("measure", _text),
-            ("family", _text),
-            ("seeds", _whole),
-            ("queries", _whole),
-            ("mean", _real),
-            ("reference_mean", _real),
-            ("delta", _real),
+            *_DIFFERENCE,
             ("relative", _real),
             ("ci_low", _real),
             ("ci_high", _real),
@@ -113,15 +111,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("part", _text),
             ("name", _text),
             ("factors", pa.list_(_text)),
-            ("collection", _text),
-            ("split", _text),
-            ("measure", _text),
-            ("family", _text),
-            ("seeds", _whole),
-            ("queries", _whole),
-            ("mean", _real),
-            ("reference_mean", _real),
-            ("delta", _real),
+            *_DIFFERENCE,
             ("ci_low", _real),
             ("ci_high", _real),
             ("alone", _real),

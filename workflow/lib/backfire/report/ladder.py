@@ -49,7 +49,6 @@ def ladder_section(path: str | Path, ladder: Ladder, primary: Sequence[str]) -> 
                 "name": row["name"],
                 "changes": [f"{key}: {before} {ARROW} {after}" for key, before, after in ladder.changes[row["name"]]],
                 "settled": SETTLED.get(row["verdict"], "not known"),
-                "verdict": row["verdict"],
                 "p": p_value(row["p_adjusted"]),
                 "alone": signed(row["alone"]),
                 "last": signed(row["last"]),
@@ -177,5 +176,4 @@ def _cell(row: Row) -> dict[str, str]:
     return {
         "delta": signed(row["delta"]),
         "interval": "" if row["delta"] is None else interval(row["ci_low"], row["ci_high"]),
-        "queries": count(row["queries"], "query", "queries"),
     }

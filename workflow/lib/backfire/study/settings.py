@@ -53,7 +53,7 @@ def checked(config: dict[str, Any], schema: dict[str, Any], layers: Iterable[Any
     _fill(config, schema, schema)
     fitting = _concrete(schema, config, schema)
     config = _whole(config, fitting, schema)
-    errors = sorted(Draft202012Validator(fitting).iter_errors(config), key=lambda error: list(map(str, error.path)))
+    errors = _errors(config, fitting)
     if errors:
         lines, hints = zip(*(_explain(error, schema) for error in errors), strict=True)
         raise BackfireError(
@@ -70,7 +70,7 @@ def checked_study(config: dict[str, Any], schema: dict[str, Any], layers: Iterab
     made = {f"variants.{name}": block for name, block in (study.ladder.made if study.ladder else {}).items()}
     part = {"type": "object", "additionalProperties": schema["properties"]["variants"]["additionalProperties"]}
     fitting = _concrete(part, made, schema)
-    errors = sorted(Draft202012Validator(fitting).iter_errors(made), key=lambda error: list(map(str, error.path)))
+    errors = _errors(made, fitting)
     if errors:
         lines = "\n".join(f"  {_explain(error, schema)[0]}" for error in errors)
         raise BackfireError(
@@ -119,6 +119,11 @@ def _take_after(config: dict[str, Any]) -> None:
 def _drop_nulls(parent: Any, block: str) -> None:
     if isinstance(parent, dict) and isinstance(parent.get(block), dict):
         parent[block] = {name: entry for name, entry in parent[block].items() if entry is not None}
+
+
+def _errors(value: Any, fitting: dict[str, Any]) -> list[ValidationError]:
+    """What does not fit a schema, by the place where it stands."""
+    return sorted(Draft202012Validator(fitting).iter_errors(value), key=lambda error: list(map(str, error.path)))
 
 
 def _concrete(part: dict[str, Any], value: Any, schema: dict[str, Any]) -> dict[str, Any]:
