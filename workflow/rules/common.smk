@@ -15,7 +15,7 @@ os.environ.update(BACKFIRE_ENGINE=str(os.getpid()), PYTHONPATH=f"{LIBRARY}:{os.g
 os.environ.setdefault("PIP_CONSTRAINT", (ROOT / "requirements.lock").as_uri())
 
 from backfire.preflight.before import check_study
-from backfire.preflight.files import check_files, read_layer
+from backfire.preflight.files import check_files, read_given, read_layer
 from backfire.errors import BackfireError
 from backfire.jobs.faults import of_signals
 from backfire.encoders.folders import base_files
@@ -31,7 +31,7 @@ def _study():
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # The parser in C takes a tenth of the time.
     schema = yaml.load((ROOT / "workflow/schemas/config.yaml").read_text(encoding="utf-8"), loader)
     *above, own = workflow.configfiles  # The lowest, the Snakefile's own, is the last.
-    layers = [*map(read_layer, (own, *above)), workflow.config_settings.config]
+    layers = [*map(read_layer, (own, *above)), read_given(workflow.config_settings.config, config)]
     try:
         if workflow.is_main_process:
             check_files(workflow.configfiles)

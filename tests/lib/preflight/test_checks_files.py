@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from backfire.errors import BackfireError
-from backfire.preflight.files import check_files
+from backfire.preflight.files import check_files, read_given
 
 
 def refusal(tmp_path, text, name="mine.yaml"):
@@ -71,3 +71,32 @@ def test_what_is_no_fault(root, tmp_path):
 def test_what_cannot_be_parsed_is_left_to_the_engine(tmp_path, content):
     (tmp_path / "broken.yaml").write_bytes(content)
     check_files([tmp_path / "broken.yaml", tmp_path / "absent.yaml"])
+
+
+def test_lists_and_blocks_of_the_command_line_are_read_as_those_of_a_file():
+    """The engine reads a value by itself and leaves all within a list or a block as text."""
+    from snakemake.cli import parse_config
+    from snakemake.utils import update_config
+
+    text = {
+        "seeds": "[0, 1]",
+        "size": "7",
+        "study": "mine",
+        "variants": "{full: {rate: 2.0e-5, on: true, of: [1.5, a], name: on the way, when: 2026-11-30}, gone: null}",
+    }
+    given = parse_config([f"{key}={value}" for key, value in text.items()])
+    assert given["seeds"] == ["0", "1"] and given["variants"]["full"]["rate"] == "2.0e-5"
+    config = {
+        "study": "default",
+        "variants": {"full": {"rate": 1.0, "batch": 8}, "gone": {"rate": 1.0}, "kept": {"rate": 1}},
+    }
+    update_config(config, given)
+    full = {"rate": 2.0e-5, "on": True, "of": [1.5, "a"], "name": "on the way", "when": "2026-11-30"}
+    assert read_given(given, config) == {
+        "seeds": [0, 1],
+        "size": 7,
+        "study": "mine",
+        "variants": {"full": full, "gone": None},
+    }
+    variants = {"full": full | {"batch": 8}, "gone": None, "kept": {"rate": 1}}
+    assert config == {"study": "mine", "seeds": [0, 1], "size": 7, "variants": variants}

@@ -56,6 +56,41 @@ def read_layer(file: str | Path) -> Any:
         return None
 
 
+def read_given(given: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """What `--config` gives, its lists and blocks read as YAML of a file is: to the engine all in them is text.
+
+    What is read replaces the text in `config`, which it has been merged into.
+    """
+    read = {}
+    for key, value in given.items():
+        read[key] = _read(value) if isinstance(value, (dict, list)) else value
+        if isinstance(value, dict) and isinstance(config.get(key), dict):
+            _put(read[key], config[key])
+        else:
+            config[key] = read[key]
+    return read
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _read(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_read(each) for each in value]
+    try:
+        found = yaml.load(value, _LOADER) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        return value
+    return found if found is None or isinstance(found, (bool, int, float)) else value
+
+
+def _put(values: dict[str, Any], config: dict[str, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(config.get(key), dict):
+            _put(value, config[key])
+        else:
+            config[key] = value
+
+
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
