@@ -27,7 +27,7 @@ def evaluated(model, shards=SHARDS):
     return [
         *each("encode_corpus index_shard", [model], shards),
         *ranked(model, *SPLITS),
-        *each("measure_run measure_geometry measure_latency", [model]),
+        *each("measure_run measure_geometry", [model]),
     ]
 
 
@@ -36,10 +36,8 @@ def trained(*models):
 
 
 def rungs(*models):
-    """Jobs of variants that are made for a ladder alone, which have no geometry and no latency."""
-    return [
-        job for model in models for job in trained(model) if not job.startswith(("measure_geometry", "measure_latency"))
-    ]
+    """Jobs of variants that are made for a ladder alone, which have no geometry."""
+    return [job for model in models for job in trained(model) if not job.startswith("measure_geometry")]
 
 
 OWN_IDS = "rank_without_own_ids base test"
@@ -60,9 +58,10 @@ MEASURED = [*COMPARISON, *each("collect_measures explain_queries plot_queries")]
 MAPS = each("project_embeddings plot_projection")
 # What shows every variant in its colour.
 DRAWN = each("plot_projection plot_cost plot_dynamics")
-GATHERING = [*MEASURED, *MAPS, *each("collect_cost plot_cost collect_geometry plot_dynamics")]
+GATHERING = [*MEASURED, *MAPS, *each("measure_latency collect_cost plot_cost collect_geometry plot_dynamics")]
 EXPORTS = [*each("export_corpus describe_collection"), *each("export_queries", QUERY_SETS)]
-SAMPLES = each("sample_triples", ("bm25", "hard"))
+EXAMINED = "examine_triples"
+SAMPLES = [*each("sample_triples", ("bm25", "hard")), EXAMINED]
 MEASURE_RUNS = each("measure_run", MODELS)
 
 
@@ -104,6 +103,7 @@ SEARCH = [
     *MEASURE_RUNS,
     *mined("hard"),
     "sample_triples hard",
+    EXAMINED,
     *without(trained("lora_hard"), "measure_run lora_hard"),
     *protocol(),
     *GATHERING,
@@ -155,7 +155,7 @@ CASES = [
     ),
     setting(
         "a teacher, and a variant more whose objective follows it",
-        ["prepare_teacher hard", "score_teacher hard", *trained("full_taught"), *GATHERING],
+        ["prepare_teacher hard", "score_teacher hard", EXAMINED, *trained("full_taught"), *GATHERING],
         triples={"hard": {"teacher": {"model": "cross-encoder/ms-marco-MiniLM-L6-v2"}}},
         variants={"full_taught": BLOCK | {"loss": {"name": "margin_mse"}}},
     ),
@@ -196,10 +196,14 @@ CASES = [
         ],
         variants={"again": {"method": "rerank", "of": "base", "model": "cross-encoder/ms-marco-MiniLM-L6-v2"}},
     ),
-    setting("a variant less", GATHERING, variants={"lora_hard": None}),
+    setting("a variant less", [EXAMINED, *GATHERING], variants={"lora_hard": None}),
     setting(
         "a seed more",
-        [*each("sample_triples", ("bm25 seed-1", "hard seed-1")), *trained(*SEEDED), *without(GATHERING, *MAPS)],
+        [
+            *each("sample_triples", ("bm25 seed-1", "hard seed-1")),
+            *trained(*SEEDED),
+            *without(GATHERING, *MAPS, "measure_latency"),
+        ],
         seeds=[0, 1],
     ),
     setting(
@@ -230,7 +234,7 @@ CASES = [
             *each("export_queries", SPLITS),
             "describe_collection",
             *(job for model in MODELS for job in ranked(model, *SPLITS)),
-            *each("measure_run measure_geometry measure_latency", MODELS),
+            *each("measure_run measure_geometry", MODELS),
             *protocol(),
             *without(GATHERING, "plot_dynamics"),
         ],
@@ -257,12 +261,12 @@ CASES = [
     ),
     setting(
         "a filter of negatives",
-        ["sample_triples hard", *trained("lora_hard"), *GATHERING],
+        ["sample_triples hard", EXAMINED, *trained("lora_hard"), *GATHERING],
         triples={"hard": {"filter": {"relative_margin": 0.05}}},
     ),
     setting(
         "another number of negatives an example",
-        ["sample_triples hard", *trained("lora_hard"), *GATHERING],
+        ["sample_triples hard", EXAMINED, *trained("lora_hard"), *GATHERING],
         triples={"hard": {"negatives_per_query": 2}},
     ),
     setting(
@@ -280,7 +284,7 @@ CASES = [
             *SAMPLES,
             "encode_queries base train",
             *ranked("base", *SPLITS),
-            *each("measure_run measure_geometry measure_latency", ["base"]),
+            *each("measure_run measure_geometry", ["base"]),
             *trained(*TRAINED),
             *protocol(),
             *GATHERING,
@@ -288,7 +292,9 @@ CASES = [
         **tiny_collection(missing="drop"),
     ),
     setting(
-        "the level of the tests", [*COMPARISON, "explain_queries", "compare_protocols"], comparison={"alpha": 0.01}
+        "the level of the tests",
+        [*COMPARISON, EXAMINED, "explain_queries", "compare_protocols"],
+        comparison={"alpha": 0.01},
     ),
     setting("a margin, or a reference", COMPARISON, comparison={"margins": {"RR@10": 0.02}}),
     setting("a margin, or a reference", COMPARISON, comparison={"against": ["full_bm25"]}),
@@ -328,9 +334,9 @@ CASES = [
     ),
     code(
         "retrieval/lexical.py",
-        ["count_terms", *mined("bm25"), "sample_triples bm25", *trained("full_bm25"), *GATHERING],
+        ["count_terms", *mined("bm25"), "sample_triples bm25", EXAMINED, *trained("full_bm25"), *GATHERING],
     ),
-    code("negatives/hard.py", [*mined("hard"), "sample_triples hard", *trained("lora_hard"), *GATHERING]),
+    code("negatives/hard.py", [*mined("hard"), "sample_triples hard", EXAMINED, *trained("lora_hard"), *GATHERING]),
     code("negatives/triples.py", [*SAMPLES, *trained(*TRAINED), *GATHERING]),
     code("training/loop.py", [*trained(*TRAINED), *GATHERING]),
     code("training/objectives/triplet.py", [*trained(*TRAINED), *GATHERING], "an objective, in `training/objectives/`"),
@@ -354,8 +360,10 @@ CASES = [
     code("explaining/queries/strata.py", ["explain_queries", *REPORT]),
     code("explaining/queries/paired.py", ["explain_queries", "plot_queries", *REPORT]),
     code("explaining/geometry.py", [*each("measure_geometry", MODELS), "collect_geometry", *REPORT]),
+    code("explaining/forensics.py", [EXAMINED, *REPORT]),
     code("explaining/projection.py", [*MAPS, *REPORT]),
-    code("explaining/cost.py", [*each("measure_latency", MODELS), "collect_cost", "plot_cost", *REPORT]),
+    code("explaining/latency.py", each("measure_latency collect_cost plot_cost") + REPORT),
+    code("explaining/cost.py", [*each("collect_cost plot_cost"), *REPORT]),
     code(
         "charts/style.py",
         each("plot_cost plot_dynamics plot_effects plot_projection plot_queries write_report check_results"),

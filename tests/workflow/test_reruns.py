@@ -150,11 +150,18 @@ def test_a_fresh_clone_with_copied_results(tiny, overlay, tmp_path, documented):
     shutil.rmtree(clone)
 
 
+def test_the_command_line_says_what_a_file_says(tiny, overlay):
+    file = overlay({"seeds": [0, 1], "variants": {"full_bm25": {"learning_rate": 3.0e-5}, "lora_hard": None}})
+    given = ("--config", "seeds=[0, 1]", "variants={full_bm25: {learning_rate: 3.0e-5}, lora_hard: null}")
+    planned = tiny.planned(*given)
+    assert planned == tiny.planned(overlays=file) and "train_variant full_bm25 seed-1" in planned
+
+
 def test_what_is_shared_runs_once_however_many_variants_and_seeds(tiny, overlay, tmp_path):
     more = {f"full_{number}": BLOCK | {"triples": ("bm25", "hard")[number % 2]} for number in range(5)}
     study = overlay({"seeds": [0, 1], "variants": more})
     runs = [variant + seed for variant in (*TRAINED, *more) for seed in ("", " seed-1")]
-    samples = each("sample_triples", ("bm25", "bm25 seed-1", "hard", "hard seed-1"))
+    samples = [*each("sample_triples", ("bm25", "bm25 seed-1", "hard", "hard seed-1")), "examine_triples"]
     planned = tiny.elsewhere(tmp_path / "empty").planned(overlays=study)
     assert planned == sorted([*shared(), *samples, *trained(*runs)])
     assert len(runs) == 14 and len(planned) == len(set(planned))

@@ -79,6 +79,7 @@ def test_no_job_loads_what_it_does_not_use(tiny):
         "count_terms": {"numba", "scipy"},
         "mine_bm25": {"numba", "scipy"},
         "compare_variants": {"scipy", "statsmodels"},
+        "examine_triples": {"scipy", "statsmodels"},
         "explain_queries": {"scipy", "statsmodels"},
         "compare_protocols": {"scipy"},
         "project_embeddings": {"umap", "numba", "scipy", "sklearn"},

@@ -8,6 +8,13 @@ localrules:
 
 from backfire.study.variants import BASE
 
+# What the adapter of a variant's first seed is applied to.
+ADAPTED = {
+    name: "results/{}/models/{}/seed-{}".format(STUDY.name, *STUDY.parent(name, seed))
+    for name, seed in STUDY.first_embedded
+    if STUDY.variants[name].adapted
+}
+
 
 rule explain_queries:
     """For each variant the queries that moved most are listed with the passages that changed places with the answer; effects by query length, lexical overlap with the answer and base's rank get BCa bootstrap intervals, and by the first two permutation tests of dependence, corrected by Benjamini-Hochberg."""
@@ -51,6 +58,50 @@ rule explain_queries:
         code=code("explain_queries"),
     script:
         "../scripts/explain_queries.py"
+
+
+rule examine_triples:
+    """The negatives of every set that is trained on, those of the first seed, are held against the positives: by base's scores, by runs of three words, and by the teacher's scores where there is a teacher. Shares get intervals over queries (Korn and Graubard)."""
+    input:
+        triples=expand(
+            "results/{study}/triples/{triples}/seed-{seed}.parquet",
+            triples=STUDY.used,
+            seed=STUDY.seeds[0],
+            allow_missing=True,
+        ),
+        teachers=expand(
+            "results/{study}/triples/{triples}/seed-{seed}.teacher.parquet",
+            triples=[name for name in STUDY.used if name in STUDY.taught_by],
+            seed=STUDY.seeds[0],
+            allow_missing=True,
+        ),
+        corpus=per_shard(f"data/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"),
+        query_embeddings=f"results/{{study}}/embeddings/base/seed-0/{STUDY.train_on}/queries/train.parquet",
+        embeddings=per_shard(
+            f"results/{{study}}/embeddings/base/seed-0/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet"
+        ),
+    output:
+        facts="results/{study}/forensics.parquet",
+        filters="results/{study}/filter_curves.parquet",
+    log:
+        "results/{study}/logs/examine_triples.log",
+    benchmark:
+        "results/{study}/benchmarks/examine_triples.tsv"
+    conda:
+        "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=asked("examine_triples", "mem_mb"),
+        runtime=asked("examine_triples", "runtime"),
+    params:
+        cfg={
+            "alpha": STUDY.config["comparison"]["alpha"],
+            "sets": STUDY.used,
+            "taught": [name for name in STUDY.used if name in STUDY.taught_by],
+        },
+        code=code("examine_triples"),
+    script:
+        "../scripts/examine_triples.py"
 
 
 rule measure_geometry:
@@ -182,21 +233,20 @@ rule project_embeddings:
 
 
 rule measure_latency:
-    """Single queries are encoded one after another on an otherwise idle machine; LoRA models merged and unmerged."""
+    """Queries are encoded one at a time and in batches, each batch by every model before the next one comes, in an order drawn anew each time, on an otherwise idle machine; adapters merged and unmerged. Of a variant's seeds the first one is timed."""
     input:
         arithmetic=ARITHMETIC,
-        model="results/{study}/models/{variant}/seed-{seed}",
-        # What an adapter is applied to.
-        base=lambda w: "results/{{study}}/models/{}/seed-{}".format(
-            *(STUDY.parent(w.variant, w.seed) if STUDY.variants[w.variant].adapted else (BASE, 0))
-        ),
+        models=per_run("results/{study}/models/{variant}/seed-{seed}", STUDY.first_embedded),
+        # What adapters are applied to.
+        bases=sorted(set(ADAPTED.values())),
         queries=f"data/{STUDY.primary[0]}/queries/{STUDY.primary[1]}.parquet",
     output:
-        "results/{study}/cost/{variant}/seed-{seed}/latency.json",
+        times="results/{study}/latency.parquet",
+        quantities="results/{study}/cost/latency.parquet",
     log:
-        "results/{study}/logs/measure_latency/{variant}/seed-{seed}.log",
+        "results/{study}/logs/measure_latency.log",
     benchmark:
-        "results/{study}/benchmarks/measure_latency/{variant}/seed-{seed}.tsv"
+        "results/{study}/benchmarks/measure_latency.tsv"
     conda:
         "../../envs/encode.yaml"
     threads: ALL_THREADS
@@ -206,23 +256,29 @@ rule measure_latency:
         gpu=GPU,
     params:
         cfg={
+            "batches": STUDY.config["latency"]["batches"],
             "count": STUDY.config["latency"]["queries"],
             "max_length": STUDY.config["encoding"]["max_length"],
+            "models": [[name, seed, ADAPTED.get(name)] for name, seed in STUDY.first_embedded],
             "precision": STUDY.config["encoding"]["precision"],
+            "rounds": STUDY.config["latency"]["rounds"],
         },
         code=code("measure_latency"),
         # Found by its name too, where adapters are peft's.
-        adapters=lambda w: (
-            code("peft_adapters", "workflow/lib/backfire/encoders/{}.py") if STUDY.variants[w.variant].by_peft else ""
+        adapters=(
+            code("peft_adapters", "workflow/lib/backfire/encoders/{}.py")
+            if any(STUDY.variants[name].by_peft for name in ADAPTED)
+            else ""
         ),
     script:
         "../scripts/measure_latency.py"
 
 
 rule collect_cost:
-    """Training time, encoding rate, query latency, memory and parameters of every model are put in one table."""
+    """Training time, encoding rate, memory and parameters of every model are put in one table, with percentiles of the times that queries took."""
     input:
-        latency=per_run("results/{study}/cost/{variant}/seed-{seed}/latency.json", STUDY.embedded_runs),
+        times="results/{study}/latency.parquet",
+        quantities="results/{study}/cost/latency.parquet",
         training=per_run("results/{study}/cost/{variant}/seed-{seed}/training.json", STUDY.trained_runs),
         encoding=[
             path

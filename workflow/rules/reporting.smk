@@ -246,6 +246,7 @@ rule write_report:
         selection=["results/{study}/selection.parquet"] if STUDY.selections else [],
         protocol=["results/{study}/protocol.parquet"] if STUDY.config["protocol"] else [],
         ladder=["results/{study}/ladder.parquet"] if STUDY.ladder else [],
+        forensics=["results/{study}/forensics.parquet", "results/{study}/filter_curves.parquet"] if STUDY.used else [],
         arithmetic=ARITHMETIC,
         # Relative, so that a copy of the folder elsewhere finds its results up to date.
         expected=os.path.relpath(ROOT / "studies/expected.yaml"),
@@ -305,6 +306,8 @@ rule check_results:
         selection=["results/{study}/selection.parquet"] if STUDY.selections else [],
         protocol=["results/{study}/protocol.parquet"] if STUDY.config["protocol"] else [],
         ladder=["results/{study}/ladder.parquet"] if STUDY.ladder else [],
+        forensics=["results/{study}/forensics.parquet"] if STUDY.used else [],
+        filter_curves=["results/{study}/filter_curves.parquet"] if STUDY.used else [],
         dynamics=per_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet", STUDY.trained_runs),
         models=per_run("results/{study}/models/{variant}/seed-{seed}", STUDY.embedded_runs),
         manifests=expand("data/{collection}/manifest.json", collection=STUDY.collections),

@@ -10,4 +10,10 @@ with job(snakemake.log[0], snakemake.threads):
         (variant, seed): [path for path in snakemake.input if f"/cost/{variant}/seed-{seed}/" in path]
         for variant, seed in runs
     }
-    collect_cost(runs=runs, parts=parts, output=snakemake.output[0])
+    collect_cost(
+        runs=runs,
+        parts=parts,
+        quantities=snakemake.input.quantities,
+        times=snakemake.input.times,
+        output=snakemake.output[0],
+    )

@@ -30,6 +30,7 @@ with job(snakemake.log[0], snakemake.threads):
         arithmetic=next(iter(snakemake.input.arithmetic), None),
         protocol=next(iter(snakemake.input.protocol), None),
         ladder=next(iter(snakemake.input.ladder), None),
+        forensics=tuple(snakemake.input.forensics) or None,
         template=snakemake.input.template,
         captions=dict(zip(cfg["figures"], snakemake.input.captions, strict=True)),
         css=snakemake.input.css,

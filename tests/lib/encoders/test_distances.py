@@ -132,8 +132,17 @@ def test_the_watched_set_is_ranked_by_distance(world, encoded):
     paths, _, theirs = encoded
     encoder = load_encoder(paths["model"], "fp32")
     watched = development_set(paths["queries"], paths["qrels"], [paths["corpus"]], 25, 300, encoder.tokenizer, LENGTH)
-    values = watched.measure(encoder, ["RR@10"])["RR@10"]
-    ids = np.array(list(world[1]))
+    values, described = watched.look(encoder, ["RR@10"])
+    values, ids = values["RR@10"], np.array(list(world[1]))
+    right = np.zeros(theirs.shape, bool)
+    right[range(len(theirs)), [int(query_id[1:]) for query_id in world[2]]] = True
+    nearest = {
+        "positive": np.where(right, theirs, -np.inf).max(axis=1),
+        "negative": np.where(right, -np.inf, theirs).max(axis=1),
+    }
+    for name, scores in nearest.items():
+        for percentile in (10, 50, 90):
+            assert described[f"{name}_p{percentile}"] == pytest.approx(np.percentile(scores, percentile), abs=1e-3)
     for row, query_id in enumerate(world[2]):
         order = ids[np.argsort(-theirs[row], kind="stable")[:10]].tolist()
         answer = ids[int(query_id[1:])]

@@ -93,7 +93,11 @@ def test_which_weights_are_kept_and_how_they_are_chosen_is_told(tmp_path, root):
 
 def test_which_step_was_kept_is_told():
     looks = [[10 * look, 0.5 - 0.01 * look, 0.9] for look in range(16)]
-    notes = {"kept": {"step": 120, "steps": 150}, "held_out": {"examples": 48, "queries": 40, "looks": looks}}
+    notes = {
+        "stopped": False,
+        "kept": {"step": 120, "steps": 150},
+        "held_out": {"examples": 48, "queries": 40, "looks": looks},
+    }
     held_out = {"share": 0.1, "by": "query", "interval": 10, "measure": "loss"}
     best = notes | {"settings": {"keep": "best", "held_out": held_out}}
     assert kept(best) == "step 120 of 150, best of 15 looks at 48 held-out examples (loss 0.3800)"

@@ -87,6 +87,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
         "expected": root / "studies/expected.yaml",
         "protocol": None,
         "ladder": None,
+        "forensics": study.forensics(),
         "arithmetic": study.arithmetic(),
         "selection": None,
         "ties": changes.get("ties") or study.ties(),
@@ -195,10 +196,28 @@ def test_geometry_cost_and_training_are_there_as_formatted(rendered):
         if row["unit"] != "count":
             assert plain(row["value"], 3) in text
     for row in read_rows(study.path("cost.parquet"), "cost").to_pylist():
-        assert quantity(row["value"], row["unit"]) in text
+        if row["quantity"] != "unmerged_difference":
+            assert quantity(row["value"], row["unit"]) in text
+    assert "encoding takes 1.52 times (one query) and 1.20 times (32 queries) as long" in text
+    assert "differs by more than 2e-07" in text and "full_bm25, adapter not merged" not in text
     curve = read_rows(study.path("dynamics-0.parquet"), "dynamics")
     assert f"{100 * curve['weight_drift'][-1].as_py():.2f} %" in text
     assert f"{curve['dev_RR@10'][0].as_py():.3f} \N{RIGHTWARDS ARROW}" in text
+
+
+def test_negatives_and_early_warnings_are_told(rendered):
+    _, html = rendered
+    text = re.sub(r"\s+", " ", Page(html).text)
+    assert "hard: 23.9 % of the negatives (21.5 % to 27.3 %) are likely answers, by the base's own scores" in text
+    assert "relative_margin: 0.05 would keep 85.0 % of them." in text
+    assert "11.6 % (10.4 % to 13.8 %)" in text and "0.376" in text and "at most 5,000 queries of each set" in text
+    # The tuned variant that helps had an alarm in the example; none of those that backfire had.
+    assert "Early warning for full_hard (first at step 36;" in text and "step 36 (\N{MINUS SIGN}0.0312)" in text
+    verdicts = {name: verdict for name, verdict in VERDICTS.items()}
+    wrong = "It was wrong about full_hard, which helped there." in text
+    assert wrong == (verdicts["full_hard"] == "HELPS")
+    missed = [name for name, verdict in verdicts.items() if verdict == "HARMS" and name != "full_hard"]
+    assert all(f"{name}" in text.split("It said nothing of ")[1].split(", which backfired")[0] for name in missed)
 
 
 def test_settings_versions_data_and_command_are_there(rendered):

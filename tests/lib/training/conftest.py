@@ -76,12 +76,12 @@ def files(docstrings, table):
 def train(files, base_model, tmp_path):
     """A function that trains and gives the model folder, the dynamics rows and the cost."""
 
-    def run(name, start=None, seed=0, relevant_from=1, **settings):
+    def run(name, start=None, seed=0, relevant_from=1, dynamics=DYNAMICS, **settings):
         train_variant(
             start=str(start or base_model),
             **files,
             settings=SETTINGS | settings,
-            dynamics=DYNAMICS,
+            dynamics=dynamics,
             seed=seed,
             base_name="all-MiniLM-L6-v2",
             output=str(tmp_path / name),

@@ -20,5 +20,6 @@ SETTINGS = {
 }
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.1, "target_modules": ["query", "value"]}
 DYNAMICS = {"split": "dev", "measures": ["RR@10"], "interval": 2, "queries": 6, "pool": 20}
+DYNAMICS |= {"on_harm": "warn", "false_alarms": 0.05}
 # Of the real model that the tests of training take, see `base_model` in conftest.py.
 LAYERS = 2

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from backfire.charts.style import INK, drawing, note, variant_styles
+from backfire.explaining.cost import Latency
 from backfire.formats.tables import read_rows
 
 COLUMNS = 3
@@ -18,10 +19,10 @@ PANELS = {
     "Encoding rate": "encoding_rate",
     "Peak memory in encoding": "encoding_peak_memory",
     "GPU memory in encoding": "encoding_peak_gpu_memory",
-    "Latency of one query, median and p95": "query_latency_p50",
+    "Latency of one query, median and p90": Latency(50).quantity,
     "Reranking a query, mean": "reranking_time",
 }
-P95, UNMERGED = "query_latency_p95", "query_latency_p50_unmerged"
+P90, UNMERGED = Latency(90).quantity, Latency(50, unmerged=True).quantity
 
 
 def plot_cost(table: str | Path, variants: list[str], svg: str | Path, png: str | Path) -> None:
@@ -46,7 +47,7 @@ def plot_cost(table: str | Path, variants: list[str], svg: str | Path, png: str 
             quantity = PANELS[title]
             values = {name: means[name, quantity] for name in shown if (name, quantity) in means}
             factor, unit = scale(max(values.values()), units[quantity])
-            ends = _marks(axes, means, shown) if quantity == "query_latency_p50" else {}
+            ends = _marks(axes, means, shown) if quantity == Latency(50).quantity else {}
             _bars(axes, {name: value * factor for name, value in values.items()}, ends, shown, styles)
             axes.set_title(title)
             axes.set_xlabel(unit)
@@ -108,9 +109,9 @@ def _short(value: float) -> str:
 
 
 def _marks(axes: Axes, means: dict[tuple[str, str], float], variants: list[str]) -> dict[str, tuple[float, str]]:
-    """Mark p95, and for LoRA the median before merging; gives the last mark and p95 of each variant."""
+    """Mark p90, and for LoRA the median before merging; gives the last mark and p90 of each variant."""
     styles = {
-        P95: {"marker": "|", "markersize": 7, "markeredgewidth": 1.6, "label": "p95 (95 % are faster)"},
+        P90: {"marker": "|", "markersize": 7, "markeredgewidth": 1.6, "label": "p90 (90 % are faster)"},
         UNMERGED: {"marker": "o", "markersize": 4, "markerfacecolor": "white", "label": "median, adapter not merged"},
     }
     handles, ends = [], {}
@@ -122,7 +123,7 @@ def _marks(axes: Axes, means: dict[tuple[str, str], float], variants: list[str])
             handles.append(Line2D([], [], **style))
         for name, value in found.items():
             end, more = ends.get(name, (0.0, ""))
-            ends[name] = max(end, value), f" / {_short(value)}" if quantity == P95 else more
+            ends[name] = max(end, value), f" / {_short(value)}" if quantity == P90 else more
     if handles:
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.22), "ncols": 2}
         axes.legend(handles=handles, fontsize=7, handlelength=1, **below)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from backfire.charts.style import BASE_COLOUR, drawing, note, variant_styles
+from backfire.charts.style import BASE_COLOUR, INK, drawing, note, variant_styles
 from backfire.formats.tables import read_rows
 
 DEV, TERM = "dev_", "loss_"
@@ -21,6 +21,13 @@ TITLES = {
     "weight_drift": "Weight drift from the start",
     "learning_rate": "Learning rate",
 }
+# What describes the watched queries and their pool at each look.
+DESCRIBED = {
+    "positive_p50": "Similarity of the answer, median",
+    "negative_p50": "Similarity of the best wrong passage, median",
+    "pool_participation_ratio": "Participation ratio of the watched pool",
+}
+HARM, BOUNDARY = "harm", "harm_boundary"
 HELD_OUT = ("held_out_loss", "held_out_accuracy")
 COLUMNS = 3
 # From this ratio of one variant's median loss to another's, losses share an axis only in their orders of magnitude.
@@ -53,7 +60,8 @@ def plot_dynamics(
         *sorted(each for each in columns if each.startswith(DEV)),
     ]
     terms = sorted(each for each in columns if each.startswith(TERM))
-    panels = ["loss", *terms, "active_triplets", *watched, "grad_norm", "weight_drift", "learning_rate"]
+    described = [each for each in DESCRIBED if each in columns]
+    panels = ["loss", *terms, "active_triplets", *watched, *described, "grad_norm", "weight_drift", "learning_rate"]
     if not any(len(_values(curve, "active_triplets")[0]) for curve in curves):
         # No objective of these has a margin.
         panels.remove("active_triplets")
@@ -64,7 +72,10 @@ def plot_dynamics(
         for axes, panel in zip(grid.flat, panels, strict=False):
             for curve, (variant, _) in zip(curves, runs, strict=True):
                 if panel in curve.column_names:
-                    _line(axes, *_values(curve, panel), panel in watched, styles[variant])
+                    looks = panel in watched or panel in described
+                    _line(axes, *_values(curve, panel), looks, styles[variant])
+                    if panel.startswith(DEV):
+                        _alarm(axes, curve, panel)
             _finish(axes, panel, panel == "loss" and _apart(curves))
         for axes in list(grid.flat)[len(panels) :]:
             axes.set_axis_off()
@@ -99,6 +110,17 @@ def _line(axes: Axes, steps: np.ndarray, values: np.ndarray, evaluated: bool, st
     axes.plot(steps[::thin], values[::thin], linewidth=LINE, **style)
 
 
+def _alarm(axes: Axes, curve, panel: str) -> None:
+    """Mark the look of the early warning, where one was given."""
+    steps, values = _values(curve, panel)
+    boundaries = dict(zip(*_values(curve, BOUNDARY), strict=True)) if BOUNDARY in curve.column_names else {}
+    statistics = dict(zip(*_values(curve, HARM), strict=True)) if boundaries else {}
+    crossed = [step for step, boundary in boundaries.items() if statistics[step] > boundary]
+    if crossed:
+        value = dict(zip(steps, values, strict=True))[crossed[0]]
+        axes.plot([crossed[0]], [value], marker="x", markersize=7, markeredgewidth=1.6, color=INK, zorder=5)
+
+
 def _apart(curves: list) -> bool:
     """Whether objectives of the curves give losses of other sizes, as a softmax and a margin do."""
     medians = [float(np.median(values)) for curve in curves if len(values := _values(curve, "loss")[1])]
@@ -107,7 +129,9 @@ def _apart(curves: list) -> bool:
 
 def _finish(axes: Axes, panel: str, orders: bool) -> None:
     term = f"Term of the loss: {panel.removeprefix(TERM)}" if panel.startswith(TERM) else None
-    axes.set_title(TITLES.get(panel) or term or f"{panel.removeprefix(DEV)} on development queries")
+    axes.set_title(
+        TITLES.get(panel) or DESCRIBED.get(panel) or term or f"{panel.removeprefix(DEV)} on development queries"
+    )
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.02)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from backfire.explaining.cost import Latency
 from backfire.explaining.statistics import STATISTICS
 from backfire.formats.atomic import read_json
 from backfire.report.words import COST
@@ -11,7 +12,6 @@ from backfire.study.variants import BASE
 TRAINING = ("training_time", "training_peak_memory", "trainable_parameters")
 # What a job has where it computed on a GPU, and others of the same study need not have done so.
 ON_GPU = ("training_peak_gpu_memory", "encoding_peak_gpu_memory")
-ADAPTED = ("query_latency_p50_unmerged", "query_latency_p95_unmerged")
 RERANKING = "reranking_time"
 
 
@@ -96,10 +96,17 @@ def check_cost(found) -> Iterator[str]:
         for quantity in COST:
             applies = variant.embedded != (quantity == RERANKING)
             applies = variant.trained if quantity in TRAINING else applies
-            applies = variant.adapted if quantity in ADAPTED else applies
             applies = applies and quantity not in ON_GPU
+            # The number of parameters is that of the first seed.
+            applies = applies and (quantity != "total_parameters" or run in found.study.first_embedded)
             if applies and not table.get((*run, quantity), 0) > 0:
                 yield f"{run[0]} seed {run[1]} has no {quantity}"
+    for run in found.study.first_embedded:
+        for unmerged in (False, True) if found.study.variants[run[0]].adapted else (False,):
+            for batch in found.study.config["latency"]["batches"]:
+                quantity = Latency(50, batch, unmerged).quantity
+                if not table.get((*run, quantity), 0) > 0:
+                    yield f"{run[0]} seed {run[1]} has no {quantity}"
 
 
 def check_maps(found) -> Iterator[str]:

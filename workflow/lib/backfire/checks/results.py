@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backfire.checks.choices import check_protocols, check_selections
+from backfire.checks.forensics import check_forensics
 from backfire.checks.ladder import check_ladder
 from backfire.checks.models import check_cost, check_curves, check_geometry, check_kept, check_maps, check_weights
 from backfire.checks.page import check_page
@@ -21,8 +22,8 @@ from backfire.study.study import Study
 
 log = logging.getLogger(__name__)
 TABLES = ("measures", "ties", "comparison", "geometry", "cost", "moved", "strata", "projection")
-# Of studies that choose among variants, of those that try other protocols, and of those with a ladder.
-OPTIONAL = ("selection", "protocol", "ladder")
+# Of studies that choose among variants, that try other protocols, that have a ladder, and that train.
+OPTIONAL = ("selection", "protocol", "ladder", "forensics", "filter_curves")
 CHECKS = (
     check_queries,
     check_ties,
@@ -32,6 +33,7 @@ CHECKS = (
     check_selections,
     check_protocols,
     check_ladder,
+    check_forensics,
     check_curves,
     check_kept,
     check_weights,

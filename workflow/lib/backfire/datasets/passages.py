@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 import pyarrow as pa
 
 from backfire.errors import BackfireError
-from backfire.formats.tables import iterate_rows
+from backfire.formats.tables import iterate_rows, read_rows
 
 _ID_COLUMN = {"corpus": "doc_id", "queries": "query_id"}
 
@@ -42,3 +42,9 @@ def texts_of(paths: Iterable[str], kind: str, ids: Collection[str]) -> Iterator[
 def texts_by_id(paths: Iterable[str], kind: str, ids: Collection[str]) -> dict[str, str]:
     """Texts of the given ids, in memory bounded by the ids asked for. Raises `BackfireError` as `texts_of` does."""
     return {row_id: text for some in texts_of(paths, kind, ids) for row_id, text in zip(*some, strict=True)}
+
+
+def query_texts(path: str) -> dict[str, str]:
+    """The texts of a table of queries by id, in its order."""
+    table = read_rows(path, "queries")
+    return dict(zip(table["query_id"].to_pylist(), table["text"].to_pylist(), strict=True))

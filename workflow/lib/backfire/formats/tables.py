@@ -39,6 +39,21 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     "teacher": pa.schema([("query_id", _text), ("doc_id", _text), ("teacher_score", pa.float32())]),
+    # judge: "teacher" or "base", by whom a likely answer is told; fact: see explaining.forensics.
+    "forensics": pa.schema(
+        [
+            *(("triples", _text), ("judge", _text), ("fact", _text)),
+            *(("value", _real), ("ci_low", _real), ("ci_high", _real)),
+        ]
+    ),
+    # kept: share of the negatives that a filter of that relative_margin keeps; score: the base's of them, median;
+    # answers: share of them that the teacher takes for answers.
+    "filter_curves": pa.schema(
+        [
+            *(("triples", _text), ("judge", _text), ("relative_margin", _real), ("kept", _real), ("score", _real)),
+            *(("answers", _real), ("ci_low", _real), ("ci_high", _real)),
+        ]
+    ),
     "measures": pa.schema(
         [
             ("variant", _text),
@@ -211,6 +226,17 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     "cost": pa.schema([("variant", _text), ("seed", _whole), ("quantity", _text), ("value", _real), ("unit", _text)]),
+    # adapter: "merged" or "unmerged", null where the model has none; milliseconds: of the whole batch.
+    "latency": pa.schema(
+        [
+            ("variant", _text),
+            ("seed", _whole),
+            ("adapter", _text),
+            ("batch", _whole),
+            ("round", _whole),
+            ("milliseconds", _real),
+        ]
+    ),
     # kind: "passage" or "query"; x, y: UMAP coordinates in the base's map.
     "projection": pa.schema(
         [

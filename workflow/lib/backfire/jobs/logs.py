@@ -146,6 +146,12 @@ class _Lines:
         self._stream.flush()
 
 
+def notice(message: str, *values: object) -> None:
+    """Say something on the terminal that cannot wait for the report, and in the log; `message` as logging takes it."""
+    logger.warning(message, *values)
+    print(f"Note: {message % values}", file=sys.stderr, flush=True)
+
+
 def progress(label: str | None, total: int, unit: str):
     """A tqdm bar on the terminal, one line at most every few seconds; use as a context manager and call `update(n)`.
 

@@ -21,6 +21,11 @@ Draw = tuple[str, int | None]
 """A negative: its doc id, and its rank in the candidate list it was drawn from."""
 
 
+def relative_limit(positive: float, margin: float) -> float:
+    """The highest score that a negative may have beside a positive of that score, by a `relative_margin`."""
+    return positive - abs(positive) * margin
+
+
 class Filter:
     """Tells which negatives may stay, and counts those that may not.
 
@@ -76,7 +81,7 @@ class Filter:
         none, positive = float("inf"), self._positives.get(query_id, 0.0)
         ranges = {
             "absolute_margin": lambda margin: (-none, positive - margin),
-            "relative_margin": lambda margin: (-none, positive - abs(positive) * margin),
+            "relative_margin": lambda margin: (-none, relative_limit(positive, margin)),
             "max_score": lambda score: (-none, score),
             "min_score": lambda score: (score, none),
         }

@@ -64,6 +64,8 @@ MINILM_MIB = 87
 # Bytes of a passage's text while it is reranked, and of a hit with its id (assumed); queries that are held, as in
 # retrieval/reranking.py (a test compares them).
 RERANKED_TEXT, RERANKED_HIT, RERANKED_QUERIES = 1000, 150, 1000
+# Queries of a set that are looked at, as in explaining/triple_facts.py (a test compares them).
+EXAMINED = 5000
 # Of a data set of the hub before it is fetched.
 ASSUMED_PAIRS_MIB = 200
 # Minutes that any job may take to start and to read its files.
@@ -108,10 +110,7 @@ class Requests:
             "tokenize_corpus": self._tokens,
             "encode_corpus": self._passages,
             "encode_queries": self._encoded_queries,
-            "measure_latency": lambda w: (
-                self._model(w.variant),
-                600 * max(1.0, self.shape(w.variant).mib / MINILM_MIB),
-            ),
+            "measure_latency": self._latency,
             "index_shard": lambda w: (
                 LIGHT + 3 * self._shard(w.collection, w.variant),
                 20e-6 * self._taken(w.collection),
@@ -136,6 +135,7 @@ class Requests:
             "train_variant": self._training,
             # Two models at a time, and the sum in double precision. Loading takes seconds.
             "mix_weights": lambda w: (TORCH + 5 * self.shape(w.variant).mib, 60 * len(study.compared)),
+            "examine_triples": self._examined,
             "explain_queries": lambda w: self._measured(len(study.compared)),
             "compare_protocols": lambda w: self._measured(4 + len(study.choices)),
             "compare_variants": lambda w: (1500, 120 * len(study.runs) * len(study.evaluations)),
@@ -189,6 +189,17 @@ class Requests:
     def _model(self, variant: str) -> float:
         """MiB of a job that loads the model twice, as merging does; CUDA's share where there is a GPU."""
         return TORCH + 2 * self.shape(variant).mib + (CUDA_HOST if self.gpu else 0)
+
+    def _latency(self, w: Any) -> tuple[float, float]:
+        # Each of them, and that of an adapter beside its weights, and one that is being loaded.
+        names = [name for name, _ in self.study.first_embedded]
+        held = [self.shape(name) for name in names for _ in range(1 + self.study.variants[name].adapted)]
+        settings, slower = self.study.config["latency"], sum(max(1.0, shape.mib / MINILM_MIB) for shape in held)
+        # Queries of 32 tokens: assumed.
+        texts = settings["queries"] + sum(size * (settings["rounds"] + 2) for size in settings["batches"] if size > 1)
+        seconds = slower * (10 + 32 * texts / (ENCODED_GPU if self.gpu else ENCODED * self.threads))
+        mib = TORCH + sum(shape.mib for shape in held) + self.largest.mib + (CUDA_HOST if self.gpu else 0)
+        return mib, seconds
 
     def _vectors(self, count: int, variant: str | None = None) -> float:
         """MiB of so many vectors of a variant, or of the one with the longest."""
@@ -308,6 +319,15 @@ class Requests:
         # 1.9 us a passage and its key, and 30 us for a triple, of 400 bytes.
         mib = LIGHT + self._vectors(queries) + (SAMPLED_QUERY * queries + 12 * passages + 400 * rows) / MIB + 300
         return mib, 2e-5 * passages + 3e-5 * rows + 60
+
+    def _examined(self, w: Any) -> tuple[float, float]:
+        # Ids of one set after another, and texts of the queries that are looked at.
+        sizes = [(self.study.triples[name].texts, self.counts.examples(name)) for name in self.study.used]
+        rows = max((texts - 2) * count for texts, count in sizes)
+        looked = max(texts * min(count, EXAMINED) for texts, count in sizes)
+        mib = LIGHT + self._vectors(self._training_size[0]) + self._shard(self.study.train_on)
+        mib += 300 + (400 * rows + 2 * TRIPLE_TEXTS * looked / 3) / MIB
+        return mib, len(sizes) * (60 + 1e-5 * rows + 2e-5 * self._training_size[1])
 
     def _taught(self, w: Any) -> tuple[float, float]:
         triples = self.study.triples[w.triples]

@@ -3,7 +3,7 @@
 A batch's loss says as much about the batch as about the model, so no single step stands for anything here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from backfire.formats.atomic import read_json
 from backfire.formats.tables import read_rows
-from backfire.report.numbers import ARROW, MISSING, SPACE, count, plain
+from backfire.report.numbers import ARROW, MISSING, SPACE, count, names, plain, signed
 
 DEV = "dev_"
 # A window is a tenth of the steps, but at least so many where that is no more than a third of them.
@@ -43,6 +43,14 @@ class Watched:
 
 
 @dataclass(frozen=True)
+class Alarm:
+    """The step of the look that gave it, and the mean change since the start of the measure that is watched."""
+
+    step: int
+    change: float
+
+
+@dataclass(frozen=True)
 class Curve:
     """The curves of one training; None for what was not recorded."""
 
@@ -59,6 +67,10 @@ class Curve:
     """Which weights were saved, in words."""
     accuracy: float | None
     """Of these weights on the examples that were held out, where some were."""
+    alarm: Alarm | None = None
+    """The early warning, where one was given."""
+    stopped: bool = False
+    """Whether it ended the training."""
 
 
 def read_curves(
@@ -84,9 +96,11 @@ def accuracy(notes: Mapping[str, Any]) -> float | None:
 def kept(notes: Mapping[str, Any]) -> str:
     """Which weights a training saved, in words; `notes` are its `training.json`."""
     apart = notes["held_out"]
+    step, steps = notes["kept"]["step"], notes["kept"]["steps"]
+    if notes["stopped"] and not (apart and notes["settings"]["keep"] == "best"):
+        return f"step {count(step)} of {count(steps)}, where the early warning ended it"
     if not apart:
         return "the last step"
-    step, steps = notes["kept"]["step"], notes["kept"]["steps"]
     judged = notes["settings"]["held_out"]["measure"]
     looks = {at: {"loss": loss, "accuracy": accuracy} for at, loss, accuracy in apart["looks"]}
     examples, value = count(apart["examples"], "held-out example"), f"{judged} {plain(looks[step][judged])}"
@@ -125,12 +139,52 @@ def training_table(curves: Iterable[Curve]) -> tuple[list[str], list[dict]]:
                 _told(curve.loss, 4),
                 _told(curve.active, 2),
                 MISSING if curve.drift is None else f"{100 * curve.drift:.2f} %",
+                "none" if curve.alarm is None else f"step {count(curve.alarm.step)} ({signed(curve.alarm.change)})",
                 *(_watched(curve.watched.get(name)) for name in watched),
             ],
         }
         for curve in curves
     ]
     return watched, rows
+
+
+def warnings(curves: Iterable[Curve], verdicts: Mapping[str, str]) -> list[str]:
+    """What the early warnings said, and how it went with those that they were about: a sentence each.
+
+    `verdicts`: those of the variants at the primary place. No more is said where no training has given one.
+    """
+    curves = list(curves)
+    warned = dict.fromkeys(curve.variant for curve in curves if curve.alarm)
+    if not curves:
+        return []
+    if not warned:
+        return ["No training gave an early warning: none lost more on the watched queries than chance explains."]
+    first = {
+        name: min(curve.alarm.step for curve in curves if curve.variant == name and curve.alarm) for name in warned
+    }
+    best = {name: _best_look([curve for curve in curves if curve.variant == name]) for name in warned}
+    told = [
+        f"Early warning for {names(f'{name} (first at step {count(first[name])}; {best[name]})' for name in warned)}: "
+        "the watched queries had lost more than chance explains, over all looks."
+    ]
+    judged = {name: verdicts[name] for name in warned if name in verdicts}
+    quiet = {name: verdicts[name] for name in dict.fromkeys(curve.variant for curve in curves) if name not in warned}
+    harmed, missed = (names(n for n, verdict in each.items() if verdict == "HARMS") for each in (judged, quiet))
+    spared = names(name for name, verdict in judged.items() if verdict == "HELPS")
+    told.append(f"Of these {harmed or 'none'} backfired on the queries of the verdict.")
+    if spared:
+        told.append(f"It was wrong about {spared}, which helped there.")
+    if missed:
+        told.append(f"It said nothing of {missed}, which backfired there.")
+    return told
+
+
+def _best_look(curves: Sequence[Curve]) -> str:
+    """Where the watched measure was best, over the trainings of a variant."""
+    steps = {next(iter(curve.watched.values())).best_step for curve in curves}
+    if steps == {0}:
+        return "the start was its best look"
+    return f"its best look was step {names(map(count, sorted(steps)), 'or')}"
 
 
 def _curve(table: pa.Table, variant: str, seed: int, notes: Mapping[str, Any]) -> Curve:
@@ -150,6 +204,8 @@ def _curve(table: pa.Table, variant: str, seed: int, notes: Mapping[str, Any]) -
         },
         kept=kept(notes),
         accuracy=accuracy(notes),
+        alarm=Alarm(**notes["alarm"]) if notes["alarm"] else None,
+        stopped=notes["stopped"],
     )
 
 

@@ -220,5 +220,8 @@ def _explanations(config: dict[str, Any]) -> str:
         "from it is placed there, a model of another origin on a map of its own. "
         f"During training, every {dynamics['interval']} steps the model ranks a pool of "
         f"{count(dynamics['pool'], 'passage')} for {count(dynamics['queries'], 'query', 'queries')} of "
-        f"{dynamics['split']}."
+        f"{dynamics['split']}; where {dynamics['measures'][0]} has fallen since the start by more than chance "
+        f"explains, {'the training ends' if dynamics['on_harm'] == 'stop' else 'a warning is given'}: a one-sided "
+        f"sign-flip test at each look with a chance of a false alarm of {dynamics['false_alarms']:g} over all looks of "
+        "a training, spent evenly."
     )

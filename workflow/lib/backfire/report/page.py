@@ -16,8 +16,9 @@ from backfire.report.advice import advise
 from backfire.report.answer import answer
 from backfire.report.arithmetic import with_settled
 from backfire.report.choices import protocol_table
-from backfire.report.curves import read_curves, training_table
+from backfire.report.curves import read_curves, training_table, warnings
 from backfire.report.findings import Findings, headline, read_findings
+from backfire.report.forensics import forensics_section
 from backfire.report.ladder import ladder_section
 from backfire.report.method import flattened, method_paragraphs, relevance
 from backfire.report.models import read_certificates
@@ -26,7 +27,7 @@ from backfire.report.paper import main_rows, paragraph
 from backfire.report.queries import which_queries
 from backfire.report.recipes import recipe
 from backfire.report.references import reference_table
-from backfire.report.tables import comparison_tables, cost_table, geometry_tables
+from backfire.report.tables import comparison_tables, cost_table, geometry_tables, latency_table
 from backfire.report.ties import ties_summary
 from backfire.report.words import GEOMETRY, measure_meaning
 from backfire.study.study import Study
@@ -57,6 +58,7 @@ def write_report(
     selection: str | Path | None,
     protocol: str | Path | None,
     ladder: str | Path | None,
+    forensics: tuple[str | Path, str | Path] | None,
     arithmetic: str | Path | None,
     template: str | Path,
     captions: dict[str, str | Path],
@@ -73,7 +75,7 @@ def write_report(
     whole configuration, checked and with defaults, and `variants` the order of the tables. `versions` maps packages to
     versions, `command` is what repeats the study. `expected` holds published figures (see `published`); `selection`,
     `protocol` and `ladder` are the tables of those names, None where the study chooses nothing, tries no other protocol
-    or has no ladder;
+    or has no ladder; `forensics` are the tables `forensics` and `filter_curves`, None where nothing is trained;
     `arithmetic` is what was settled for it, None where nothing is left to `precision: auto`.
     `captions` are those of the figures, which Snakemake's own report shows too. The page loads nothing from anywhere
     and holds no date, so that the same inputs give the same bytes.
@@ -113,12 +115,15 @@ def write_report(
         "references": reference_table(expected, with_settled(config, settled), described, rows, found),
         "protocol": protocol_table(protocol, primary[2]) if protocol else None,
         "ladder": ladder_section(ladder, Study(config).ladder, primary) if ladder else None,
+        "forensics": forensics_section(*forensics, Study(config).triples) if forensics else None,
         "measures": {name: measure_meaning(name) for name in dict.fromkeys(row["measure"] for row in rows)},
         "watched": watched,
         "curves": curves,
+        "warnings": warnings(found, {name: row["verdict"] for name, row in findings.claims.items()}),
         "geometry": geometry_tables(geometry, variants),
         "terms": GEOMETRY,
         "cost": cost_table(cost, variants),
+        "latency": latency_table(cost, variants),
         "figures": {name: picture(*files) for name, files in figures.items()},
         "method": method_paragraphs(
             config,

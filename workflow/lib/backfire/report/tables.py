@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from backfire.evaluation.verdict import Verdict, keeping, shortfall
+from backfire.explaining.cost import Latency
 from backfire.explaining.statistics import STATISTICS
 from backfire.formats.tables import read_rows
 from backfire.report.findings import Findings, Row
-from backfire.report.numbers import MINUS, MISSING, count, interval, p_value, plain, quantity, signed
+from backfire.report.numbers import MINUS, MISSING, count, interval, names, p_value, plain, quantity, signed
 from backfire.report.spread import spread
 from backfire.report.words import COST, GEOMETRY, relevance_note
+
+# Percentiles of latency that the page shows.
+LATENCIES = (50, 90, 99)
 
 
 def comparison_tables(findings: Findings, grades: Mapping[tuple[str, str], int]) -> list[dict[str, Any]]:
@@ -107,6 +111,52 @@ def cost_table(path: str | Path, variants: Iterable[str]) -> dict[str, Any]:
             if any(key[0] == name for key in values)
         ],
     }
+
+
+def latency_table(path: str | Path, variants: Iterable[str]) -> dict[str, Any]:
+    """A row per variant, two where it has an adapter; for each size of a batch the percentiles that it has in ms.
+
+    `notes`: what an adapter that is not merged costs, a sentence for each variant that has one.
+    """
+    values = {
+        key: _mean(of) for key, of in _grouped(read_rows(path, "cost").to_pylist(), ("variant", "quantity")).items()
+    }
+    found = {(name, latency) for name, quantity in values if (latency := Latency.named(quantity))}
+    columns = sorted({(each.batch, each.percentile) for _, each in found if each.percentile in LATENCIES})
+    batches = list(dict.fromkeys(batch for batch, _ in columns))
+    rows, notes = [], []
+    for name in variants:
+        for unmerged in (False, True):
+            if any((name, Latency(50, batch, unmerged)) in found for batch in batches):
+                asked = [Latency(percentile, batch, unmerged).quantity for batch, percentile in columns]
+                cells = [quantity(values.get((name, each)), "ms") for each in asked]
+                rows.append({"variant": f"{name}, adapter not merged" if unmerged else name, "cells": cells})
+        if (apart := values.get((name, "unmerged_difference"))) is not None:
+            notes.append(_unmerged(name, {batch: _slower(values, name, batch) for batch in batches}, apart))
+    return {
+        "batches": [
+            {"name": count(batch, "query", "queries"), "percentiles": [f"p{p}" for size, p in columns if size == batch]}
+            for batch in batches
+        ],
+        "rows": rows,
+        "notes": notes,
+    }
+
+
+def _slower(values: Mapping[tuple[str, str], float], name: str, batch: int) -> float:
+    """How many times as long a batch takes at the median with the adapter not merged."""
+    merged, unmerged = (values[name, Latency(50, batch, unmerged).quantity] for unmerged in (False, True))
+    return unmerged / merged
+
+
+def _unmerged(name: str, slower: Mapping[int, float], apart: float) -> str:
+    times = names(
+        f"{ratio:.2f} times ({'one query' if batch == 1 else f'{batch} queries'})" for batch, ratio in slower.items()
+    )
+    return (
+        f"{name}: with its adapter beside the weights instead of merged into them, encoding takes {times} as long at "
+        f"the median; no component of a query's vector differs by more than {apart:.1g}."
+    )
 
 
 def _grouped(rows: list[dict], keys: tuple[str, ...]) -> dict[tuple[str, ...], list[float]]:

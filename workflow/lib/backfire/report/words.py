@@ -18,13 +18,9 @@ COST = {
     "encoding_rate": "Encoding rate",
     "encoding_peak_memory": "Peak memory in encoding",
     "encoding_peak_gpu_memory": "Peak memory of the GPU in encoding",
-    "query_latency_p50": "Query latency, median",
-    "query_latency_p95": "Query latency, 95th percentile",
-    "query_latency_p50_unmerged": "Median, adapter not merged",
-    "query_latency_p95_unmerged": "95th percentile, adapter not merged",
     "reranking_time": "Reranking a query, mean",
 }
-"""Heading of each quantity in the table `cost`."""
+"""Heading of each quantity in the table `cost`, but for those of latency, which have a table of their own."""
 
 _MEASURES = {
     "RR": "reciprocal rank: 1 divided by the rank of the first relevant passage, 0 when none is found; its mean is MRR",

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from backfire.datasets.passages import texts_by_id
+from backfire.datasets.passages import query_texts, texts_by_id
 from backfire.encoders.cross_encoder import CrossEncoder, load_cross_encoder
 from backfire.encoders.device import pick_device
 from backfire.formats.atomic import write_json
-from backfire.formats.tables import read_rows
 from backfire.formats.trec import Ranking, iterate_run, write_run
 from backfire.jobs.logs import progress
 
@@ -41,8 +40,7 @@ def rerank(
     queries and pairs and the seconds that scoring took, loading left out. Memory: the rankings of `HELD` queries and
     the texts of the passages that are scored for them.
     """
-    table = read_rows(queries, "queries")
-    asked = dict(zip(table["query_id"].to_pylist(), table["text"].to_pylist(), strict=True))
+    asked = query_texts(queries)
     encoder = load_cross_encoder(model, pick_device(), max_length)
     spent = {"queries_reranked": 0, "pairs": 0, "seconds_reranking": 0.0}
 

@@ -80,11 +80,16 @@ class Study(Lineage):
         return {each.name: each.file for each in self.triples.values() if isinstance(each, Listed)}
 
     @property
+    def used(self) -> list[str]:
+        """Names of the triple sets that a variant trains on."""
+        used = {self.variants[name].triples for name in self.trained}
+        return [name for name in self.triples if name in used]
+
+    @property
     def counted(self) -> list[str]:
         """Names of the triple sets that a variant trains on and whose manifests say what was dropped, or is whose."""
-        used = {self.variants[name].triples for name in self.trained}
         shared = bool(self.collections[self.train_on].shares)
-        return [each.name for each in self.triples.values() if (each.counted or shared) and each.name in used]
+        return [name for name in self.used if self.triples[name].counted or shared]
 
     @property
     def taught_by(self) -> list[str]:

@@ -6,8 +6,8 @@ import numpy as np
 
 from backfire.datasets.passages import doc_ids, texts_by_id
 from backfire.encoders.encoder import Encoder
-from backfire.encoders.encoding import encode_tokens
-from backfire.encoders.similarity import searchable
+from backfire.encoders.encoding import encode_tokens, vectors_and_norms
+from backfire.encoders.similarity import EUCLIDEAN, searchable, similarities
 from backfire.encoders.tokens import ModelTokenizer, Tokens
 from backfire.errors import BackfireError
 from backfire.evaluation.measures import Values, score_queries
@@ -31,25 +31,63 @@ class DevelopmentSet:
     qrels: list[tuple[str, str, int]]
     relevant_from: int = 1
 
-    def measure(self, encoder: Encoder, measures: list[str]) -> Values:
-        """Each measure for every query, {name: {query_id: value}}, for the encoder as it is now.
+    def look(self, encoder: Encoder, measures: list[str]) -> tuple[Values, dict[str, float]]:
+        """Each measure for every query, {name: {query_id: value}}, for the encoder as it is now; and what describes it.
 
         Passages of grade `relevant_from` or more count as relevant in measures without grades.
 
+        Over the queries that have both, the 10th, 50th and 90th percentiles of the similarity to the relevant passage
+        that is most similar (`positive_p10`, ...) and to the most similar one that is not judged relevant
+        (`negative_p10`, ...); and of the pool's vectors the participation ratio (`pool_participation_ratio`) and the
+        mean length before they are scaled to unit length (`pool_norm`).
+
         Raises `Diverged` when a vector is not finite.
         """
-        queries, passages = (
-            searchable(encode_tokens(encoder, self.queries, "query"), "query", encoder.similarity),
-            searchable(encode_tokens(encoder, self.passages, "document"), "document", encoder.similarity),
-        )
+        queries = searchable(encode_tokens(encoder, self.queries, "query"), "query", encoder.similarity)
+        vectors, norms = vectors_and_norms(encoder, self.passages, "document")
+        passages = searchable(vectors, "document", encoder.similarity)
         if not (np.isfinite(queries).all() and np.isfinite(passages).all()):
             raise Diverged("a vector of the development set is not finite")
+        products = queries @ passages.T
         run = {}
-        for query_id, scores in zip(self.query_ids, queries @ passages.T, strict=True):
+        for query_id, scores in zip(self.query_ids, products, strict=True):
             # Score descending, then doc id ascending, as in every run.
             order = np.lexsort((self.passage_ids, -scores))
             run[query_id] = [(self.passage_ids[row], float(scores[row])) for row in order]
-        return score_queries(measures, self.qrels, run, self.relevant_from)
+        described = {"pool_participation_ratio": participation_ratio(vectors), "pool_norm": float(norms.mean())}
+        if encoder.similarity == EUCLIDEAN:
+            products = np.stack([similarities(each, queries) for each in products.T], axis=1)
+        return score_queries(measures, self.qrels, run, self.relevant_from), described | self._margins(products)
+
+    def _margins(self, scores: np.ndarray) -> dict[str, float]:
+        """Percentiles of the highest score of each query's relevant passages, and of all others."""
+        relevant = np.zeros(scores.shape, bool)
+        rows, columns = ({name: place for place, name in enumerate(ids)} for ids in (self.query_ids, self.passage_ids))
+        for query_id, doc_id, grade in self.qrels:
+            relevant[rows[query_id], columns[doc_id]] |= grade >= self.relevant_from
+        both = relevant.any(axis=1) & ~relevant.all(axis=1)
+        if not both.any():
+            return {}
+        found = {
+            "positive": np.where(relevant, scores, -np.inf)[both].max(axis=1),
+            "negative": np.where(relevant, -np.inf, scores)[both].max(axis=1),
+        }
+        return {
+            f"{name}_p{percentile}": float(np.percentile(values, percentile))
+            for name, values in found.items()
+            for percentile in (10, 50, 90)
+        }
+
+
+def participation_ratio(vectors: np.ndarray) -> float:
+    """(sum of the covariance's eigenvalues) squared over the sum of their squares, of vectors (texts, dimensions).
+
+    By traces, which need no eigenvalues; 0 where all vectors are one.
+    """
+    centred = vectors - vectors.mean(axis=0, dtype=np.float64)
+    products = centred.T @ centred
+    squares = float(np.sum(products**2))
+    return float(np.trace(products) ** 2 / squares) if squares > 0 else 0.0
 
 
 def development_set(

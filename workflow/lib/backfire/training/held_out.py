@@ -89,9 +89,10 @@ class HeldOut:
     @torch.no_grad()
     def settle(self) -> int:
         """Put the weights that are kept into the model, once the last step is taken; gives the step that left them."""
-        if self._weights:
-            for name, tensor in self._stepper.tensors():
-                tensor.copy_(self._weights[name])
+        if not self._weights:
+            return self._stepper.taken
+        for name, tensor in self._stepper.tensors():
+            tensor.copy_(self._weights[name])
         return self._step
 
     def _due(self, step: int) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from backfire.jobs.logs import progress
+from backfire.jobs.logs import notice, progress
 from backfire.jobs.resources import peak_gpu_memory, peak_resident
 from backfire.training.checkpoints import Checkpoints, State, noting_signals
 from backfire.training.data import Examples, batches
@@ -46,23 +46,29 @@ def take_steps(
     batch_size: int,
     states: Checkpoints,
     label: str,
+    stops: bool = False,
 ) -> Spent:
     """Train to the last step, from the newest of `states` where there is one.
+
+    Tells of harm as soon as the recorder warns of it, and where it `stops` that step is the last.
 
     SIGTERM and SIGINT end the process after the step that it is at, with a checkpoint.
     """
     spent = _resume(stepper, recorder, held_out, states)
     steps, earlier, measured = stepper.steps, spent.seconds, recorder.development_seconds
-    begun = time.perf_counter()
+    warned, begun = False, time.perf_counter()
     with progress(label, steps, "step") as bar, noting_signals() as signalled:
         bar.initial = bar.n = stepper.taken
         for chosen in batches(len(data), batch_size, range(stepper.taken, steps), stepper.seed):
             step = stepper.step(data, chosen)
             recorder.add(step)
+            warned = _warn(recorder, label, warned)
             bar.set_postfix(loss=f"{step.loss:.4f}", refresh=False)
             bar.update(1)
             aside = states.seconds + recorder.development_seconds - measured
             spent.seconds = earlier + time.perf_counter() - begun - aside
+            if stops and warned:
+                break
             number = signalled()
             if number or states.due():
                 spent.see_memory()
@@ -72,6 +78,14 @@ def take_steps(
                 raise SystemExit(128 + number)
     spent.see_memory()
     return spent
+
+
+def _warn(recorder: Recorder, label: str, warned: bool) -> bool:
+    """Tell of an alarm once; gives whether there is one."""
+    if recorder.alarm and not warned:
+        told = "%s: early warning after step %d: the watched queries have lost %.4f on average since the start"
+        notice(told, label, recorder.alarm.step, -recorder.alarm.change)
+    return recorder.alarm is not None
 
 
 def _state(stepper: Stepper, recorder: Recorder, held_out: HeldOut, spent: Spent) -> State:

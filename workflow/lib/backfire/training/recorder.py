@@ -10,6 +10,7 @@ import torch
 from backfire.evaluation.measures import Values, mean
 from backfire.training.steps import Diverged, Step
 from backfire.training.trainable import Trainable
+from backfire.training.watch import Alarm, Watch
 
 # Where a row keeps the values of all queries, so that they pass through checkpoints with it.
 LOOK = "development"
@@ -22,7 +23,8 @@ class Recorder:
 
     Rows hold step, loss, learning_rate, grad_norm (before clipping), active_triplets (share of the batch that is
     active, None without a margin), weight_drift, `loss_<term>` where the loss is a weighted sum, `dev_<measure>` where
-    measured, and held_out_loss and held_out_accuracy where examples that are held out were looked at. weight_drift is
+    measured, with the columns of `DevelopmentSet.look` and of `watch`, and held_out_loss and held_out_accuracy where
+    examples that are held out were looked at. weight_drift is
     the Frobenius norm of the change since training started over that of the weights it started from, for adapters of
     the change that merging would make.
     """
@@ -30,17 +32,20 @@ class Recorder:
     def __init__(
         self,
         model: Trainable,
-        measure: Callable[[], Values],
+        measure: Callable[[], tuple[Values, dict[str, float]]],
         interval: int,
         steps: int,
         look: Callable[[int], dict[str, float]],
+        watch: Watch,
     ):
-        """`measure` gives development measures of the model as it is now, which is where it starts, by query; `look`
-        columns of held-out examples after a step, none where it is not looked.
+        """`measure` gives development measures of the model as it is now, which is where it starts, by query, and
+        columns that describe it; `look` columns of held-out examples after a step, none where it is not looked; `watch`
+        warns of harm.
 
         Then `begin` comes, or `rows` are those of an earlier attempt.
         """
         self._model, self._measure, self._interval, self._steps, self._look = model, measure, interval, steps, look
+        self._watch = watch
         self.development_seconds = 0.0
         self._start = []
         if model.adapters is None:
@@ -74,6 +79,12 @@ class Recorder:
         if number % self._interval == 0 or number == self._steps:
             row |= self._development(after)
         self.rows.append(row)
+        self._watch.follow(self.rows, LOOK)
+
+    @property
+    def alarm(self) -> Alarm | None:
+        """The early warning, where one was given so far."""
+        return self._watch.alarm
 
     @property
     def curves(self) -> list[dict]:
@@ -93,11 +104,11 @@ class Recorder:
     def _development(self, when: str) -> dict[str, Any]:
         begun = time.perf_counter()
         try:
-            values = self._measure()
+            values, described = self._measure()
         except Diverged as error:
             raise Diverged(f"{error} {when}") from error
         self.development_seconds += time.perf_counter() - begun
-        return {f"dev_{name}": mean(found.values()) for name, found in values.items()} | {LOOK: values}
+        return {f"dev_{name}": mean(found.values()) for name, found in values.items()} | described | {LOOK: values}
 
     def _held_out(self, step: int, when: str) -> dict[str, float]:
         try:

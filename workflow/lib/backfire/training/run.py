@@ -26,6 +26,7 @@ from backfire.training.model_vectors import ModelVectors
 from backfire.training.recorder import Recorder
 from backfire.training.steps import Diverged, Stepper
 from backfire.training.trainable import Trainable, load_start
+from backfire.training.watch import Watch
 
 NOTES = "training.json"
 # What computes beside Backfire's own code.
@@ -122,15 +123,17 @@ def train_variant(
         judged = HeldOut(stepper, unseen, settings, epoch)
         recorder = Recorder(
             model,
-            lambda: development.measure(model.encoder(), dynamics["measures"]),
+            lambda: development.look(model.encoder(), dynamics["measures"]),
             dynamics["interval"],
             steps,
             judged.look,
+            Watch(dynamics["measures"][0], math.ceil(steps / dynamics["interval"]), dynamics["false_alarms"]),
         )
         states = Checkpoints(Path(checkpoints) / digest[:16], pace)
         diverged, begun = None, time.perf_counter()
         try:
-            spent = take_steps(stepper, recorder, judged, data, settings["batch_size"], states, label)
+            stops = dynamics["on_harm"] == "stop"
+            spent = take_steps(stepper, recorder, judged, data, settings["batch_size"], states, label, stops)
         except Diverged as error:
             # Without a row, no vector of the start was finite, which is no matter of this recipe.
             if not spare or not recorder.rows:
@@ -143,9 +146,11 @@ def train_variant(
             spent.see_memory()
             logger.warning("training diverged (%s): the ladder goes on without this variant", diverged)
 
+        stopped = stepper.taken < steps and not diverged
         kept = {"step": 0 if diverged else judged.settle(), "steps": steps}
         notes = {"settings": settings, "seed": seed, "start": start, "arithmetic": model.arithmetic, "digest": digest}
         notes |= {"diverged": diverged} if diverged else {}
+        notes |= {"alarm": recorder.alarm and vars(recorder.alarm), "stopped": stopped}
         notes |= {"kept": kept, "held_out": unseen and _looked(unseen, recorder.rows)}
         parameters = sum(weight.numel() for weight in stepper.weights)
         for weight in stepper.weights:
