@@ -280,6 +280,28 @@ class Example:
         write_rows(self.path("cost.parquet"), "cost", rows)
         return self.path("cost.parquet")
 
+    def maps(self) -> str:
+        """Write the table `maps`: of two seeds, where the first tuned variant drifts no further than noise."""
+        rows = [
+            {
+                "variant": name,
+                "seed": 0,
+                "map_seed": seed,
+                "trustworthiness": 0.93 + seed / 50,
+                "drift": drift,
+                "noise": 0.25,
+            }
+            for number, name in enumerate(self.variants)
+            for seed, drift in enumerate((0.0, 0.0) if name == "base" else (0.3 + number, 0.3 + number))
+        ]
+        rows = (
+            [row | {"drift": 0.31} if row["variant"] == self.variants[1] else row for row in rows]
+            if len(self.variants) > 1
+            else rows
+        )
+        write_rows(self.path("maps.parquet"), "maps", rows)
+        return self.path("maps.parquet")
+
     def forensics(self) -> tuple[str, str] | None:
         """Write the tables `forensics` and `filter_curves` of the two sets that variants train on."""
         if not self.runs:

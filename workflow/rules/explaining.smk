@@ -187,7 +187,7 @@ rule collect_geometry:
 
 
 rule project_embeddings:
-    """UMAP is fitted once on the base's passages, and all models that descend from it place the same passages and queries on that map; a model of another origin has a map of its own."""
+    """UMAP is fitted once on the base's passages, and all models that descend from it place the same passages and queries on that map; a model of another origin has a map of its own. How many neighbours maps of several seeds keep, and how far points drift when vectors change by a millionth, is told beside it."""
     input:
         shards=per_run(
             per_shard(
@@ -206,7 +206,8 @@ rule project_embeddings:
             STUDY.first_embedded,
         ),
     output:
-        "results/{study}/projection.parquet",
+        places="results/{study}/projection.parquet",
+        quality="results/{study}/maps.parquet",
     log:
         "results/{study}/logs/project_embeddings.log",
     benchmark:
@@ -226,6 +227,7 @@ rule project_embeddings:
             "passages": STUDY.config["projection"]["passages"],
             "sampled_queries": STUDY.config["projection"]["queries"],
             "seed": STUDY.config["projection"]["seed"],
+            "seeds": STUDY.config["projection"]["seeds"],
         },
         code=code("project_embeddings"),
     script:

@@ -230,6 +230,7 @@ rule write_report:
         cost="results/{study}/cost.parquet",
         moved="results/{study}/moved.parquet",
         strata="results/{study}/strata.parquet",
+        maps="results/{study}/maps.parquet",
         dynamics=per_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet", STUDY.trained_runs),
         manifests=expand("data/{collection}/manifest.json", collection=STUDY.collections),
         # What the filters dropped.
@@ -303,6 +304,7 @@ rule check_results:
         moved="results/{study}/moved.parquet",
         strata="results/{study}/strata.parquet",
         projection="results/{study}/projection.parquet",
+        maps="results/{study}/maps.parquet",
         selection=["results/{study}/selection.parquet"] if STUDY.selections else [],
         protocol=["results/{study}/protocol.parquet"] if STUDY.config["protocol"] else [],
         ladder=["results/{study}/ladder.parquet"] if STUDY.ladder else [],

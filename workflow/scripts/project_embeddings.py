@@ -10,6 +10,7 @@ with job(snakemake.log[0], snakemake.threads):
     project_embeddings(
         shards=[shards[model :: len(models)] for model in range(len(models))],
         queries=list(snakemake.input.queries),
-        output=snakemake.output[0],
+        output=snakemake.output.places,
+        quality=snakemake.output.quality,
         **{**snakemake.params.cfg, "models": models},
     )

@@ -33,7 +33,7 @@ def model(folder, name: str, points: np.ndarray, ids=IDS):
 
 
 def project(output, **models):
-    settings = {"passages": 60, "sampled_queries": 5, "neighbors": 8, "min_dist": 0.1, "seed": 0}
+    settings = {"passages": 60, "sampled_queries": 5, "neighbors": 8, "min_dist": 0.1, "seed": 0, "seeds": 1}
     settings |= models.pop("settings", {})
     project_embeddings(
         [(name, number) for number, name in enumerate(models)],
@@ -41,6 +41,7 @@ def project(output, **models):
         [files for files, _ in models.values()],
         [queries for _, queries in models.values()],
         output=output,
+        quality=output.with_suffix(".maps"),
         **settings,
     )
     return read_rows(output, "projection").to_pylist()
@@ -143,3 +144,36 @@ def test_a_model_of_another_origin_has_a_map_of_its_own(maps, tmp_path):
     assert [row["id"] for row in rows if row["variant"] == "foreign"] == [
         row["id"] for row in rows if row["variant"] == "base"
     ]
+
+
+def test_what_a_map_is_worth_is_told_for_several_seeds(maps, tmp_path):
+    """Against the definitions: ranks of neighbours in the space, and distances on the map that is written."""
+    _, models, first = maps
+    rows = project(tmp_path / "more.parquet", **models, settings={"seeds": 3})
+    assert rows == first, "the map that is shown is that of the first seed"
+    worth = read_rows(tmp_path / "more.maps", "maps").to_pylist()
+    assert {(row["variant"], row["map_seed"]) for row in worth} == {
+        (name, seed) for name in models for seed in (0, 1, 2)
+    }
+    found = {row["variant"]: row for row in worth if row["map_seed"] == 0}
+    base, moved = (points_of(rows, name)[:60] for name in ("base", "moved"))
+    size = np.sqrt(np.mean(np.sum((base - base.mean(axis=0)) ** 2, axis=1)))
+    assert found["moved"]["drift"] == pytest.approx(np.median(np.linalg.norm(moved - base, axis=1)) / size, rel=1e-5)
+    assert found["base"]["drift"] == found["same"]["drift"] == 0
+    ids = [row["id"] for row in rows if row["variant"] == "base" and row["kind"] == "passage"]
+    space = vectors(0)[[int(name[1:]) for name in ids]]
+    assert found["base"]["trustworthiness"] == pytest.approx(trustworthiness(space, base, 10), abs=1e-6)
+    assert found["base"]["trustworthiness"] > 0.7
+    assert all(row["noise"] == found["base"]["noise"] for row in worth if row["map_seed"] == 0)
+
+
+def trustworthiness(space, places, k):
+    """Venna and Kaski (2001), equation 2: what comes among the neighbours on the map, by its rank in the space."""
+    apart, near = 1 - space @ space.T, np.linalg.norm(places[:, None] - places[None], axis=2)
+    penalty, n = 0, len(space)
+    for row in range(n):
+        others = np.delete(np.arange(n), row)
+        order = others[np.argsort(apart[row, others], kind="stable")]
+        for neighbour in others[np.argsort(near[row, others], kind="stable")][:k]:
+            penalty += max(0, int(np.flatnonzero(order == neighbour)[0]) + 1 - k)
+    return 1 - 2 * penalty / (n * k * (2 * n - 3 * k - 1))

@@ -80,6 +80,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
     settings = {
         "moved": study.moved(),
         "strata": study.strata(),
+        "maps": study.maps(),
         "models": study.folders(),
         "manifests": study.manifests(),
         "versions": VERSIONS,
@@ -203,6 +204,15 @@ def test_geometry_cost_and_training_are_there_as_formatted(rendered):
     curve = read_rows(study.path("dynamics-0.parquet"), "dynamics")
     assert f"{100 * curve['weight_drift'][-1].as_py():.2f} %" in text
     assert f"{curve['dev_RR@10'][0].as_py():.3f} \N{RIGHTWARDS ARROW}" in text
+
+
+def test_what_the_maps_are_worth_is_told(rendered):
+    study, html = rendered
+    text = re.sub(r"\s+", " ", Page(html).text)
+    assert "Over 2 seeds of UMAP the trustworthiness of these maps is 0.93 to 0.95" in text
+    quiet, others = study.variants[1], study.variants[2:]
+    assert f"by the variants: {quiet} 0.31, {others[0]} 2.30" in text
+    assert f"So the lines of {quiet} show the method's noise" in text
 
 
 def test_negatives_and_early_warnings_are_told(rendered):

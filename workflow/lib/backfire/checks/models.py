@@ -118,6 +118,10 @@ def check_maps(found) -> Iterator[str]:
             yield f"{name} has no map, or one of other texts than base's"
     if table[["x", "y"]].isna().any(axis=None):
         yield "a text has no place"
+    seeds = found.study.config["projection"]["seeds"]
+    for name, rows in found.tables["maps"].groupby("variant"):
+        if len(rows) != seeds or rows[["drift", "noise"]].isna().any(axis=None):
+            yield f"what the maps of {name} are worth is not told for {seeds} seeds"
 
 
 def _digests(folder) -> set[str]:

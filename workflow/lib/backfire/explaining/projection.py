@@ -3,24 +3,32 @@
 A map fitted per variant would differ by chance alone (rotation, flips, clusters that move), so none of what
 the eye compares across panels could be trusted. The vectors of a model of another origin have nothing in common with
 the base's, so it is fitted a map of its own, which compares with its descendants alone.
+
+Placing is noisy too: UMAP moves a point whose vector has changed by a millionth nearly as far as one that training has
+changed. So beside the map stands what it is worth: how many neighbours it keeps (trustworthiness), and how far points
+drift for no reason at all, each over several seeds of UMAP.
 """
 
 import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from backfire.errors import BackfireError
 from backfire.explaining.sampling import sample_embeddings, unit_rows
+from backfire.explaining.statistics import NEIGHBOURS
 from backfire.formats.embeddings import read_embedding_ids, read_vectors
 from backfire.formats.tables import write_rows
-from backfire.keyed import keyed_sample
+from backfire.keyed import keyed_rng, keyed_sample
 
 log = logging.getLogger(__name__)
 
 FEWEST_PASSAGES = 10
+# What a vector of unit length is changed by to see what a map makes of nothing.
+NOISE = 1e-6
 
 
 def project_embeddings(
@@ -33,9 +41,14 @@ def project_embeddings(
     neighbors: int,
     min_dist: float,
     seed: int,
+    seeds: int,
     output: str | Path,
+    quality: str | Path,
 ) -> None:
-    """Write the table `projection`: where each of `models`, (variant, seed), puts the same texts.
+    """Write the table `projection`: where each of `models`, (variant, seed), puts the same texts; and `maps`.
+
+    The map that is shown is that of `seed`; the table `maps` (`quality`) tells of the maps of so many `seeds` from that
+    one on what each is worth (see `map_quality`).
 
     `shards` and `queries` hold, for each model, its passage embeddings and its query embeddings; `maps` names for each
     the variant, one of `models`, that its map is fitted on. Passages and queries are keyed samples. Raises
@@ -43,12 +56,14 @@ def project_embeddings(
     """
     ids = sample_embeddings(shards[0], passages, seed)[0]
     place_of = {variant: number for number, (variant, _) in enumerate(models)}
-    reducers = {
-        name: fit_map(sample_embeddings(shards[place_of[name]], passages, seed)[1], neighbors, min_dist, seed)
-        for name in dict.fromkeys(maps)
-    }
     query_ids = keyed_sample(read_embedding_ids(queries[0], "query_id"), sampled_queries, seed)
+    fitted = {}
+    for name in dict.fromkeys(maps):
+        own = sample_embeddings(shards[place_of[name]], passages, seed)[1]
+        asked = _query_vectors(queries[place_of[name]], query_ids)
+        fitted[name] = [_Map.fit(own, asked, neighbors, min_dist, seed + more) for more in range(seeds)]
     rows: list[dict] = []
+    worth: list[dict] = []
     for (variant, run), fitted_on, files, query_file in zip(models, maps, shards, queries, strict=True):
         found, vectors, _ = sample_embeddings(files, passages, seed)
         if found != ids:
@@ -57,13 +72,54 @@ def project_embeddings(
                 "delete the embeddings of this variant and run again; they were made from another corpus.",
             )
         asked = _query_vectors(query_file, query_ids)
-        points = place(reducers[fitted_on], np.concatenate([vectors, asked]))
+        places = [place(each.reducer, np.concatenate([vectors, asked])) for each in fitted[fitted_on]]
+        for more, (each, points) in enumerate(zip(fitted[fitted_on], places, strict=True)):
+            row = {"variant": variant, "seed": run, "map_seed": seed + more}
+            worth.append(row | map_quality(each, vectors, points[: len(ids)]))
         log.info("placed %d passages and %d queries of %s seed %d", len(ids), len(query_ids), variant, run)
         rows.extend(
             {"variant": variant, "seed": run, "kind": kind, "id": identifier, "x": float(x), "y": float(y)}
-            for (kind, identifier), (x, y) in zip(_labels(ids, query_ids), points, strict=True)
+            for (kind, identifier), (x, y) in zip(_labels(ids, query_ids), places[0], strict=True)
         )
     write_rows(output, "projection", rows)
+    write_rows(quality, "maps", worth)
+
+
+class _Map(NamedTuple):
+    """A fitted map, where it places the passages that it was fitted on, and how far that is after a tiny change."""
+
+    reducer: Any
+    places: np.ndarray
+    noise: float
+
+    @classmethod
+    def fit(cls, passages: np.ndarray, queries: np.ndarray, neighbors: int, min_dist: float, seed: int) -> "_Map":
+        # Where UMAP places a point depends on what else is placed with it, so all are placed alike.
+        reducer, together = fit_map(passages, neighbors, min_dist, seed), np.concatenate([passages, queries])
+        shaken = together + NOISE * keyed_rng("map noise", seed).standard_normal(together.shape)
+        places, again = (place(reducer, each)[: len(passages)] for each in (together, shaken))
+        return cls(reducer, places, _drift(places, again))
+
+
+def map_quality(fitted: _Map, vectors: np.ndarray, places: np.ndarray) -> dict[str, float | None]:
+    """What a map is worth for the `vectors` (passages, dimensions) that it has put at `places` (passages, 2).
+
+    `trustworthiness` (Venna and Kaski 2001), by scikit-learn: 1 where the ten neighbours of every passage on the map
+    are near it in the space (by cosine), some 0.5 for a map drawn at random; None for too few passages. `drift`: the
+    median distance of a passage from where the model that the map was fitted on has it, as a share of the map's size
+    (the root mean square distance from its middle); `noise`: the same for that model itself, its vectors changed by
+    random numbers of a standard deviation of `NOISE`.
+    """
+    from sklearn.manifold import trustworthiness
+
+    neighbours = min(NEIGHBOURS, (len(vectors) - 1) // 2 - 1)
+    kept = trustworthiness(vectors, places, n_neighbors=neighbours, metric="cosine") if neighbours > 0 else None
+    return {"trustworthiness": kept, "drift": _drift(fitted.places, places), "noise": fitted.noise}
+
+
+def _drift(before: np.ndarray, after: np.ndarray) -> float:
+    size = float(np.sqrt(np.mean(np.sum((before - before.mean(axis=0)) ** 2, axis=1))))
+    return float(np.median(np.linalg.norm(after - before, axis=1))) / size if size else 0.0
 
 
 def fit_map(passages: np.ndarray, neighbors: int, min_dist: float, seed: int):
@@ -102,8 +158,8 @@ def _keep_compiled() -> None:
 def place(reducer, vectors: np.ndarray) -> np.ndarray:
     """Coordinates (vectors, 2) on a fitted map.
 
-    The model that the map was fitted on is placed in this way too, rather than at the coordinates of the fit:
-    then a model that moves no vector moves no point, and what a point drifts is due to its model.
+    The model that the map was fitted on is placed in this way too, rather than at the coordinates of the fit: then a
+    model that moves no vector moves no point. One that moves them by next to nothing does move points (see `noise`).
     """
     return np.asarray(reducer.transform(vectors.astype(np.float32)))
 

@@ -248,6 +248,13 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("y", pa.float32()),
         ]
     ),
+    # What each map of `projection`, and those of other seeds of UMAP, is worth (explaining.projection.map_quality).
+    "maps": pa.schema(
+        [
+            *(("variant", _text), ("seed", _whole), ("map_seed", _whole)),
+            *(("trustworthiness", _real), ("drift", _real), ("noise", _real)),
+        ]
+    ),
     # What the means of development measures in `dynamics` are of.
     "development": pa.schema([("step", _whole), ("measure", _text), ("query_id", _text), ("value", _real)]),
     # Followed by one float column for each measure taken on the development queries, named `dev_<measure>`, by

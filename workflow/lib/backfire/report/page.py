@@ -20,6 +20,7 @@ from backfire.report.curves import read_curves, training_table, warnings
 from backfire.report.findings import Findings, headline, read_findings
 from backfire.report.forensics import forensics_section
 from backfire.report.ladder import ladder_section
+from backfire.report.maps import maps_told
 from backfire.report.method import flattened, method_paragraphs, relevance
 from backfire.report.models import read_certificates
 from backfire.report.numbers import count, plain
@@ -44,6 +45,7 @@ def write_report(
     cost: str | Path,
     moved: str | Path,
     strata: str | Path,
+    maps: str | Path,
     dynamics: list[str | Path],
     runs: Sequence[Sequence],
     models: Mapping[tuple[str, int], str | Path],
@@ -117,6 +119,7 @@ def write_report(
         "ladder": ladder_section(ladder, Study(config).ladder, primary) if ladder else None,
         "forensics": forensics_section(*forensics, Study(config).triples) if forensics else None,
         "measures": {name: measure_meaning(name) for name in dict.fromkeys(row["measure"] for row in rows)},
+        "maps": maps_told(maps, variants, _fitted(Study(config))),
         "watched": watched,
         "curves": curves,
         "warnings": warnings(found, {name: row["verdict"] for name, row in findings.claims.items()}),
@@ -145,6 +148,11 @@ def write_report(
         temporary.write_text(html, encoding="utf-8")
     with replacing(short) as temporary:
         temporary.write_text(answer(findings, advice, config["study"], str(output)), encoding="utf-8")
+
+
+def _fitted(study: Study) -> dict[str, str]:
+    """The variant that the map of each variant with vectors was fitted on."""
+    return {name: study.space(name) for name in study.embedded}
 
 
 def _samples(study: Study, paths: list[str]) -> dict[str, list[dict[str, Any]]]:
