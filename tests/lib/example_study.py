@@ -280,6 +280,24 @@ class Example:
         write_rows(self.path("cost.parquet"), "cost", rows)
         return self.path("cost.parquet")
 
+    def replaced(self) -> str:
+        """Write the table `replaced`: the second tuned variant loses to hubs more often than chance explains."""
+        rows = []
+        for number, name in enumerate(self.variants[1:]):
+            for direction, counts in (("loss", (1, 20 * (number == 1), 5, 9)), ("gain", (0, 1, 6, 8))):
+                rows += [
+                    {"variant": name, "direction": direction, "kind": kind, "queries": queries, "named": sum(counts)}
+                    | {
+                        "moved": sum(counts) + 2,
+                        "hubs": 3,
+                        "p": 0.001,
+                        "p_adjusted": 0.004 if kind == "hub" and number == 1 else 0.7,
+                    }
+                    for kind, queries in zip(("near duplicate", "hub", "fewer words", "other"), counts, strict=True)
+                ]
+        write_rows(self.path("replaced.parquet"), "replaced", rows)
+        return self.path("replaced.parquet")
+
     def maps(self) -> str:
         """Write the table `maps`: of two seeds, where the first tuned variant drifts no further than noise."""
         rows = [

@@ -17,7 +17,7 @@ ADAPTED = {
 
 
 rule explain_queries:
-    """For each variant the queries that moved most are listed with the passages that changed places with the answer; effects by query length, lexical overlap with the answer and base's rank get BCa bootstrap intervals, and by the first two permutation tests of dependence, corrected by Benjamini-Hochberg."""
+    """For each variant the queries that moved most are listed with the passages that changed places with the answer; effects by query length, lexical overlap with the answer and base's rank get BCa bootstrap intervals, and by the first two permutation tests of dependence, corrected by Benjamini-Hochberg. Of every query that moved, the passage that changed places with the answer is a near duplicate of it, a passage that has come to be returned for many queries, one with fewer of the query's words, or another; kinds are counted among losses and gains and compared by Fisher's exact test, corrected likewise."""
     input:
         measures="results/{study}/measures.parquet",
         runs=per_run(
@@ -35,6 +35,7 @@ rule explain_queries:
     output:
         moved="results/{study}/moved.parquet",
         strata="results/{study}/strata.parquet",
+        replaced="results/{study}/replaced.parquet",
     log:
         "results/{study}/logs/explain_queries.log",
     benchmark:

@@ -13,5 +13,6 @@ with job(snakemake.log[0], snakemake.threads):
         corpus=list(snakemake.input.corpus),
         moved_table=snakemake.output.moved,
         strata_table=snakemake.output.strata,
+        replaced_table=snakemake.output.replaced,
         **snakemake.params.cfg,
     )

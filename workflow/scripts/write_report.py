@@ -13,6 +13,7 @@ with job(snakemake.log[0], snakemake.threads):
         cost=snakemake.input.cost,
         moved=snakemake.input.moved,
         strata=snakemake.input.strata,
+        replaced=snakemake.input.replaced,
         maps=snakemake.input.maps,
         dynamics=list(snakemake.input.dynamics),
         runs=cfg["runs"],

@@ -81,6 +81,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
         "moved": study.moved(),
         "strata": study.strata(),
         "maps": study.maps(),
+        "replaced": study.replaced(),
         "models": study.folders(),
         "manifests": study.manifests(),
         "versions": VERSIONS,
@@ -204,6 +205,15 @@ def test_geometry_cost_and_training_are_there_as_formatted(rendered):
     curve = read_rows(study.path("dynamics-0.parquet"), "dynamics")
     assert f"{100 * curve['weight_drift'][-1].as_py():.2f} %" in text
     assert f"{curve['dev_RR@10'][0].as_py():.3f} \N{RIGHTWARDS ARROW}" in text
+
+
+def test_what_changed_places_with_the_answer_is_told(rendered):
+    study, html = rendered
+    text = re.sub(r"\s+", " ", Page(html).text)
+    second = study.variants[2]
+    told = f"{second}: the passage that changes places with the answer is a hub more often where it loses (20 of 35)"
+    assert f"{told} than where it gains (1 of 15; adjusted p 0.004)." in text
+    assert text.count("the passage that changes places with the answer") == 1, "what no test shows is not said"
 
 
 def test_what_the_maps_are_worth_is_told(rendered):

@@ -74,7 +74,7 @@ def test_by_bases_rank_nothing_is_said_whatever_the_table_holds():
 
 def test_a_study_where_one_variant_hurts_long_queries(tmp_path):
     study = Example(tmp_path)
-    found = which_queries(study.moved(), study.strata(dependent="full_hard"), study.variants, ALPHA)
+    found = which_queries(study.moved(), study.strata(dependent="full_hard"), study.replaced(), study.variants, ALPHA)
     assert found["variants"] == list(VERDICTS)
     hurt, rest = found["claims"]
     assert hurt.startswith("full_hard hurts long queries more than short queries: ")
@@ -93,7 +93,7 @@ def test_a_study_where_one_variant_hurts_long_queries(tmp_path):
 
 def test_a_study_of_base_alone_has_nothing_to_show(tmp_path):
     study = Example(tmp_path, verdicts={})
-    assert which_queries(study.moved(), study.strata(), study.variants, ALPHA) is None
+    assert which_queries(study.moved(), study.strata(), study.replaced(), study.variants, ALPHA) is None
 
 
 def test_a_variant_without_a_test_is_told_so(tmp_path):
@@ -102,6 +102,6 @@ def test_a_variant_without_a_test_is_told_so(tmp_path):
     for row in rows:
         row |= {"rho": None, "p": None, "p_adjusted": None}
     write_rows(study.path("none.parquet"), "strata", rows)
-    found = which_queries(study.moved(), study.path("none.parquet"), study.variants, ALPHA)
+    found = which_queries(study.moved(), study.path("none.parquet"), study.replaced(), study.variants, ALPHA)
     assert [(each["title"], each["tested"]) for each in found["factors"]][-1] == ("Base's rank of the answer", False)
     assert {test["said"] for each in found["factors"] for test in each["tests"]} == {"no test"}

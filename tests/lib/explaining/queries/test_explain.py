@@ -54,6 +54,7 @@ def files(table, tmp_path):
         "seed": 0,
         "moved_table": tmp_path / "moved.parquet",
         "strata_table": tmp_path / "strata.parquet",
+        "replaced_table": tmp_path / "replaced.parquet",
     }
 
 

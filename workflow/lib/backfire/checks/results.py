@@ -21,7 +21,7 @@ from backfire.formats.tables import read_rows
 from backfire.study.study import Study
 
 log = logging.getLogger(__name__)
-TABLES = ("measures", "ties", "comparison", "geometry", "cost", "moved", "strata", "projection", "maps")
+TABLES = ("measures", "ties", "comparison", "geometry", "cost", "moved", "strata", "replaced", "projection", "maps")
 # Of studies that choose among variants, that try other protocols, that have a ladder, and that train.
 OPTIONAL = ("selection", "protocol", "ladder", "forensics", "filter_curves")
 CHECKS = (

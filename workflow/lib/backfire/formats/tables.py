@@ -248,6 +248,15 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("y", pa.float32()),
         ]
     ),
+    # direction: loss or gain; queries: exchanges of that kind, of the `named` ones among the `moved` queries of that
+    # direction; hubs: passages that have come to be returned for more queries (loss), or for fewer (gain).
+    "replaced": pa.schema(
+        [
+            *(("variant", _text), ("direction", _text), ("kind", _text)),
+            *(("queries", _whole), ("named", _whole), ("moved", _whole), ("hubs", _whole)),
+            *(("p", _real), ("p_adjusted", _real)),
+        ]
+    ),
     # What each map of `projection`, and those of other seeds of UMAP, is worth (explaining.projection.map_quality).
     "maps": pa.schema(
         [

@@ -20,16 +20,29 @@ _ENDS = {
     "length": ("short queries", "long queries"),
     "overlap": ("queries that share few words with their answer", "queries that share many"),
 }
+_KINDS = {
+    "near duplicate": "a near duplicate",
+    "hub": "a hub",
+    "fewer words": "fewer of the query's words",
+    "other": "any other",
+}
+"""Heading of each kind in the table `replaced`."""
+_OF_KIND = {
+    "near duplicate": "the passage that changes places with the answer is nearly its text",
+    "hub": "the passage that changes places with the answer is a hub",
+    "fewer words": "the passage that changes places with the answer holds fewer of the query's words",
+    "other": "the passage that changes places with the answer is of no kind that is told",
+}
 _ARROW = " \N{RIGHTWARDS ARROW} "
 
 
 def which_queries(
-    moved: str | Path, strata: str | Path, variants: Iterable[str], alpha: float
+    moved: str | Path, strata: str | Path, replaced: str | Path, variants: Iterable[str], alpha: float
 ) -> dict[str, Any] | None:
-    """What the page shows of the tables `moved` and `strata`, variants in the order of `variants`.
+    """What the page shows of the tables `moved`, `strata` and `replaced`, variants in the order of `variants`.
 
-    `claims` are sentences (see `claims`), `factors` tables of effects, `moved` the queries of each variant. None where
-    no variant was trained.
+    `claims` are sentences (see `claims`), `factors` tables of effects, `moved` the queries of each variant, `replaced`
+    what took the answer's place. None where no variant was trained.
     """
     rows = read_rows(strata, "strata").to_pylist()
     found: dict[str, dict[str, list[Row]]] = {}
@@ -46,6 +59,7 @@ def which_queries(
         "claims": claims(groups, alpha),
         "variants": shown,
         "factors": [_table(factor, groups[factor], alpha) for factor in FACTORS if factor in groups],
+        "replaced": _replaced(read_rows(replaced, "replaced").to_pylist(), shown, alpha),
         "moved": _moved(read_rows(moved, "moved").to_pylist(), shown),
     }
 
@@ -137,6 +151,39 @@ def _test(row: Row, alpha: float) -> dict[str, str]:
         return {"said": "no test", "numbers": ""}
     said = "depends" if _depends(row, alpha) else "not shown"
     return {"said": said, "numbers": f"ρ {signed(row['rho'], 2)}, p {p_value(row['p_adjusted'])}"}
+
+
+def _replaced(rows: list[Row], variants: list[str], alpha: float) -> dict[str, Any]:
+    """Exchanges of each kind, losses and gains, a row for each variant; and a sentence for what differs."""
+    by_kind = {(row["variant"], row["direction"], row["kind"]): row for row in rows}
+    heads = list(dict.fromkeys(row["kind"] for row in rows))
+    told = []
+    for name in variants:
+        for kind in heads:
+            lost, won = (by_kind[name, direction, kind] for direction in ("loss", "gain"))
+            if not _depends(lost, alpha):
+                continue
+            more = lost["queries"] * won["named"] > won["queries"] * lost["named"]
+            told.append(
+                f"{name}: {_OF_KIND[kind]} {'more' if more else 'less'} often where it loses ({lost['queries']} of "
+                f"{lost['named']}) than where it gains ({won['queries']} of {won['named']}; adjusted p "
+                f"{p_value(lost['p_adjusted'])})."
+            )
+    return {
+        "kinds": [_KINDS[kind] for kind in heads],
+        "told": told,
+        "rows": [
+            {
+                "variant": name,
+                "direction": said,
+                "moved": count(by_kind[name, direction, heads[0]]["moved"]),
+                "hubs": count(by_kind[name, direction, heads[0]]["hubs"]),
+                "cells": [count(by_kind[name, direction, kind]["queries"]) for kind in heads],
+            }
+            for name in variants
+            for direction, said in (("loss", "lost to"), ("gain", "gained from"))
+        ],
+    }
 
 
 def _moved(rows: list[Row], variants: list[str]) -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ from backfire.evaluation.measures import read_qrels
 from backfire.explaining.queries.answers import answers_of, find_answers
 from backfire.explaining.queries.moved import most_moved, moves, with_texts
 from backfire.explaining.queries.paired import BASE, Paired, read_paired
+from backfire.explaining.queries.replaced import GAIN, LOSS, adjusted, counted, exchanges, hubs, kinds
+from backfire.explaining.queries.replaced import wanted as texts_wanted
 from backfire.explaining.queries.strata import factors_of, strata
 from backfire.formats.tables import write_rows
 from backfire.formats.trec import iterate_run
@@ -32,12 +34,14 @@ def explain_queries(
     seed: int,
     moved_table: str | Path,
     strata_table: str | Path,
+    replaced_table: str | Path,
 ) -> None:
-    """Write the tables `moved` (see `moved.moves`) and `strata` (see `strata.strata`) at the primary measure.
+    """Write the tables `moved`, `strata` and `replaced` at the primary measure (see the modules of these names).
 
     `models` are (variant, first seed) of base and every trained variant, `runs` their rankings of the primary split,
     `depth` passages deep; `primary` is (collection, split, measure), `relevant_from` the lowest relevant grade.
-    Memory is bounded by one ranking, the rankings of moved queries, and the texts of answers and of passages named.
+    Memory is bounded by one ranking, the rankings of moved queries, the first passages of all queries by base and by
+    one variant, and the texts of answers and of passages named.
 
     Raises `BackfireError` when a variant was not measured, or not on the queries of base, or on other queries than
     are judged.
@@ -54,13 +58,18 @@ def explain_queries(
     chosen = {variant: _most_moved(paired, variant) for variant in paired.seeds}
     paths = {variant: path for (variant, _), path in zip(models, runs, strict=True)}
     base = find_answers(iterate_run(paths[BASE]), answers, set().union(*chosen.values()))
-    found = []
+    found, changed, hubs_of = [], {}, {}
     for variant in paired.seeds:
         tuned = find_answers(iterate_run(paths[variant]), answers, chosen[variant])
         found += moves(paired, variant, answers, base, tuned)
+        changed[variant] = exchanges(paired, variant, base, tuned)
+        # What has come to be returned for many queries takes places; what no longer is gives them up.
+        pairs = {LOSS: (base.first, tuned.first), GAIN: (tuned.first, base.first)}
+        hubs_of[variant] = {direction: hubs(*lists, alpha) for direction, lists in pairs.items()}
     texts = texts_by_id([queries], "queries", paired.queries)
     wanted = {doc_id for relevant in answers.values() for doc_id in relevant}
-    passages = texts_by_id(corpus, "corpus", wanted.union(*(move.doc_ids for move in found)))
+    named = [move.doc_ids for move in found] + [texts_wanted(each) for each in changed.values()]
+    passages = texts_by_id(corpus, "corpus", wanted.union(*named))
     rows = strata(paired, factors_of(paired, answers, base, texts, passages, depth), alpha, resamples, seed)
     for row in rows:
         if row["place"] == 1 and row["p_adjusted"] is not None:
@@ -69,6 +78,11 @@ def explain_queries(
             )
     write_rows(moved_table, "moved", [with_texts(move, texts, passages) for move in found])
     write_rows(strata_table, "strata", rows)
+    replaced = []
+    for variant, each in changed.items():
+        found_kinds = kinds(each, hubs_of[variant], texts, passages)
+        replaced += counted(paired, variant, found_kinds, hubs_of[variant])
+    write_rows(replaced_table, "replaced", adjusted(replaced))
 
 
 def _most_moved(paired: Paired, variant: str) -> set[str]:
