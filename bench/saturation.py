@@ -107,6 +107,12 @@ def _draw(compared: Mapping, spaces: Mapping, figure: Path) -> None:
             Line2D([], [], linestyle="", marker="o", color="#555555", markerfacecolor=fill, label=f"from the {name}")
             for name, fill in (("base", "white"), ("taught base", "#555555"))
         ]
+        marks += [
+            Line2D([], [], linestyle="", marker=VERDICT_MARKERS[verdict], color=VERDICT_COLOURS[verdict], label=verdict)
+            for verdict in dict.fromkeys(
+                compared[variant, start, *PLACES[0]]["verdict"] for start, variant, _ in _starts()
+            )
+        ]
         axes.legend(handles=marks, loc="lower right")
 
 
