@@ -10,6 +10,7 @@ from backfire.explaining.projection import project_embeddings
 from backfire.formats.embeddings import write_embeddings
 from backfire.formats.tables import read_rows
 from backfire.keyed import keyed_sample
+from backfire.report.maps import maps_told
 
 IDS = [f"d{number}" for number in range(150)]
 QUERIES = [f"q{number}" for number in range(12)]
@@ -165,6 +166,19 @@ def test_what_a_map_is_worth_is_told_for_several_seeds(maps, tmp_path):
     assert found["base"]["trustworthiness"] == pytest.approx(trustworthiness(space, base, 10), abs=1e-6)
     assert found["base"]["trustworthiness"] > 0.7
     assert all(row["noise"] == found["base"]["noise"] for row in worth if row["map_seed"] == 0)
+
+
+def test_of_a_collapsed_space_nothing_is_said(tmp_path):
+    one = np.tile(np.eye(8)[0], (len(IDS) + len(QUERIES), 1))
+    project(tmp_path / "a.parquet", base=model(tmp_path, "base", vectors(0)), gone=model(tmp_path, "gone", one))
+    found = {row["variant"]: row for row in read_rows(tmp_path / "a.maps", "maps").to_pylist()}
+    assert found["gone"]["trustworthiness"] is None and found["gone"]["drift"] > 0.3
+    assert found["base"]["trustworthiness"] > 0.7
+    project(tmp_path / "b.parquet", base=model(tmp_path, "one", one))
+    assert read_rows(tmp_path / "b.maps", "maps").to_pylist() == [
+        {"variant": "base", "seed": 0, "map_seed": 0, "trustworthiness": None, "drift": None, "noise": None}
+    ]
+    assert maps_told(tmp_path / "b.maps", ["base"], {"base": "base"}) == []
 
 
 def trustworthiness(space, places, k):

@@ -90,7 +90,8 @@ class _Map(NamedTuple):
 
     reducer: Any
     places: np.ndarray
-    noise: float
+    noise: float | None
+    """None where the passages are all at one place in the space, so that there is nothing to map."""
 
     @classmethod
     def fit(cls, passages: np.ndarray, queries: np.ndarray, neighbors: int, min_dist: float, seed: int) -> "_Map":
@@ -98,7 +99,7 @@ class _Map(NamedTuple):
         reducer, together = fit_map(passages, neighbors, min_dist, seed), np.concatenate([passages, queries])
         shaken = together + NOISE * keyed_rng("map noise", seed).standard_normal(together.shape)
         places, again = (place(reducer, each)[: len(passages)] for each in (together, shaken))
-        return cls(reducer, places, _drift(places, again))
+        return cls(reducer, places, _drift(places, again) if _spreads(passages) else None)
 
 
 def map_quality(fitted: _Map, vectors: np.ndarray, places: np.ndarray) -> dict[str, float | None]:
@@ -108,13 +109,20 @@ def map_quality(fitted: _Map, vectors: np.ndarray, places: np.ndarray) -> dict[s
     are near it in the space (by cosine), some 0.5 for a map drawn at random; None for too few passages. `drift`: the
     median distance of a passage from where the model that the map was fitted on has it, as a share of the map's size
     (the root mean square distance from its middle); `noise`: the same for that model itself, its vectors changed by
-    random numbers of a standard deviation of `NOISE`.
+    random numbers of a standard deviation of `NOISE`. Both None where the map was fitted on passages at one place.
     """
     from sklearn.manifold import trustworthiness
 
     neighbours = min(NEIGHBOURS, (len(vectors) - 1) // 2 - 1)
-    kept = trustworthiness(vectors, places, n_neighbors=neighbours, metric="cosine") if neighbours > 0 else None
-    return {"trustworthiness": kept, "drift": _drift(fitted.places, places), "noise": fitted.noise}
+    known = neighbours > 0 and _spreads(vectors)
+    kept = trustworthiness(vectors, places, n_neighbors=neighbours, metric="cosine") if known else None
+    drift = None if fitted.noise is None else _drift(fitted.places, places)
+    return {"trustworthiness": kept, "drift": drift, "noise": fitted.noise}
+
+
+def _spreads(vectors: np.ndarray) -> bool:
+    """Whether unit vectors are not all one and the same, as those of a model whose space has collapsed are."""
+    return bool(np.ptp(vectors, axis=0).max() > NOISE)
 
 
 def _drift(before: np.ndarray, after: np.ndarray) -> float:

@@ -28,7 +28,7 @@ def maps_told(path: str | Path, variants: Iterable[str], fitted: Mapping[str, st
     drift, noise = (
         {n: _mean(rows, n, column) for n in variants if n != fitted.get(n)} for column in ("drift", "noise")
     )
-    drift = {name: value for name, value in drift.items() if value is not None}
+    drift = {name: value for name, value in drift.items() if value is not None and noise[name] is not None}
     if drift:
         level = max(value for name, value in noise.items() if name in drift)
         clear = [name for name, value in drift.items() if value >= CLEAR * noise[name]]
