@@ -356,3 +356,36 @@ rule attribute_ladder:
         code=code("attribute_ladder"),
     script:
         "../scripts/attribute_ladder.py"
+
+
+rule measure_doses:
+    """Through the values of each query of the variants that differ in nothing but their share of wrong labels a line is laid by least squares; its slope gets intervals and tests as differences from base do."""
+    input:
+        per_run(
+            "results/{study}/measures/{variant}/seed-{seed}.parquet",
+            [run for run in STUDY.trained_runs if run[0] in {name for group in STUDY.doses for name, _ in group}],
+        ),
+    output:
+        "results/{study}/doses.parquet",
+    log:
+        "results/{study}/logs/measure_doses.log",
+    benchmark:
+        "results/{study}/benchmarks/measure_doses.tsv"
+    conda:
+        "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=asked("measure_doses", "mem_mb"),
+        runtime=asked("measure_doses", "runtime"),
+    params:
+        cfg=lambda w: plain(
+            {
+                "groups": STUDY.doses,
+                "places": [(*pair, STUDY.primary[2]) for pair in STUDY.evaluations],
+                "primary": STUDY.primary,
+                "rules": STUDY.config["comparison"],
+            }
+        ),
+        code=code("measure_doses"),
+    script:
+        "../scripts/measure_doses.py"

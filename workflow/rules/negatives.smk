@@ -163,7 +163,8 @@ rule sample_triples:
             "negatives_per_query": STUDY.triples[w.triples].negatives_per_query,
             "filter": plain(STUDY.triples[w.triples].filter),
         }
-        | ({"shares": SHARES} if SHARES else {}),
+        | ({"shares": SHARES} if SHARES else {})
+        | ({"swapped": STUDY.triples[w.triples].swapped} if STUDY.triples[w.triples].swapped else {}),
         code=code("sample_triples"),
     script:
         "../scripts/sample_triples.py"

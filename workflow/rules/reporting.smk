@@ -8,13 +8,15 @@ localrules:
     plot_queries,
     plot_cost,
     plot_ladder,
+    plot_doses,
     write_report,
     check_results,
 
 
 from backfire.provenance.fingerprints import installed_versions
 
-FIGURES = ["dynamics", "projection", "effects", "queries", "cost", *(["ladder"] if STUDY.ladder else [])]
+FIGURES = ["dynamics", "projection", "effects", "queries", "cost"]
+FIGURES += [*(["ladder"] if STUDY.ladder else []), *(["doses"] if STUDY.doses else [])]
 PACKAGES = [
     "backfire",
     "snakemake",
@@ -221,6 +223,35 @@ rule plot_ladder:
         "../scripts/plot_ladder.py"
 
 
+rule plot_doses:
+    """Effectiveness is drawn by the share of labels that are wrong, with the line through it."""
+    input:
+        "results/{study}/doses.parquet",
+    output:
+        svg=report(
+            "results/{study}/figures/doses.svg",
+            caption="../report/doses.rst",
+            category="Explanations",
+            labels={"figure": "what wrong labels cost"},
+        ),
+        png="results/{study}/figures/doses.png",
+    log:
+        "results/{study}/logs/plot_doses.log",
+    benchmark:
+        "results/{study}/benchmarks/plot_doses.tsv"
+    conda:
+        "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        cfg={"primary": list(STUDY.primary), "variants": STUDY.compared},
+        code=code("plot_doses"),
+    script:
+        "../scripts/plot_doses.py"
+
+
 rule write_report:
     """One self-contained page gives the verdicts, what to do, all results and every setting; the answer alone stands in a text beside it."""
     input:
@@ -249,6 +280,7 @@ rule write_report:
         protocol=["results/{study}/protocol.parquet"] if STUDY.config["protocol"] else [],
         ladder=["results/{study}/ladder.parquet"] if STUDY.ladder else [],
         forensics=["results/{study}/forensics.parquet", "results/{study}/filter_curves.parquet"] if STUDY.used else [],
+        doses=["results/{study}/doses.parquet"] if STUDY.doses else [],
         arithmetic=ARITHMETIC,
         # Relative, so that a copy of the folder elsewhere finds its results up to date.
         expected=os.path.relpath(ROOT / "studies/expected.yaml"),
@@ -312,6 +344,7 @@ rule check_results:
         ladder=["results/{study}/ladder.parquet"] if STUDY.ladder else [],
         forensics=["results/{study}/forensics.parquet"] if STUDY.used else [],
         filter_curves=["results/{study}/filter_curves.parquet"] if STUDY.used else [],
+        doses=["results/{study}/doses.parquet"] if STUDY.doses else [],
         dynamics=per_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet", STUDY.trained_runs),
         models=per_run("results/{study}/models/{variant}/seed-{seed}", STUDY.embedded_runs),
         manifests=expand("data/{collection}/manifest.json", collection=STUDY.collections),

@@ -33,6 +33,7 @@ with job(snakemake.log[0], snakemake.threads):
         protocol=next(iter(snakemake.input.protocol), None),
         ladder=next(iter(snakemake.input.ladder), None),
         forensics=tuple(snakemake.input.forensics) or None,
+        doses=next(iter(snakemake.input.doses), None),
         template=snakemake.input.template,
         captions=dict(zip(cfg["figures"], snakemake.input.captions, strict=True)),
         css=snakemake.input.css,

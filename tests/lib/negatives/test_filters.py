@@ -143,3 +143,36 @@ def test_without_a_filter_nothing_is_dropped_and_one_that_leaves_nothing_says_wh
         BackfireError, match="give only 0 .*\nHint: loosen filter, which dropped [1-9][0-9]* by min_score"
     ):
         sample({"min_score": 1.5}, size=None)
+
+
+@pytest.mark.parametrize("each", [1, 3])
+def test_a_share_of_labels_is_wrong_on_purpose_and_a_larger_one_holds_the_smaller(sample, each):
+    options = {"size": 30, "negatives_per_query": each}
+    clean, manifest = sample({}, **options)
+    assert "swapped" not in manifest
+    by_query = {}
+    for row in clean:
+        by_query.setdefault(row["query_id"], []).append(row)
+    before, first = set(), None
+    for share in (0.1, 0.3, 0.6):
+        rows, manifest = sample({}, **options, swapped=share)
+        assert [row["query_id"] for row in rows] == [row["query_id"] for row in clean]
+        wrong = {
+            row["query_id"] for row, own in zip(rows, clean, strict=True) if row["positive_id"] != own["positive_id"]
+        }
+        assert manifest["swapped"] == len(wrong) and before < wrong
+        for place, (row, own) in enumerate(zip(rows, clean, strict=True)):
+            if row["query_id"] not in wrong:
+                assert row == own
+                continue
+            first = by_query[row["query_id"]][0]
+            assert row["positive_id"] == first["negative_id"]
+            if place % each == 0:
+                assert row["negative_id"] == first["positive_id"] and row["rank"] is None
+                assert row["base_score"] > own["base_score"] or row["base_score"] != own["base_score"]
+            else:
+                assert (row["negative_id"], row["rank"]) == (own["negative_id"], own["rank"])
+        before = wrong
+    assert 0.3 * 30 < len(before) < 0.9 * 30
+    all_wrong, manifest = sample({}, **options, swapped=1.0)
+    assert manifest["swapped"] == 30

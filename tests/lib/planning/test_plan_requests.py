@@ -261,6 +261,7 @@ def test_the_table_of_the_documentation_is_what_is_computed(study_of, root, tmp_
         "score_teacher",
         "take_run",
         "attribute_ladder",
+        "measure_doses",
     )
     for rule in both[0].rules:
         # Not part of this study.

@@ -90,6 +90,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
         "protocol": None,
         "ladder": None,
         "forensics": study.forensics(),
+        "doses": None,
         "arithmetic": study.arithmetic(),
         "selection": None,
         "ties": changes.get("ties") or study.ties(),

@@ -28,3 +28,18 @@ def check_forensics(found) -> Iterator[str]:
         kept = curves[curves["triples"] == name].sort_values("relative_margin")["kept"]
         if not len(kept) or not kept.between(0, 1).all() or not kept.is_monotonic_decreasing:
             yield f"a stricter filter keeps more of '{name}'"
+
+
+def check_doses(found) -> Iterator[str]:
+    """Every group of variants that differ in their share of wrong labels has its line and its points everywhere."""
+    table, groups = found.tables.get("doses"), found.study.doses
+    if (table is not None) != bool(groups):
+        yield f"the table doses is {'missing' if table is None else 'there, and no labels are wrong on purpose'}"
+    if table is None:
+        return
+    for group in groups:
+        for place in found.study.evaluations:
+            rows = table[(table["group"] == group[0][0]) & (table[["collection", "split"]] == place).all(axis=1)]
+            points = [*zip(rows["variant"], rows["dose"], strict=True)][1:]
+            if points != group or rows["delta"].isna().any():
+                yield f"the table doses lacks a line or a point of '{group[0][0]}' on {'/'.join(place)}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backfire.checks.choices import check_protocols, check_selections
-from backfire.checks.forensics import check_forensics
+from backfire.checks.forensics import check_doses, check_forensics
 from backfire.checks.ladder import check_ladder
 from backfire.checks.models import check_cost, check_curves, check_geometry, check_kept, check_maps, check_weights
 from backfire.checks.page import check_page
@@ -22,8 +22,9 @@ from backfire.study.study import Study
 
 log = logging.getLogger(__name__)
 TABLES = ("measures", "ties", "comparison", "geometry", "cost", "moved", "strata", "replaced", "projection", "maps")
-# Of studies that choose among variants, that try other protocols, that have a ladder, and that train.
-OPTIONAL = ("selection", "protocol", "ladder", "forensics", "filter_curves")
+# Of studies that choose among variants, that try other protocols, that have a ladder, that train, and whose labels
+# are wrong on purpose.
+OPTIONAL = ("selection", "protocol", "ladder", "forensics", "filter_curves", "doses")
 CHECKS = (
     check_queries,
     check_ties,
@@ -34,6 +35,7 @@ CHECKS = (
     check_protocols,
     check_ladder,
     check_forensics,
+    check_doses,
     check_curves,
     check_kept,
     check_weights,

@@ -144,6 +144,15 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("diverged", _text),
         ]
     ),
+    # part: "line" of a group of variants that differ in their share of wrong labels, which is named by the one with the
+    # fewest: what `dose` more of them change; or "dose", a variant at its share: its difference from that one.
+    "doses": pa.schema(
+        [
+            *(("part", _text), ("group", _text), ("variant", _text), ("dose", _real)),
+            *_DIFFERENCE,
+            *(("ci_low", _real), ("ci_high", _real), ("p", _real), ("p_adjusted", _real)),
+        ]
+    ),
     # What was chosen among candidates, and by which values: means over queries and seeds on the watched split.
     "selection": pa.schema(
         [

@@ -19,7 +19,7 @@ def write_triples(
     queries: pa.Array,
     positives: pa.Array,
     negatives: pa.Array,
-    ranks: np.ndarray | None,
+    ranks: pa.Array | np.ndarray | None,
     query_embeddings: str,
     embeddings: list[str],
     negatives_per_query: int = 1,

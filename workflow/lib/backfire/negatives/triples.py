@@ -12,13 +12,12 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from backfire.datasets.joining import collection_of
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
-from backfire.keyed import key
+from backfire.keyed import key, keyed_share
 from backfire.negatives.draws import UNSEARCHED, Drawn, Source, graded
 from backfire.negatives.filters import Filter
 from backfire.negatives.itself import Itself
@@ -44,6 +43,7 @@ def sample_triples(
     filter: dict[str, float] | None = None,
     manifest: str | None = None,
     shares: Mapping[str, float] | None = None,
+    swapped: float = 0.0,
 ) -> None:
     """Write `size` examples of so many negatives each from `source`, and the base's cosine of each negative.
 
@@ -57,6 +57,7 @@ def sample_triples(
     text as a passage of a grade above 0, is the query itself (see `Itself`), whose text is in the table `queries`, or
     is one that `filter` drops (see `Filter`). Without `size` every query that has negatives enough gives one example.
     With `shares`, of 1, each collection that is joined gives its share of the examples (see `datasets.joining`).
+    In a share of `swapped` of the examples, by their keys, positive and first negative change places in the end.
     Counts go to `manifest`: queries, those without an example, and of a filter how many negatives were looked at, which
     are all candidates of hard and the first draws of other sources, and how many were dropped. Raises `BackfireError`
     when there are fewer examples than asked for.
@@ -87,15 +88,18 @@ def sample_triples(
         logger.warning(
             "%d of %d training queries have fewer than %d negative(s); they give no example", lacking, len(order), each
         )
-    *ids, ranks = zip(*(row for part in parts for row in _chosen(part, relevant, seed, each)), strict=True)
+    rows = [row for part in parts for row in _chosen(part, relevant, seed, each)]
+    rows, wrong = _swap(rows, each, seed, swapped)
+    *ids, ranks = zip(*rows, strict=True)
     of = {part.name: part.asked for part in parts if part.name}
-    del place, parts, relevant, spared, order, barred
+    del place, parts, relevant, spared, order, barred, rows
     ids = [pa.array(column, pa.string()) for column in ids]
-    ranks = None if candidates is None else np.array(ranks, np.int32)
+    ranks = None if candidates is None else pa.array(ranks, pa.int32())
     write_triples(output, source, *ids, ranks, query_embeddings, embeddings, each)
     if manifest:
         settings = {"negatives": source, "seed": seed, "size": size, "negatives_per_query": each, "filter": filter}
-        write_json(manifest, settings | found | {"examples": len(ids[0]) // each} | ({"of": of} if of else {}))
+        found |= {"examples": len(ids[0]) // each} | ({"swapped": wrong} if swapped else {})
+        write_json(manifest, settings | found | ({"of": of} if of else {}))
 
 
 @dataclass(frozen=True)
@@ -178,6 +182,30 @@ def _chosen(
     for query_id, negatives in islice(found, part.asked):
         positive = _positive(relevant[query_id], seed, query_id, negatives[0][0])
         yield from ((query_id, positive, *draw) for draw in negatives)
+
+
+def _swap(
+    rows: list[tuple[str, str, str, int | None]], each: int, seed: int, share: float
+) -> tuple[list[tuple[str, str, str, int | None]], int]:
+    """The rows, of `each` an example, with positive and first negative exchanged in so many of the examples; how many.
+
+    What was the positive has no rank among the candidates. Of a query and its negatives it is always the same, whatever
+    the size of the set, and a larger share holds the smaller one.
+    """
+    if not share:
+        return rows, 0
+    found, wrong = [], 0
+    for start in range(0, len(rows), each):
+        example = rows[start : start + each]
+        query, positive, negative, _ = example[0]
+        if keyed_share(seed, "swapped", query, negative) < share:
+            example = [
+                (query, negative, positive, None),
+                *((q, negative, other, rank) for q, _, other, rank in example[1:]),
+            ]
+            wrong += 1
+        found += example
+    return found, wrong
 
 
 def _hint(given: int, source: str, ranks: list[int] | None, each: int, dropped: dict[str, int] | None) -> str:

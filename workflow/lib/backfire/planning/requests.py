@@ -141,6 +141,7 @@ class Requests:
             "compare_variants": lambda w: (1500, 120 * len(study.runs) * len(study.evaluations)),
             # Two intervals for each variant and the rest of the table, of one measure.
             "attribute_ladder": lambda w: (1500, 60 * len(study.ladder_runs) * len(study.evaluations)),
+            "measure_doses": lambda w: (1500, 60 * sum(map(len, study.doses)) * len(study.evaluations)),
             "measure_geometry": self._geometry,
             "project_embeddings": self._projection,
         }

@@ -52,6 +52,10 @@ def held(triples: Triples, manifests: Manifests) -> str:
     said += f"{_origin(triples)}."
     if triples.filter:
         said += f" {_filtered(triples, manifests)}"
+    if isinstance(triples, Drawn) and triples.swapped:
+        wrong, examples = (sum(manifest[key] for manifest in manifests) for key in ("swapped", "examples"))
+        said += f" On purpose, positive and first negative have changed places in {count(wrong)} of its "
+        said += f"{count(examples, 'example')}."
     if isinstance(triples, Listed):
         said += f" {_read(manifests)}"
     if of := next((manifest["of"] for manifest in manifests if "of" in manifest), None):

@@ -1,12 +1,12 @@
 """What the negatives of each training set are: sentences and tables from `forensics` and `filter_curves`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from backfire.explaining.triple_facts import FACTS, SAMPLE, TEACHER
 from backfire.formats.tables import read_rows
-from backfire.report.numbers import MISSING, count, plain
+from backfire.report.numbers import MISSING, count, interval, p_value, plain, signed
 from backfire.study.triples import Triples
 
 # The filter that a sentence is about: TopK-PercPos at 95 % of NV-Retriever.
@@ -73,3 +73,18 @@ def _kept(row: Mapping[str, Any]) -> list[str]:
     """Of a filter and a set: the share that it keeps, and how many of these the teacher takes for answers."""
     answers = MISSING if row["answers"] is None else _share(row["answers"])
     return [_share(row["kept"]), answers]
+
+
+def doses_told(path: str | Path, primary: Sequence[str]) -> list[str]:
+    """What ten more wrong labels of a hundred change, a sentence for each group of variants and query set.
+
+    That of the primary place comes first.
+    """
+    rows = [row for row in read_rows(path, "doses").to_pylist() if row["part"] == "line"]
+    rows.sort(key=lambda row: (row["collection"], row["split"]) != tuple(primary[:2]))
+    return [
+        f"{row['group']}, {row['collection']}/{row['split']}: each {row['dose']:.0%} of labels that are wrong changes "
+        f"{row['measure']} by {signed(row['delta'])} {interval(row['ci_low'], row['ci_high'])} (adjusted p "
+        f"{p_value(row['p_adjusted'])}), by a line through the doses."
+        for row in rows
+    ]

@@ -18,7 +18,7 @@ from backfire.report.arithmetic import with_settled
 from backfire.report.choices import protocol_table
 from backfire.report.curves import read_curves, training_table, warnings
 from backfire.report.findings import Findings, headline, read_findings
-from backfire.report.forensics import forensics_section
+from backfire.report.forensics import doses_told, forensics_section
 from backfire.report.ladder import ladder_section
 from backfire.report.maps import maps_told
 from backfire.report.method import flattened, method_paragraphs, relevance
@@ -62,6 +62,7 @@ def write_report(
     protocol: str | Path | None,
     ladder: str | Path | None,
     forensics: tuple[str | Path, str | Path] | None,
+    doses: str | Path | None,
     arithmetic: str | Path | None,
     template: str | Path,
     captions: dict[str, str | Path],
@@ -79,6 +80,7 @@ def write_report(
     versions, `command` is what repeats the study. `expected` holds published figures (see `published`); `selection`,
     `protocol` and `ladder` are the tables of those names, None where the study chooses nothing, tries no other protocol
     or has no ladder; `forensics` are the tables `forensics` and `filter_curves`, None where nothing is trained;
+    `doses` is the table of that name, None where no variants differ in their share of wrong labels alone;
     `arithmetic` is what was settled for it, None where nothing is left to `precision: auto`.
     `captions` are those of the figures, which Snakemake's own report shows too. The page loads nothing from anywhere
     and holds no date, so that the same inputs give the same bytes.
@@ -119,6 +121,7 @@ def write_report(
         "protocol": protocol_table(protocol, primary[2]) if protocol else None,
         "ladder": ladder_section(ladder, Study(config).ladder, primary) if ladder else None,
         "forensics": forensics_section(*forensics, Study(config).triples) if forensics else None,
+        "doses": doses_told(doses, primary) if doses else [],
         "measures": {name: measure_meaning(name) for name in dict.fromkeys(row["measure"] for row in rows)},
         "maps": maps_told(maps, variants, _fitted(Study(config))),
         "watched": watched,

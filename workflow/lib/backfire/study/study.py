@@ -9,6 +9,7 @@ from typing import Any
 from backfire.errors import BackfireError
 from backfire.provenance.fingerprints import plain
 from backfire.study.crossreferences import check_references
+from backfire.study.doses import dose_groups
 from backfire.study.ladder import ladder_between
 from backfire.study.lineage import Lineage
 from backfire.study.objectives import completed
@@ -78,6 +79,11 @@ class Study(Lineage):
     def listed(self) -> dict[str, str]:
         """File of every triple set that is taken from one, by its name."""
         return {each.name: each.file for each in self.triples.values() if isinstance(each, Listed)}
+
+    @property
+    def doses(self) -> list[list[tuple[str, float]]]:
+        """Groups of variants that differ in nothing but their share of wrong labels (see `study.doses`)."""
+        return dose_groups((self.variants[name] for name in self.compared), self.triples)
 
     @property
     def used(self) -> list[str]:

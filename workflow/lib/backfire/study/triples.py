@@ -85,6 +85,16 @@ class Drawn(Triples):
         return self.settings.get("ranks")
 
     @property
+    def swapped(self) -> float:
+        """Share of the examples whose positive and first negative change places."""
+        return self.settings.get("swapped", 0.0)
+
+    @property
+    def counted(self) -> bool:
+        """Whether what was dropped, or is wrong on purpose, is told in the report."""
+        return super().counted or self.swapped > 0
+
+    @property
     def most_ranks(self) -> int | None:
         """Candidates of a query that negatives are drawn from, at most; None where there is no list of them."""
         return None
