@@ -188,7 +188,7 @@ rule collect_geometry:
 
 
 rule project_embeddings:
-    """UMAP is fitted once on the base's passages, and all models that descend from it place the same passages and queries on that map; a model of another origin has a map of its own. How many neighbours maps of several seeds keep, and how far points drift when vectors change by a millionth, is told beside it."""
+    """UMAP is fitted once on the base's passages, and all models that descend from it place the same passages and queries on that map; a model of another origin has a map of its own. How many neighbours maps of several seeds keep, and how far points drift when vectors turn by next to nothing, is told beside it."""
     input:
         shards=per_run(
             per_shard(

@@ -223,7 +223,7 @@ def test_what_the_maps_are_worth_is_told(rendered):
     assert "Over 2 seeds of UMAP the trustworthiness of these maps is 0.93 to 0.95" in text
     quiet, others = study.variants[1], study.variants[2:]
     assert f"by the variants: {quiet} 0.31, {others[0]} 2.30" in text
-    assert f"So the lines of {quiet} show the method's noise" in text
+    assert f"So the lines of {quiet} are less than twice as long as the method's own noise." in text
 
 
 def test_negatives_and_early_warnings_are_told(rendered):

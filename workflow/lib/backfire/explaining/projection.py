@@ -4,8 +4,8 @@ A map fitted per variant would differ by chance alone (rotation, flips, clusters
 the eye compares across panels could be trusted. The vectors of a model of another origin have nothing in common with
 the base's, so it is fitted a map of its own, which compares with its descendants alone.
 
-Placing is noisy too: UMAP moves a point whose vector has changed by a millionth nearly as far as one that training has
-changed. So beside the map stands what it is worth: how many neighbours it keeps (trustworthiness), and how far points
+Placing is noisy too: UMAP moves a point whose vector has turned by next to nothing nearly as far as one that training
+has moved. So beside the map stands what it is worth: how many neighbours it keeps (trustworthiness), and how far points
 drift for no reason at all, each over several seeds of UMAP.
 """
 
@@ -27,8 +27,10 @@ from backfire.keyed import keyed_rng, keyed_sample
 log = logging.getLogger(__name__)
 
 FEWEST_PASSAGES = 10
-# What a vector of unit length is changed by to see what a map makes of nothing.
-NOISE = 1e-6
+# How far a vector of unit length is moved, in a direction drawn anew for each, to see what a map makes of nothing: its
+# cosine to where it was is 0.999998. From 2e-4 to 0.2 UMAP moves a point as far, some 0.09 of the map's size on
+# documentation of Python; by less than 2e-5 most points do not move at all.
+NOISE = 2e-3
 
 
 def project_embeddings(
@@ -97,7 +99,8 @@ class _Map(NamedTuple):
     def fit(cls, passages: np.ndarray, queries: np.ndarray, neighbors: int, min_dist: float, seed: int) -> "_Map":
         # Where UMAP places a point depends on what else is placed with it, so all are placed alike.
         reducer, together = fit_map(passages, neighbors, min_dist, seed), np.concatenate([passages, queries])
-        shaken = together + NOISE * keyed_rng("map noise", seed).standard_normal(together.shape)
+        directions = keyed_rng("map noise", seed).standard_normal(together.shape)
+        shaken = together + NOISE * directions / np.linalg.norm(directions, axis=1, keepdims=True)
         places, again = (place(reducer, each)[: len(passages)] for each in (together, shaken))
         return cls(reducer, places, _drift(places, again) if _spreads(passages) else None)
 
@@ -108,8 +111,8 @@ def map_quality(fitted: _Map, vectors: np.ndarray, places: np.ndarray) -> dict[s
     `trustworthiness` (Venna and Kaski 2001), by scikit-learn: 1 where the ten neighbours of every passage on the map
     are near it in the space (by cosine), some 0.5 for a map drawn at random; None for too few passages. `drift`: the
     median distance of a passage from where the model that the map was fitted on has it, as a share of the map's size
-    (the root mean square distance from its middle); `noise`: the same for that model itself, its vectors changed by
-    random numbers of a standard deviation of `NOISE`. Both None where the map was fitted on passages at one place.
+    (the root mean square distance from its middle); `noise`: the same for that model itself, its vectors moved by
+    `NOISE`. Both None where the map was fitted on passages at one place.
     """
     from sklearn.manifold import trustworthiness
 
@@ -122,7 +125,7 @@ def map_quality(fitted: _Map, vectors: np.ndarray, places: np.ndarray) -> dict[s
 
 def _spreads(vectors: np.ndarray) -> bool:
     """Whether unit vectors are not all one and the same, as those of a model whose space has collapsed are."""
-    return bool(np.ptp(vectors, axis=0).max() > NOISE)
+    return bool(np.ptp(vectors, axis=0).max() > 1e-6)
 
 
 def _drift(before: np.ndarray, after: np.ndarray) -> float:

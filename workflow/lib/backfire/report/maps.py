@@ -35,11 +35,11 @@ def maps_told(path: str | Path, variants: Iterable[str], fitted: Mapping[str, st
         unclear = [name for name in drift if name not in clear]
         each = names(f"{name} {plain(value, 2)}" for name, value in drift.items())
         text = (
-            f"A passage whose vector is changed by a millionth is placed {plain(level, 2)} of the map's size from "
-            f"where it was (median); by the variants: {each}."
+            f"A passage whose vector has turned by next to nothing (cosine 0.999998) is placed {plain(level, 2)} of the "
+            f"map's size from where it was (median); by the variants: {each}."
         )
         if unclear:
-            text += f" So the lines of {names(unclear)} show the method's noise and not what training did."
+            text += f" So the lines of {names(unclear)} are less than twice as long as the method's own noise."
         told.append(text)
     return told
 
