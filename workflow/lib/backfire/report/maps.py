@@ -35,8 +35,8 @@ def maps_told(path: str | Path, variants: Iterable[str], fitted: Mapping[str, st
         unclear = [name for name in drift if name not in clear]
         each = names(f"{name} {plain(value, 2)}" for name, value in drift.items())
         text = (
-            f"A passage whose vector has turned by next to nothing (cosine 0.999998) is placed {plain(level, 2)} of the "
-            f"map's size from where it was (median); by the variants: {each}."
+            f"A passage whose vector has turned by next to nothing (cosine 0.999998) is placed {plain(level, 2)} of "
+            f"the map's size from where it was (median); by the variants: {each}."
         )
         if unclear:
             text += f" So the lines of {names(unclear)} are less than twice as long as the method's own noise."
