@@ -31,7 +31,6 @@ _OF_KIND = {
     "near duplicate": "the passage that changes places with the answer is nearly its text",
     "hub": "the passage that changes places with the answer is a hub",
     "fewer words": "the passage that changes places with the answer holds fewer of the query's words",
-    "other": "the passage that changes places with the answer is of no kind that is told",
 }
 _ARROW = " \N{RIGHTWARDS ARROW} "
 

@@ -17,7 +17,8 @@ from backfire.explaining.queries.factors import overlap
 from backfire.explaining.queries.moved import changed_places
 from backfire.explaining.queries.paired import Paired
 
-KINDS = ("near duplicate", "hub", "fewer words", "other")
+OTHER = "other"
+KINDS = ("near duplicate", "hub", "fewer words", OTHER)
 """A passage whose text is nearly the answer's; one that has come to be returned for many queries (see `hubs`); one that
 holds fewer of the query's words than the answer does; any other."""
 LOSS, GAIN = "loss", "gain"
@@ -103,7 +104,7 @@ def kinds(
             return "hub"
         query = queries[each.query_id]
         answer, other = (overlap(query, [passages[name]]) for name in (each.answer_id, each.passage_id))
-        return "fewer words" if other < answer else "other"
+        return "fewer words" if other < answer else OTHER
 
     return {each: kind(each) for each in found}
 
@@ -114,7 +115,7 @@ def counted(
     """Rows of the table `replaced` of a variant: for each kind how many losses and gains are of it, and its p-value.
 
     `p` is Fisher's exact test that the kind is as common among losses as among gains, two-sided; None where there are
-    none of either. `moved` counts the queries of that direction, those without a passage to name included.
+    none of either, and for `OTHER`, which follows from the others. `moved` counts the queries of that direction, those without a passage to name included.
     """
     from scipy.stats import fisher_exact
 
@@ -125,7 +126,7 @@ def counted(
     for kind in KINDS:
         table = [[named[direction].count(kind), len(named[direction])] for direction in (LOSS, GAIN)]
         p = None
-        if all(total for _, total in table):
+        if kind != OTHER and all(total for _, total in table):
             p = float(fisher_exact([[count, total - count] for count, total in table]).pvalue)
         for direction, (count, total) in zip((LOSS, GAIN), table, strict=True):
             rows.append(
