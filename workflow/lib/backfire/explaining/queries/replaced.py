@@ -115,7 +115,8 @@ def counted(
     """Rows of the table `replaced` of a variant: for each kind how many losses and gains are of it, and its p-value.
 
     `p` is Fisher's exact test that the kind is as common among losses as among gains, two-sided; None where there are
-    none of either, and for `OTHER`, which follows from the others. `moved` counts the queries of that direction, those without a passage to name included.
+    none of either, and for `OTHER`, which follows from the others. `moved` counts the queries of that direction, those
+    without a passage to name included.
     """
     from scipy.stats import fisher_exact
 
