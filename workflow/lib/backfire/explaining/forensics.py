@@ -43,7 +43,8 @@ class _Looked:
     scores: np.ndarray
     positives: np.ndarray
     """The base's score of the positive of the same row."""
-    ranks: np.ndarray | None
+    ranks: np.ndarray
+    """Of those that have one."""
     duplicates: np.ndarray
     answers: np.ndarray
     judge: str
@@ -91,7 +92,7 @@ def _look(each: TripleSet, corpus: list[str], query_embeddings: str, embeddings:
         queries=asked.dictionary_encode().indices.to_numpy(),
         scores=scores,
         positives=own,
-        ranks=None if table["rank"].null_count else table["rank"].to_numpy(),
+        ranks=table["rank"].drop_null().to_numpy(),
         duplicates=_near_duplicates(pairs, texts),
         answers=answers,
         judge=TEACHER if each.teacher else BASE,
@@ -123,7 +124,7 @@ def _facts(looked: _Looked, alpha: float) -> Iterator[dict[str, Any]]:
     """Rows of the table `forensics`."""
     values = {
         "negatives": float(len(looked.scores)),
-        "rank": None if looked.ranks is None else float(np.median(looked.ranks)),
+        "rank": float(np.median(looked.ranks)) if len(looked.ranks) else None,
         "score": float(np.median(looked.scores)),
         "score_high": float(np.percentile(looked.scores, 90)),
         "positive_score": float(np.median(looked.positives)),

@@ -17,7 +17,7 @@ import pyarrow as pa
 from backfire.datasets.joining import collection_of
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
-from backfire.keyed import key, keyed_share
+from backfire.keyed import key
 from backfire.negatives.draws import UNSEARCHED, Drawn, Source, graded
 from backfire.negatives.filters import Filter
 from backfire.negatives.itself import Itself
@@ -189,23 +189,19 @@ def _swap(
 ) -> tuple[list[tuple[str, str, str, int | None]], int]:
     """The rows, of `each` an example, with positive and first negative exchanged in so many of the examples; how many.
 
-    What was the positive has no rank among the candidates. Of a query and its negatives it is always the same, whatever
-    the size of the set, and a larger share holds the smaller one.
+    They are those with the smallest keys, so that a larger share holds the smaller one. What was the positive has no
+    rank among the candidates.
     """
-    if not share:
-        return rows, 0
-    found, wrong = [], 0
-    for start in range(0, len(rows), each):
-        example = rows[start : start + each]
-        query, positive, negative, _ = example[0]
-        if keyed_share(seed, "swapped", query, negative) < share:
-            example = [
-                (query, negative, positive, None),
-                *((q, negative, other, rank) for q, _, other, rank in example[1:]),
-            ]
-            wrong += 1
-        found += example
-    return found, wrong
+    starts = range(0, len(rows), each)
+    order = sorted(starts, key=lambda start: (key(seed, "swapped", *rows[start][:3]), start))
+    wrong = set(order[: round(share * len(order))])
+    found = []
+    for start in starts:
+        (query, positive, negative, rank), *others = rows[start : start + each]
+        if start in wrong:
+            positive, negative, rank = negative, positive, None
+        found += [(query, positive, negative, rank), *((query, positive, other, at) for _, _, other, at in others)]
+    return found, len(wrong)
 
 
 def _hint(given: int, source: str, ranks: list[int] | None, each: int, dropped: dict[str, int] | None) -> str:
