@@ -15,8 +15,9 @@ import numpy as np
 
 from backfire.datasets.passages import query_texts
 from backfire.encoders.encoder import Encoder, StaticEncoder, load_encoder
-from backfire.encoders.encoding import encode
+from backfire.encoders.encoding import encode, token_batches
 from backfire.encoders.folders import weight_files
+from backfire.encoders.tokens import padded
 from backfire.formats.tables import write_rows
 from backfire.jobs.logs import progress
 from backfire.keyed import keyed_rng, keyed_sample
@@ -78,7 +79,7 @@ def measure_latency(
                 for place in keyed_rng("latency", size, number).permutation(len(timed)):
                     model, adapter, encoder = timed[place]
                     begun = time.perf_counter()
-                    encode(encoder, batch, "query", max_length)
+                    _embed(encoder, batch, max_length)
                     took = 1000 * (time.perf_counter() - begun)
                     if number >= 0:
                         found = {"variant": model.variant, "seed": model.seed, "adapter": adapter}
@@ -95,6 +96,14 @@ def _loaded(models: Sequence[Model], precision: str) -> Iterator[_Timed]:
         yield _Timed(model, MERGED if has_one else None, load_encoder(model.folder, precision))
         if has_one:
             yield _Timed(model, UNMERGED, load_encoder(model.base, precision, adapter=adapter))
+
+
+def _embed(encoder: Encoder | StaticEncoder, batch: list[str], max_length: int) -> None:
+    """Encode a batch as it is: texts of equal padded length together, and none filled up with repeated texts, as those
+    are whose vectors must not depend on their batch (see `Encoder.steady_tokens`)."""
+    tokens = encoder.tokenize(batch, "query", max_length)
+    for rows in token_batches(padded(tokens.lengths), encoder.batch_tokens):
+        encoder.embed(tokens, "query", rows)
 
 
 def _quantities(timed: Sequence[_Timed], sample: list[str], max_length: int) -> list[dict[str, Any]]:
