@@ -28,7 +28,15 @@ SETTINGS = SMALL | {
     "dropout": None,
     "precision": "fp32",
 }
-DYNAMICS = {"split": "dev", "measures": ["RR@10"], "interval": 2, "queries": 2, "pool": 4}
+DYNAMICS = {
+    "split": "dev",
+    "measures": ["RR@10"],
+    "interval": 2,
+    "queries": 2,
+    "pool": 4,
+    "on_harm": "warn",
+    "false_alarms": 0.05,
+}
 TEXTS = ["which passages answer a query about France?", "sort the ROWS of a table", "one more text, " * 30]
 # One of a kind: what else LAYOUTS has differs in what is read, not in what is trained.
 TRAINED = [

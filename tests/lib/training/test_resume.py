@@ -105,7 +105,14 @@ def _train(inputs, folder, settings, pace, code, seed):
     run.train_variant(
         **inputs,
         settings=SETTINGS | (settings or {}),
-        dynamics={"measures": ["RR@10"], "interval": 4, "queries": 3, "pool": 8},
+        dynamics={
+            "measures": ["RR@10"],
+            "interval": 4,
+            "queries": 3,
+            "pool": 8,
+            "on_harm": "warn",
+            "false_alarms": 0.05,
+        },
         seed=seed,
         base_name="base",
         output=str(folder / "model"),
@@ -150,6 +157,13 @@ def unbroken(inputs, tmp_path_factory):
         return known[method, start]
 
     return outcome_of
+
+
+def until(condition, *processes):
+    """Wait for something that the processes bring about, as long as all of them live."""
+    while not condition():
+        assert all(process.is_alive() for process in processes), "a process has ended, and it never came"
+        time.sleep(0.005)
 
 
 class Stop(Exception):
@@ -315,8 +329,8 @@ def test_a_checkpoint_of_another_training_is_not_used(monkeypatch, inputs, tmp_p
 def test_of_two_processes_the_second_finds_the_work_of_the_first(start, inputs, unbroken, tmp_path):
     with alone(tmp_path / "checkpoints"):
         processes = [start(inputs, tmp_path, METHODS["lora"]) for _ in range(2)]
-        while not (tmp_path / "log").exists() or log(tmp_path).count("another process trains this model") < 2:
-            time.sleep(0.01)
+        waits = lambda: (tmp_path / "log").exists() and log(tmp_path).count("another process trains this model") == 2  # noqa: E731
+        until(waits, *processes)
     for process in processes:
         process.join()
         assert process.exitcode == 0
@@ -327,12 +341,10 @@ def test_of_two_processes_the_second_finds_the_work_of_the_first(start, inputs, 
 
 def test_a_second_process_goes_on_when_the_first_is_killed(start, inputs, unbroken, tmp_path):
     first = start(inputs, tmp_path, METHODS["lora"])
-    while not states(tmp_path):
-        time.sleep(0.005)
+    until(lambda: states(tmp_path), first)
     os.kill(first.pid, signal.SIGSTOP)
     second = start(inputs, tmp_path, METHODS["lora"])
-    while "another process trains this model" not in log(tmp_path):
-        time.sleep(0.01)
+    until(lambda: "another process trains this model" in log(tmp_path), second)
     first.kill()
     second.join()
     assert second.exitcode == 0
