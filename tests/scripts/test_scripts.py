@@ -37,7 +37,8 @@ FAR = {
 LOAF, BOILED = "how to bake a loaf", "boil vegetables"
 FAR_PAIRS = [(LOAF, "bread", 2), (LOAF, "tea", 1), (BOILED, "soup", 2), (BOILED, "rice", 0), (BOILED, "jam", 0)]
 RESULTS = "results/scripts"
-TRAINED = ("full_bm25", "full_own", "full_random", "lora_hard")
+WRONG = ("wrong_half", "wrong_all")
+TRAINED = ("full_bm25", "full_own", "full_random", "lora_hard", *WRONG)
 # Made of those, and of none of them.
 DERIVED, TAKEN = ("half", "both", "sorted"), ("asked", "words", "given")
 TAUGHT = (*TRAINED, *DERIVED)
@@ -125,7 +126,7 @@ def test_what_is_compared_is_what_the_study_evaluates(study):
         taught = row["variant"] in TAUGHT
         assert (row["retention"] is not None) == (taught and elsewhere and row["reference"] == "base"), row
         primary = (row["collection"], row["split"], row["measure"]) == ("mine", "test", "RR@10")
-        chosen = {row["variant"] for row in chosen_rows(study)} | {"full_own", "lora_hard", *TAKEN, *DERIVED}
+        chosen = {row["variant"] for row in chosen_rows(study)} | {"full_own", "lora_hard", *WRONG, *TAKEN, *DERIVED}
         claims = compared and primary and row["variant"] in chosen
         assert (row["family"] == "claims") == claims, row
     others = {*TRAINED, *TAKEN, *DERIVED} - {"full_bm25"}
@@ -156,6 +157,21 @@ def test_relevant_pairs_are_those_from_the_grade_of_the_split(study):
     rows = read_rows(study[0] / RESULTS / "geometry.parquet", "geometry").to_pylist()
     pairs = {(row["collection"], row["value"]) for row in rows if row["quantity"] == "judged_pairs"}
     assert pairs == {("mine", 3), ("far", 2)}, "far counts from grade 2, and a third pair has grade 1"
+
+
+def test_wrong_labels_are_as_many_as_asked_for_and_what_they_cost_is_told(study):
+    folder, _ = study
+    clean = read_rows(folder / RESULTS / "triples/bm25/seed-0.parquet", "triples").to_pylist()
+    for name, expected in (("half", 2), ("all", 4)):
+        rows = read_rows(folder / RESULTS / f"triples/{name}/seed-0.parquet", "triples").to_pylist()
+        wrong = [(row["positive_id"], row["negative_id"]) for row in rows]
+        right = [(row["positive_id"], row["negative_id"]) for row in clean]
+        swapped = [a == b[::-1] for a, b in zip(wrong, right, strict=True)]
+        assert sum(swapped) == expected and all(a == b or a == b[::-1] for a, b in zip(wrong, right, strict=True))
+    rows = read_rows(folder / RESULTS / "doses.parquet", "doses").to_pylist()
+    points = [(row["variant"], row["dose"]) for row in rows if row["part"] == "dose" and row["collection"] == "far"]
+    assert points == [("full_bm25", 0.0), ("wrong_half", 0.5), ("wrong_all", 1.0)]
+    assert "What wrong labels cost" in (folder / RESULTS / "report.html").read_text(encoding="utf-8")
 
 
 RUNGS = {"full_bm25--negatives", "full_bm25--rate"}

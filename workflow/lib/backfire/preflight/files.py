@@ -77,7 +77,7 @@ def _read(value: Any) -> Any:
     if isinstance(value, list):
         return [_read(each) for each in value]
     try:
-        found = yaml.load(value, _LOADER) if isinstance(value, str) else value
+        found = yaml.safe_load(value) if isinstance(value, str) else value
     except yaml.YAMLError:
         return value
     return found if found is None or isinstance(found, (bool, int, float)) else value

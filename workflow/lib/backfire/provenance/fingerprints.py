@@ -25,6 +25,7 @@ _DISTRIBUTIONS = {
     "bm25s": ("bm25s", "numba", "scipy"),
     "faiss": ("faiss-cpu", "faiss-gpu"),
     "ir_measures": ("ir_measures", "pytrec_eval-terrier"),
+    "sklearn": ("scikit-learn",),
     "umap": ("umap-learn", "numba", "pynndescent", "scikit-learn", "scipy"),
     "yaml": ("PyYAML",),
 }
