@@ -72,7 +72,7 @@ rule examine_triples:
         ),
         teachers=expand(
             "results/{study}/triples/{triples}/seed-{seed}.teacher.parquet",
-            triples=[name for name in STUDY.used if name in STUDY.taught_by],
+            triples=STUDY.followed,
             seed=STUDY.seeds[0],
             allow_missing=True,
         ),
@@ -98,7 +98,7 @@ rule examine_triples:
         cfg={
             "alpha": STUDY.config["comparison"]["alpha"],
             "sets": STUDY.used,
-            "taught": [name for name in STUDY.used if name in STUDY.taught_by],
+            "taught": STUDY.followed,
         },
         code=code("examine_triples"),
     script:

@@ -61,7 +61,11 @@ rule plot_dynamics:
         mem_mb=2000,
         runtime=20,
     params:
-        cfg={"runs": [list(run) for run in STUDY.trained_runs], "variants": STUDY.compared},
+        cfg={
+            "runs": [list(run) for run in STUDY.trained_runs],
+            "tested": STUDY.config["dynamics"]["measures"][0],
+            "variants": STUDY.compared,
+        },
         code=code("plot_dynamics"),
     script:
         "../scripts/plot_dynamics.py"

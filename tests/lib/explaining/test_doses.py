@@ -71,7 +71,10 @@ def test_the_page_and_the_figure_say_so(tmp_path):
     measured(tmp_path, np.random.default_rng(1), -0.3)
     path, svg = tmp_path / "doses.parquet", tmp_path / "doses.svg"
     first, second = doses_told(path, PLACES[0])
-    assert first.startswith("clean, c/test: each 10% of labels that are wrong changes RR@10 by \N{MINUS SIGN}0.0289 [")
+    assert first.startswith(
+        "clean, c/test: on average over these doses each 10% of labels that are wrong changes RR@10 by "
+        "\N{MINUS SIGN}0.0289 ["
+    )
     assert second.startswith("clean, c/unseen: ")
     plot_doses(path, PLACES[0], ["base", *(name for name, _ in GROUP)], svg, tmp_path / "doses.png")
     assert "clean" in svg.read_text() and (tmp_path / "doses.png").stat().st_size > 5000

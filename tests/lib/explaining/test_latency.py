@@ -132,6 +132,10 @@ def test_percentiles_are_numpys_and_only_those_that_have_a_time_beyond_them(tmp_
         for percentile in several
     }
     assert found == expected | {"total_parameters": (7.0, "count"), "training_time": (3.0, "s")}
+    write_rows(times, "latency", rows[:1])
+    collect_cost([("base", 0)], {("base", 0): [part]}, quantities, times, cost)
+    alone = [row["quantity"] for row in read_rows(cost, "cost").to_pylist() if "latency" in row["quantity"]]
+    assert alone == ["query_latency_p50"], "of a single query too"
     assert "query_latency_p99" in found and "query_latency_p50_of_256_unmerged" in found
 
 

@@ -3,7 +3,7 @@
 from example_study import VERDICTS, Example, example_config
 
 from backfire.formats.atomic import read_json
-from backfire.report.curves import accuracy, kept
+from backfire.report.curves import Alarm, Curve, Watched, accuracy, kept, warnings
 from backfire.report.method import method_paragraphs
 from backfire.report.models import read_certificates
 from backfire.report.recipes import recipe
@@ -106,6 +106,21 @@ def test_which_step_was_kept_is_told():
     assert kept(last) == "the last step (accuracy 0.9000 on 48 held-out examples)"
     assert kept(last | {"held_out": None}) == "the last step"
     assert (accuracy(last), accuracy(last | {"held_out": None})) == (0.9, None)
+
+
+def test_a_warning_of_a_variant_that_makes_no_claim_is_told_without_its_verdict():
+    """As of one that a choice has passed over."""
+    watched = {"AP": Watched(0.5, 0.4, 0.5, 0), "RR@10": Watched(0.5, 0.3, 0.6, 8)}
+    plain = {"seed": 0, "steps": 9, "loss": None, "active": None, "drift": None, "kept": "", "accuracy": None}
+    curves = [
+        Curve(variant="a", watched=watched, alarm=Alarm(8, -0.2), **plain),
+        *(Curve(variant=name, watched=watched, alarm=None, **plain) for name in "bc"),
+    ]
+    told = " ".join(warnings(curves, {"c": "HARMS"}, "RR@10", 0.05))
+    assert "Early warning for a (first at step 8; its best look was step 8): RR@10 of" in told
+    assert "Of these none backfired" in told and "It said nothing of c, which backfired there." in told
+    assert "Of 3 trainings that do no harm some 0.15 would warn by chance." in told
+    assert "of none was it shown that RR@10" in warnings(curves[1:], {}, "RR@10", 0.05)[0]
 
 
 def test_published_triples_and_triples_for_every_query(tmp_path, root):

@@ -202,7 +202,7 @@ def test_geometry_cost_and_training_are_there_as_formatted(rendered):
         if row["quantity"] != "unmerged_difference":
             assert quantity(row["value"], row["unit"]) in text
     assert "encoding takes 1.52 times (one query) and 1.20 times (32 queries) as long" in text
-    assert "differs by more than 2e-07" in text and "full_bm25, adapter not merged" not in text
+    assert "over the queries timed, is 2.1e-07." in text and "full_bm25, adapter not merged" not in text
     curve = read_rows(study.path("dynamics-0.parquet"), "dynamics")
     assert f"{100 * curve['weight_drift'][-1].as_py():.2f} %" in text
     assert f"{curve['dev_RR@10'][0].as_py():.3f} \N{RIGHTWARDS ARROW}" in text

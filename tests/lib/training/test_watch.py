@@ -13,6 +13,7 @@ from backfire.encoders.encoding import encode
 from backfire.explaining.moments import eigenvalues
 from backfire.explaining.moments import participation_ratio as by_eigenvalues
 from backfire.formats.tables import read_rows
+from backfire.report.curves import accuracy, kept
 from backfire.training.development import development_set, participation_ratio
 from backfire.training.watch import BOUNDARY, HARM, Watch
 
@@ -49,6 +50,21 @@ def test_where_it_is_to_stop_the_last_step_is_that_of_the_alarm(train):
     assert rows == [{name: row[name] for name in rows[0]} for row in through[: last + 1]]
     vectors = encode(load_encoder(folder, "fp32"), ["Return a random choice."], "query", 32, 512)
     assert np.isfinite(vectors).all()
+
+
+def test_a_training_that_is_stopped_keeps_the_best_of_its_looks(train):
+    """Its last step is one of them, also where no other was due."""
+    held_out = {"share": 0.25, "by": "example", "interval": None, "measure": "loss"}
+    options = RUINOUS | {"keep": "best", "held_out": held_out, "epochs": 12, "batch_size": 12}
+    folder, rows, _ = train("best", dynamics=LOOKING | {"on_harm": "stop"}, **options)
+    notes = json.loads((folder / "training.json").read_text())
+    last = notes["alarm"]["step"]
+    looks = {step: loss for step, loss, _ in notes["held_out"]["looks"]}
+    assert notes["stopped"] and last in looks and rows[-1]["step"] == last
+    assert notes["kept"]["step"] == min((step for step in looks if step), key=looks.__getitem__)
+    assert kept(notes).startswith(f"step {notes['kept']['step']} of 12, best of ")
+    end = notes | {"settings": notes["settings"] | {"keep": "last"}, "kept": {"step": last, "steps": 12}}
+    assert kept(end) == f"step {last} of 12, where the early warning ended it" and accuracy(end) is not None
 
 
 def test_a_gentle_training_gives_no_alarm_and_describes_each_look(train):

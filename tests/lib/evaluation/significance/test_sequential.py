@@ -82,6 +82,17 @@ def test_what_cannot_be_known_gives_no_alarm():
     assert SequentialFall(8, 1, ALPHA).look(np.full(8, -1.0)).alarm
 
 
+def test_a_statistic_that_ties_with_others_is_not_above_its_boundary():
+    """Few moved queries give few different sums, so that the boundary is often the statistic itself."""
+    for moved in (2, 3, 5):
+        test, differences = SequentialFall(60, 4, ALPHA), np.zeros(60)
+        differences[:moved] = -0.5
+        for seen in (test.look(differences) for _ in range(4)):
+            assert (seen.statistic > seen.boundary) == seen.alarm
+            if seen.alarm:
+                break
+
+
 def test_more_looks_than_were_announced_spend_no_more():
     rng = np.random.default_rng(5)
     test = SequentialFall(QUERIES, 1, ALPHA)

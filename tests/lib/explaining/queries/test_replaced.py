@@ -109,5 +109,9 @@ def test_what_cannot_be_named_is_not():
     paired = Paired(["q0", "q1"], np.array([0.2, 1.0]), {"v": np.array([[0.1, 0.5]])})
     same = Found({"q1": (1, "a1")}, {}, {"q0": ["x"], "q1": ["a1", "x"]})
     assert exchanges(paired, "v", same, same) == []
+    # An answer below the first ten: what came before it is not known.
+    deep = Found({"q1": (50, "a1")}, {}, {"q0": ["x"], "q1": list("bcdefghijk")})
+    shown = Found({"q1": (60, "a1")}, {}, {"q0": ["x"], "q1": ["p", *"bcdefghij"]})
+    assert exchanges(paired, "v", deep, shown) == []
     rows = adjusted(counted(paired, "v", {}, {LOSS: set(), GAIN: set()}))
     assert {(row["p"], row["p_adjusted"]) for row in rows} == {(None, None)}

@@ -44,8 +44,11 @@ def plot_dynamics(
     variants: list[str],
     svg: str | Path,
     png: str | Path,
+    tested: str | None = None,
 ) -> None:
     """Draw the tables `dynamics` of `runs`, a (variant, seed) for each table; a note when there are none.
+
+    `tested`: the measure that the early warning is about, on whose panel it is marked.
 
     `variants` are all of the study, in its order, which sets the colours. Each seed is a thin line.
     """
@@ -74,7 +77,7 @@ def plot_dynamics(
                 if panel in curve.column_names:
                     looks = panel in watched or panel in described
                     _line(axes, *_values(curve, panel), looks, styles[variant])
-                    if panel.startswith(DEV):
+                    if panel == f"{DEV}{tested}":
                         _alarm(axes, curve, panel)
             _finish(axes, panel, panel == "loss" and _apart(curves))
         for axes in list(grid.flat)[len(panels) :]:

@@ -39,7 +39,9 @@ def check_doses(found) -> Iterator[str]:
         return
     for group in groups:
         for place in found.study.evaluations:
-            rows = table[(table["group"] == group[0][0]) & (table[["collection", "split"]] == place).all(axis=1)]
+            rows = table[
+                (table["group"] == group[0][0]) & (table["collection"] == place[0]) & (table["split"] == place[1])
+            ]
             points = [*zip(rows["variant"], rows["dose"], strict=True)][1:]
             if points != group or rows["delta"].isna().any():
                 yield f"the table doses lacks a line or a point of '{group[0][0]}' on {'/'.join(place)}"

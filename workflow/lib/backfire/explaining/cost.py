@@ -74,7 +74,8 @@ def collect_cost(
 def _percentiles(times: str) -> Iterator[dict[str, Any]]:
     """Rows of the table `cost`: percentiles of the table `latency`, those that it has enough times for.
 
-    Of n times the p-th percentile is given where one time at least lies beyond it: n (1 - p / 100) >= 1.
+    Of n times the median is always given, and the p-th percentile where one time at least lies beyond it:
+    n (1 - p / 100) >= 1.
     """
     grouped: dict[tuple[str, int, str | None, int], list[float]] = {}
     for row in read_rows(times, "latency").to_pylist():
@@ -82,7 +83,7 @@ def _percentiles(times: str) -> Iterator[dict[str, Any]]:
         grouped.setdefault(key, []).append(row["milliseconds"])
     for (variant, seed, adapter, batch), found in grouped.items():
         for percentile in PERCENTILES:
-            if len(found) * (100 - percentile) >= 100:
+            if percentile == 50 or len(found) * (100 - percentile) >= 100:
                 yield {
                     "variant": variant,
                     "seed": seed,

@@ -100,7 +100,8 @@ def _look(each: TripleSet, corpus: list[str], query_embeddings: str, embeddings:
 
 
 def _by_teacher(path: str, asked: list[str], pairs: list[tuple[str, str]]) -> np.ndarray:
-    rows = read_rows(path, "teacher").to_pydict()
+    table = read_rows(path, "teacher")
+    rows = table.filter(pc.is_in(table["query_id"], pa.array(sorted(set(asked)), pa.string()))).to_pydict()
     score = dict(zip(zip(rows["query_id"], rows["doc_id"], strict=True), rows["teacher_score"], strict=True))
     return np.array(
         [

@@ -17,6 +17,7 @@ from backfire.datasets.passages import query_texts
 from backfire.encoders.encoder import Encoder, StaticEncoder, load_encoder
 from backfire.encoders.encoding import encode, token_batches
 from backfire.encoders.folders import weight_files
+from backfire.encoders.halving import halving
 from backfire.encoders.tokens import padded
 from backfire.formats.tables import write_rows
 from backfire.jobs.logs import progress
@@ -102,8 +103,9 @@ def _embed(encoder: Encoder | StaticEncoder, batch: list[str], max_length: int) 
     """Encode a batch as it is: texts of equal padded length together, and none filled up with repeated texts, as those
     are whose vectors must not depend on their batch (see `Encoder.steady_tokens`)."""
     tokens = encoder.tokenize(batch, "query", max_length)
-    for rows in token_batches(padded(tokens.lengths), encoder.batch_tokens):
-        encoder.embed(tokens, "query", rows)
+    batches = token_batches(padded(tokens.lengths), encoder.batch_tokens)
+    for _, finish in halving(lambda rows: encoder.begin(tokens, "query", rows), batches):
+        finish()
 
 
 def _quantities(timed: Sequence[_Timed], sample: list[str], max_length: int) -> list[dict[str, Any]]:

@@ -43,8 +43,8 @@ FACTS = {
     "likely_answer": Fact(
         "Likely answers",
         "The share that is likely to answer the query, so that training pushes a right answer away. By a teacher: what "
-        "it scores at least as high as the positive. By base, where there is no teacher: what it scores above "
-        f"{1 - LIKELY:.0%} of the positive's score, which is a guess, since base is what is to be mended.",
+        "it scores at least as high as the positive. By base, where there is no teacher: what it scores above the "
+        f"positive's score less {LIKELY:.0%} of its size, which is a guess, since base is what is to be mended.",
         share=True,
     ),
 }

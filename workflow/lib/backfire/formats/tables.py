@@ -276,8 +276,9 @@ SCHEMAS: dict[str, pa.Schema] = {
     # What the means of development measures in `dynamics` are of.
     "development": pa.schema([("step", _whole), ("measure", _text), ("query_id", _text), ("value", _real)]),
     # Followed by one float column for each measure taken on the development queries, named `dev_<measure>`, by
-    # `held_out_loss` and `held_out_accuracy` where examples were held out, and by one for each term of a loss that is a
-    # weighted sum, named `loss_<term>`, before its weight.
+    # `held_out_loss` and `held_out_accuracy` where examples were held out, by one for each term of a loss that is a
+    # weighted sum, named `loss_<term>`, before its weight, and at each look by `positive_p10` to `negative_p90`,
+    # `pool_norm` and `pool_participation_ratio` (training.development) and `harm` and `harm_boundary` (training.watch).
     "dynamics": pa.schema(
         [
             ("step", _whole),

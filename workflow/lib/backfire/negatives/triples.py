@@ -192,6 +192,8 @@ def _swap(
     They are those with the smallest keys, so that a larger share holds the smaller one. What was the positive has no
     rank among the candidates.
     """
+    if not share:
+        return rows, 0
     starts = range(0, len(rows), each)
     order = sorted(starts, key=lambda start: (key(seed, "swapped", *rows[start][:3]), start))
     wrong = set(order[: round(share * len(order))])

@@ -325,9 +325,10 @@ class Requests:
         # Ids of one set after another, and texts of the queries that are looked at.
         sizes = [(self.study.triples[name].texts, self.counts.examples(name)) for name in self.study.used]
         rows = max((texts - 2) * count for texts, count in sizes)
-        looked = max(texts * min(count, EXAMINED) for texts, count in sizes)
+        looked = max(texts * count for texts, count in sizes) * min(1.0, EXAMINED / max(1, self._training_size[0]))
         mib = LIGHT + self._vectors(self._training_size[0]) + self._shard(self.study.train_on)
-        mib += 300 + (400 * rows + 2 * TRIPLE_TEXTS * looked / 3) / MIB
+        # Texts with their runs of words: 6.3 KB for one of 55 words.
+        mib += 300 + (400 * rows + 8000 * looked) / MIB
         return mib, len(sizes) * (60 + 1e-5 * rows + 2e-5 * self._training_size[1])
 
     def _taught(self, w: Any) -> tuple[float, float]:
@@ -373,7 +374,10 @@ class Requests:
         # 600 MiB and 34 s at 800 passages and five models, most of it UMAP's libraries.
         points = self.study.config["projection"]["passages"]
         shard = self._shard(self.study.primary[0])
-        return 600 + 10 * self._vectors(points * len(self.study.compared)) + 2 * shard, 60 + 0.1 * points
+        models, seeds = len(self.study.compared), self.study.config["projection"]["seeds"]
+        # Distances of all points to one another, their order and its inverse; a fit, and all models placed, each seed.
+        mib = 600 + 10 * self._vectors(points * models) + 2 * shard + 24 * points**2 / MIB
+        return mib, 60 + 0.02 * points * seeds * (2 + models)
 
     @property
     def _training_size(self) -> tuple[int, int]:

@@ -59,7 +59,8 @@ def read_layer(file: str | Path) -> Any:
 def read_given(given: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     """What `--config` gives, its lists and blocks read as YAML of a file is: to the engine all in them is text.
 
-    What is read replaces the text in `config`, which it has been merged into.
+    What is read replaces the text in `config`, which it has been merged into. The engine drops quotes, so that a text
+    which looks like a number is one.
     """
     read = {}
     for key, value in given.items():
@@ -77,7 +78,9 @@ def _read(value: Any) -> Any:
     if isinstance(value, list):
         return [_read(each) for each in value]
     try:
-        found = yaml.safe_load(value) if isinstance(value, str) else value
+        # A number that YAML reads in another base is told as text: see `check_files`.
+        plain = isinstance(value, str) and not _OTHER_BASES.fullmatch(value)
+        found = yaml.safe_load(value) if plain else value
     except yaml.YAMLError:
         return value
     return found if found is None or isinstance(found, (bool, int, float)) else value

@@ -148,27 +148,30 @@ def training_table(curves: Iterable[Curve]) -> tuple[list[str], list[dict]]:
     return watched, rows
 
 
-def warnings(curves: Iterable[Curve], verdicts: Mapping[str, str]) -> list[str]:
+def warnings(curves: Iterable[Curve], verdicts: Mapping[str, str], measure: str, false_alarms: float) -> list[str]:
     """What the early warnings said, and how it went with those that they were about: a sentence each.
 
-    `verdicts`: those of the variants at the primary place. No more is said where no training has given one.
+    `verdicts`: those of the variants that make a claim at the primary place; `measure`: the one that is tested at each
+    look, with a chance of `false_alarms` in a training that does no harm. No more is said where none was given.
     """
     curves = list(curves)
     warned = dict.fromkeys(curve.variant for curve in curves if curve.alarm)
     if not curves:
         return []
     if not warned:
-        return ["No training gave an early warning: none lost more on the watched queries than chance explains."]
+        return [f"No training gave an early warning: of none was it shown that {measure} of the watched queries fell."]
     first = {
         name: min(curve.alarm.step for curve in curves if curve.variant == name and curve.alarm) for name in warned
     }
-    best = {name: _best_look([curve for curve in curves if curve.variant == name]) for name in warned}
+    best = {name: _best_look([curve for curve in curves if curve.variant == name], measure) for name in warned}
     told = [
         f"Early warning for {names(f'{name} (first at step {count(first[name])}; {best[name]})' for name in warned)}: "
-        "the watched queries had lost more than chance explains, over all looks."
+        f"{measure} of the watched queries had fallen by more than chance explains, over all looks. Of "
+        f"{count(len(curves), 'training')} that do no harm some {false_alarms * len(curves):.2g} would warn by chance."
     ]
     judged = {name: verdicts[name] for name in warned if name in verdicts}
-    quiet = {name: verdicts[name] for name in dict.fromkeys(curve.variant for curve in curves) if name not in warned}
+    others = dict.fromkeys(curve.variant for curve in curves if curve.variant not in warned)
+    quiet = {name: verdicts[name] for name in others if name in verdicts}
     harmed, missed = (names(n for n, verdict in each.items() if verdict == "HARMS") for each in (judged, quiet))
     spared = names(name for name, verdict in judged.items() if verdict == "HELPS")
     told.append(f"Of these {harmed or 'none'} backfired on the queries of the verdict.")
@@ -179,9 +182,9 @@ def warnings(curves: Iterable[Curve], verdicts: Mapping[str, str]) -> list[str]:
     return told
 
 
-def _best_look(curves: Sequence[Curve]) -> str:
-    """Where the watched measure was best, over the trainings of a variant."""
-    steps = {next(iter(curve.watched.values())).best_step for curve in curves}
+def _best_look(curves: Sequence[Curve], measure: str) -> str:
+    """Where the measure that is tested was best, over the trainings of a variant."""
+    steps = {curve.watched[measure].best_step for curve in curves if measure in curve.watched}
     if steps == {0}:
         return "the start was its best look"
     return f"its best look was step {names(map(count, sorted(steps)), 'or')}"

@@ -83,8 +83,8 @@ def doses_told(path: str | Path, primary: Sequence[str]) -> list[str]:
     rows = [row for row in read_rows(path, "doses").to_pylist() if row["part"] == "line"]
     rows.sort(key=lambda row: (row["collection"], row["split"]) != tuple(primary[:2]))
     return [
-        f"{row['group']}, {row['collection']}/{row['split']}: each {row['dose']:.0%} of labels that are wrong changes "
-        f"{row['measure']} by {signed(row['delta'])} {interval(row['ci_low'], row['ci_high'])} (adjusted p "
-        f"{p_value(row['p_adjusted'])}), by a line through the doses."
+        f"{row['group']}, {row['collection']}/{row['split']}: on average over these doses each {row['dose']:.0%} of "
+        f"labels that are wrong changes {row['measure']} by {signed(row['delta'])} "
+        f"{interval(row['ci_low'], row['ci_high'])} (adjusted p {p_value(row['p_adjusted'])}), by a line through them."
         for row in rows
     ]

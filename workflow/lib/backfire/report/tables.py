@@ -155,7 +155,7 @@ def _unmerged(name: str, slower: Mapping[int, float], apart: float) -> str:
     )
     return (
         f"{name}: with its adapter beside the weights instead of merged into them, encoding takes {times} as long at "
-        f"the median; no component of a query's vector differs by more than {apart:.1g}."
+        f"the median; the largest difference of a component of a vector, over the queries timed, is {apart:.2g}."
     )
 
 

@@ -21,7 +21,8 @@ def dose_groups(variants: Iterable[Variant], triples: Mapping[str, Triples]) -> 
     """
     groups: dict[str, list[tuple[str, float]]] = {}
     for each in variants:
-        if not each.trained:
+        # To one that follows a teacher the order of passages is no label.
+        if not each.trained or each.objective.teacher:
             continue
         own = triples[each.triples].settings
         alike = [each.settings | {"triples": None}, {key: value for key, value in own.items() if key != "swapped"}]

@@ -92,6 +92,12 @@ class Study(Lineage):
         return [name for name in self.triples if name in used]
 
     @property
+    def followed(self) -> list[str]:
+        """Names of the triple sets whose teacher a variant follows."""
+        names = {self.variants[name].triples for name in self.trained if self.variants[name].objective.teacher}
+        return [name for name in self.used if name in names]
+
+    @property
     def counted(self) -> list[str]:
         """Names of the triple sets that a variant trains on and whose manifests say what was dropped, or is whose."""
         shared = bool(self.collections[self.train_on].shares)

@@ -57,12 +57,13 @@ class HeldOut:
         self._weights: dict[str, Tensor] = {}
         self._step, self._value = stepper.steps, float("-inf")
 
-    def look(self, step: int) -> dict[str, float]:
-        """The columns held_out_loss and held_out_accuracy after `step`, where it is looked at; see `Stepper.judge`.
+    def look(self, step: int, ended: bool = False) -> dict[str, float]:
+        """The columns held_out_loss and held_out_accuracy after `step`, where it is looked at, as it is where training
+        has `ended` before its last step; see `Stepper.judge`.
 
         Raises `Diverged` when the loss is not finite.
         """
-        if self._examples is None or not self._due(step):
+        if self._examples is None or not (ended or self._due(step)):
             return {}
         loss, accuracy = self._stepper.judge(self._examples, self._batch)
         if not np.isfinite(loss):

@@ -101,7 +101,7 @@ def _resume(stepper: Stepper, recorder: Recorder, held_out: HeldOut, states: Che
         return Spent()
     stepper.restore(state)
     held_out.restore(state)
-    recorder.rows = state.notes["rows"]
+    recorder.go_on(state.notes["rows"])
     logger.warning("goes on after step %d of %d, from a checkpoint", stepper.taken, stepper.steps)
     here, there = _hardware(stepper), state.notes["hardware"]
     if here != there:

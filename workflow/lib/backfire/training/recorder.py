@@ -81,6 +81,11 @@ class Recorder:
         self.rows.append(row)
         self._watch.follow(self.rows, LOOK)
 
+    def go_on(self, rows: list[dict]) -> None:
+        """Go on after the rows of an earlier attempt."""
+        self.rows = rows
+        self._watch.follow(rows, LOOK)
+
     @property
     def alarm(self) -> Alarm | None:
         """The early warning, where one was given so far."""

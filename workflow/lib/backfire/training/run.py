@@ -134,6 +134,8 @@ def train_variant(
         try:
             stops = dynamics["on_harm"] == "stop"
             spent = take_steps(stepper, recorder, judged, data, settings["batch_size"], states, label, stops)
+            if stepper.taken < steps and LOSS not in recorder.rows[-1]:
+                recorder.rows[-1] |= judged.look(stepper.taken, ended=True)
         except Diverged as error:
             # Without a row, no vector of the start was finite, which is no matter of this recipe.
             if not spare or not recorder.rows:

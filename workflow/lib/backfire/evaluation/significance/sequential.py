@@ -54,4 +54,4 @@ class SequentialFall:
             boundary = max(0.0, float(alive[allowed])) if allowed < len(alive) else 0.0
         crossed = self._alive & (paths > boundary)
         self._alive &= ~crossed
-        return Seen(own, boundary, bool(crossed[0]))
+        return Seen(float(paths[0]), boundary, bool(crossed[0]))

@@ -12,7 +12,7 @@ import numpy as np
 
 from backfire.datasets.duplicates import THRESHOLD, shingles
 from backfire.evaluation.significance.families import benjamini_hochberg
-from backfire.explaining.queries.answers import Found
+from backfire.explaining.queries.answers import FIRST, Found
 from backfire.explaining.queries.factors import overlap
 from backfire.explaining.queries.moved import changed_places
 from backfire.explaining.queries.paired import Paired
@@ -75,6 +75,9 @@ def exchanges(paired: Paired, variant: str, base: Found, tuned: Found) -> list[E
         if query_id not in better.best:
             continue
         rank, answer_id = better.best[query_id]
+        if rank > FIRST:
+            # What came before it is not known.
+            continue
         others = changed_places(better.first[query_id], worse.first[query_id], rank, worse.rank(query_id), 1)
         if others:
             found.append(Exchange(variant, LOSS if difference < 0 else GAIN, query_id, answer_id, others[0]))
