@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from backfire.formats.tables import read_rows
+from bench.saturation import cell
 
 SPLITS = ("test", "unseen")
 
@@ -26,13 +27,8 @@ def main() -> None:
         for kind, name in names:
             if kind == part:
                 shown = " and ".join(name.split(":")) + (", together" if part == "interaction" else "")
-                cells = [_cell(by_part[part, name, split]) for split in SPLITS]
+                cells = [cell(by_part[part, name, split]) for split in SPLITS]
                 print(f"| {f'**{name}**' if part == 'total' else shown} | {' | '.join(cells)} |")
-
-
-def _cell(row: dict) -> str:
-    text = f"{row['delta']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}] {row['verdict'].lower()}"
-    return text.replace("-", "\N{MINUS SIGN}")
 
 
 if __name__ == "__main__":

@@ -72,12 +72,13 @@ def _table(compared: Mapping, spaces: Mapping) -> str:
     ]
     for start, variant, recipe in _starts():
         objective, negatives = RECIPES.get(recipe, ("contrastive over the batch", "hard"))
-        cells = [_cell(compared[variant, start, *place]) for place in PLACES]
+        cells = [cell(compared[variant, start, *place]) for place in PLACES]
         lines.append(f"| {start} | {objective} | {negatives} | {' | '.join(cells)} | {_space(variant, spaces)} |")
     return "\n".join(lines)
 
 
-def _cell(row: Mapping[str, Any]) -> str:
+def cell(row: Mapping[str, Any]) -> str:
+    """A difference with its interval and verdict."""
     text = f"{row['delta']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}] {row['verdict'].lower()}"
     return text.replace("-", "\N{MINUS SIGN}")
 

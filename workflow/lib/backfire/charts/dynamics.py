@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from backfire.charts.style import BASE_COLOUR, INK, drawing, note, variant_styles
 from backfire.formats.tables import read_rows
+from backfire.training.watch import BOUNDARY, HARM
 
 DEV, TERM = "dev_", "loss_"
 TITLES = {
@@ -27,7 +28,6 @@ DESCRIBED = {
     "negative_p50": "Similarity of the best wrong passage, median",
     "pool_participation_ratio": "Participation ratio of the watched pool",
 }
-HARM, BOUNDARY = "harm", "harm_boundary"
 HELD_OUT = ("held_out_loss", "held_out_accuracy")
 COLUMNS = 3
 # From this ratio of one variant's median loss to another's, losses share an axis only in their orders of magnitude.

@@ -13,6 +13,8 @@ TRAINING = ("training_time", "training_peak_memory", "trainable_parameters")
 # What a job has where it computed on a GPU, and others of the same study need not have done so.
 ON_GPU = ("training_peak_gpu_memory", "encoding_peak_gpu_memory")
 RERANKING = "reranking_time"
+# A mean cosine of passages above it: they are all at one place.
+COLLAPSED = 1 - 1e-6
 
 
 def check_curves(found) -> Iterator[str]:
@@ -71,7 +73,7 @@ def check_geometry(found) -> Iterator[str]:
     table = found.tables["geometry"].set_index(["variant", "seed", "collection", "quantity"])["value"]
     for run in found.study.embedded_runs:
         for collection in found.study.looked_at:
-            collapsed = table.get((*run, collection, "mean_cosine"), 0) > 1 - 1e-6
+            collapsed = table.get((*run, collection, "mean_cosine"), 0) > COLLAPSED
             foreign = found.study.space(run[0]) != BASE
             for quantity, statistic in STATISTICS.items():
                 key = (*run, collection, quantity)
@@ -128,7 +130,7 @@ def check_maps(found) -> Iterator[str]:
 def _collapsed(found) -> bool:
     """Whether any model has put all passages at one place."""
     table = found.tables["geometry"]
-    return bool((table.loc[table["quantity"] == "mean_cosine", "value"] > 1 - 1e-6).any())
+    return bool((table.loc[table["quantity"] == "mean_cosine", "value"] > COLLAPSED).any())
 
 
 def _digests(folder) -> set[str]:

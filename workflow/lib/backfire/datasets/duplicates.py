@@ -23,6 +23,12 @@ def shingles(text: str, vocabulary: dict[str, int]) -> set[int]:
     return {(a << 48) | (b << 24) | c for a, b, c in runs}
 
 
+def alike(one: set[int], other: set[int], threshold: float = THRESHOLD) -> bool:
+    """Whether two sets of shingles have a Jaccard similarity of `threshold` or more."""
+    shared = len(one & other)
+    return shared >= threshold * (len(one) + len(other) - shared)
+
+
 def near_duplicates(
     texts: Sequence[str], threshold: float = THRESHOLD, done: Callable[[], object] = lambda: None
 ) -> Iterator[tuple[int, int]]:
@@ -45,8 +51,7 @@ def near_duplicates(
         for j in {j for shingle in rarest for j in postings.get(shingle, ())}:
             if len(sets[j]) < threshold * len(mine):
                 continue
-            shared = len(mine & sets[j])
-            if shared >= threshold * (len(mine) + len(sets[j]) - shared):
+            if alike(mine, sets[j], threshold):
                 yield (i, j) if i < j else (j, i)
         for shingle in rarest:
             postings.setdefault(shingle, []).append(i)

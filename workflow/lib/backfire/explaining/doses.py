@@ -56,9 +56,8 @@ def _at(
         points = {(name, least): store.differences(place, name, least) for name, _ in group[1:]}
         told = dict(zip([name for name, _ in group[1:]], tested(points, place, EXPLORES, rules), strict=True))
         for name, dose in group:
-            row = {"part": DOSE, "variant": name, "dose": dose, "mean": float(values[name].mean()), "delta": 0.0}
-            found = told.get(name, {})
-            rows.append(found | head | row | ({"delta": found["delta"]} if found else {}))
+            row = {"part": DOSE, "variant": name, "dose": dose, "mean": float(values[name].mean())}
+            rows.append({"delta": 0.0} | told.get(name, {}) | head | row)
     return rows
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from backfire.datasets.duplicates import THRESHOLD, shingles
+from backfire.datasets.duplicates import alike, shingles
 from backfire.datasets.passages import texts_by_id
 from backfire.evaluation.significance.shares import Share, clustered_share
 from backfire.explaining.triple_facts import BASE, FACTS, LIKELY, SAMPLE, TEACHER
@@ -23,7 +23,7 @@ from backfire.keyed import keyed_sample
 from backfire.negatives.filters import relative_limit
 from backfire.negatives.table import base_scores
 
-MARGINS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
+MARGINS = (0.0, 0.02, LIKELY, 0.1, 0.15, 0.2, 0.3, 0.5)
 """Settings of the filter `relative_margin` that are tried."""
 
 
@@ -112,13 +112,10 @@ def _by_teacher(path: str, asked: list[str], pairs: list[tuple[str, str]]) -> np
 
 
 def _near_duplicates(pairs: Sequence[tuple[str, str]], texts: Mapping[str, str]) -> np.ndarray:
-    """Whether the two texts of each pair have a Jaccard similarity of shingles of `THRESHOLD` or more."""
+    """Whether the two texts of each pair are near duplicates (see `duplicates.alike`)."""
     vocabulary: dict[str, int] = {}
     sets = {doc_id: shingles(texts[doc_id], vocabulary) for pair in pairs for doc_id in pair}
-    return np.array(
-        [len(sets[a] & sets[b]) >= THRESHOLD * len(sets[a] | sets[b]) for a, b in pairs],
-        dtype=bool,
-    )
+    return np.array([alike(sets[a], sets[b]) for a, b in pairs], dtype=bool)
 
 
 def _facts(looked: _Looked, alpha: float) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from backfire.formats.atomic import read_json
 from backfire.formats.tables import read_rows
 from backfire.report.numbers import ARROW, MISSING, SPACE, count, names, plain, signed
+from backfire.training.watch import Alarm
 
 DEV = "dev_"
 # A window is a tenth of the steps, but at least so many where that is no more than a third of them.
@@ -43,14 +44,6 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class Alarm:
-    """The step of the look that gave it, and the mean change since the start of the measure that is watched."""
-
-    step: int
-    change: float
-
-
-@dataclass(frozen=True)
 class Curve:
     """The curves of one training; None for what was not recorded."""
 
@@ -69,8 +62,6 @@ class Curve:
     """Of these weights on the examples that were held out, where some were."""
     alarm: Alarm | None = None
     """The early warning, where one was given."""
-    stopped: bool = False
-    """Whether it ended the training."""
 
 
 def read_curves(
@@ -208,7 +199,6 @@ def _curve(table: pa.Table, variant: str, seed: int, notes: Mapping[str, Any]) -
         kept=kept(notes),
         accuracy=accuracy(notes),
         alarm=Alarm(**notes["alarm"]) if notes["alarm"] else None,
-        stopped=notes["stopped"],
     )
 
 

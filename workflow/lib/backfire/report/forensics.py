@@ -4,13 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from backfire.explaining.triple_facts import FACTS, SAMPLE, TEACHER
+from backfire.explaining.triple_facts import FACTS, LIKELY, SAMPLE, TEACHER
 from backfire.formats.tables import read_rows
 from backfire.report.numbers import MISSING, count, interval, p_value, plain, signed
 from backfire.study.triples import Triples
-
-# The filter that a sentence is about: TopK-PercPos at 95 % of NV-Retriever.
-MARGIN = 0.05
 
 
 def forensics_section(facts: str | Path, filters: str | Path, triples: Mapping[str, Triples]) -> dict[str, Any] | None:
@@ -43,12 +40,12 @@ def _sentence(name: str, found: Mapping, curves: Mapping, triples: Triples) -> s
     likely, above = found[name, "likely_answer"], found[name, "above_positive"]
     taught = likely["judge"] == TEACHER
     by = f"by its teacher {triples.teacher['model']}" if taught else "by the base's own scores, which is a guess"
-    kept = curves[name, MARGIN]
+    kept = curves[name, LIKELY]
     left = f" and of these {_share(kept['answers'])} are likely answers" if taught and kept["kept"] else ""
     return (
         f"{name}: {_share(likely['value'])} of the negatives ({_share(likely['ci_low'])} to "
         f"{_share(likely['ci_high'])}) are likely answers, {by}; base scores {_share(above['value'])} at least as high "
-        f"as the positive. A filter with relative_margin: {MARGIN:g} would keep {_share(kept['kept'])} of them{left}."
+        f"as the positive. A filter with relative_margin: {LIKELY:g} would keep {_share(kept['kept'])} of them{left}."
     )
 
 

@@ -85,6 +85,7 @@ def write_report(
     `captions` are those of the figures, which Snakemake's own report shows too. The page loads nothing from anywhere
     and holds no date, so that the same inputs give the same bytes.
     """
+    study = Study(config)
     found = read_curves(dynamics, runs, models)
     findings = read_findings(comparison, geometry, found, config, variants)
     primary, alpha, rows = findings.primary, findings.alpha, findings.rows
@@ -114,16 +115,16 @@ def write_report(
         "keeping": any(row["retention"] for row in rows),
         "captions": {name: caption(path, config | {"words": told}) for name, path in captions.items()},
         "others": [{"sentence": sentence(row, alpha), "verdict": row["verdict"]} for row in findings.others],
-        "tables": comparison_tables(findings, relevance(Study(config))),
+        "tables": comparison_tables(findings, relevance(study)),
         "ties": ties_summary(ties, variants),
         "which": which_queries(moved, strata, replaced, variants, alpha),
         "references": reference_table(expected, with_settled(config, settled), described, rows, found),
         "protocol": protocol_table(protocol, primary[2]) if protocol else None,
-        "ladder": ladder_section(ladder, Study(config).ladder, primary) if ladder else None,
-        "forensics": forensics_section(*forensics, Study(config).triples) if forensics else None,
+        "ladder": ladder_section(ladder, study.ladder, primary) if ladder else None,
+        "forensics": forensics_section(*forensics, study.triples) if forensics else None,
         "doses": doses_told(doses, primary) if doses else [],
         "measures": {name: measure_meaning(name) for name in dict.fromkeys(row["measure"] for row in rows)},
-        "maps": maps_told(maps, variants, _fitted(Study(config))),
+        "maps": maps_told(maps, variants, _fitted(study)),
         "watched": watched,
         "curves": curves,
         "warnings": warnings(
@@ -144,7 +145,7 @@ def write_report(
             described,
             read_rows(selection, "selection").to_pylist() if selection else [],
             read_certificates(models),
-            _samples(Study(config), samples),
+            _samples(study, samples),
             settled,
         ),
         "manifests": {name: flattened(manifest) for name, manifest in described.items()},

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backfire.datasets.duplicates import THRESHOLD, shingles
+from backfire.datasets.duplicates import alike, shingles
 from backfire.evaluation.significance.families import benjamini_hochberg
 from backfire.explaining.queries.answers import FIRST, Found
 from backfire.explaining.queries.factors import overlap
@@ -98,7 +98,7 @@ def kinds(
         for name in (a, b):
             if name not in sets:
                 sets[name] = shingles(passages[name], vocabulary)
-        return len(sets[a] & sets[b]) >= THRESHOLD * len(sets[a] | sets[b])
+        return alike(sets[a], sets[b])
 
     def kind(each: Exchange) -> str:
         if near(each.answer_id, each.passage_id):
