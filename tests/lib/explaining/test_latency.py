@@ -75,14 +75,13 @@ def test_models_take_turns_in_an_order_that_changes(measured):
     assert len({turn[0] for turn in turns}) == 3, "each of them is first at times"
 
 
-def test_parameters_are_counted_and_an_adapter_beside_the_weights_gives_the_merged_vectors(measured):
+def test_parameters_are_counted_and_an_adapter_beside_the_weights_gives_the_merged_vectors(measured, models):
     from transformers import AutoModel
 
     rows = read_rows(measured[2], "cost").to_pylist()
     values = {(row["variant"], row["quantity"]): row["value"] for row in rows}
     assert {row["quantity"] for row in rows if row["variant"] == "base"} == {"total_parameters"}
-    folder = measured[0].with_name("models0") / "base"
-    assert values["base", "total_parameters"] == AutoModel.from_pretrained(folder).num_parameters()
+    assert values["base", "total_parameters"] == AutoModel.from_pretrained(models[0].folder).num_parameters()
     assert values["tuned", "total_parameters"] == values["base", "total_parameters"]
     assert 0 <= values["tuned", "unmerged_difference"] < 1e-5
 
