@@ -218,6 +218,20 @@ class Example:
             write_rows(paths[-1], "dynamics", rows)
         return paths
 
+    def layers(self) -> list[str]:
+        """Write a table `layers` for each trained run: two looks at the embeddings and three layers."""
+        paths = []
+        for number, _ in enumerate(self.runs):
+            rows = [
+                {"step": step, "layer": layer, "place": place, "drift": 1e-4 * (place + 1) * (number + 1) * step}
+                | {"grad_norm": 1.0 + (place == 2), "update_ratio": 1e-4 * (number + 1)}
+                for step in (60, 120)
+                for place, layer in enumerate(("embeddings", "layer 0", "layer 1", "layer 2"))
+            ]
+            paths.append(self.path(f"layers-{number}.parquet"))
+            write_rows(paths[-1], "layers", rows)
+        return paths
+
     def projection(self) -> str:
         """Write the table `projection`."""
         rng = np.random.default_rng(1)

@@ -33,6 +33,7 @@ def study(tiny, root, tmp_path):
         "csv": copy / "comparison.csv",
         "main": copy / "tables/main.csv",
         "dynamics": {run: copy / f"dynamics/{run[0]}/seed-{run[1]}.parquet" for run in found.trained_runs},
+        "layers": {run: copy / f"dynamics/{run[0]}/seed-{run[1]}.layers.parquet" for run in found.trained_runs},
         "models": {run: results / f"models/{run[0]}/seed-{run[1]}" for run in found.runs},
         "manifests": {name: tiny.directory / f"data/{name}/manifest.json" for name in found.collections},
         "page": copy / "report.html",
@@ -139,6 +140,17 @@ def test_a_training_that_moved_nothing_is_told(study):
     still = read_rows(path, "dynamics").to_pandas().assign(weight_drift=0.0)
     write_rows(path, "dynamics", still.astype(object).where(pd.notna(still), None).to_dict("records"))
     with pytest.raises(BackfireError, match="lora_hard seed 0: its weights never moved"):
+        check_results(**study)
+
+
+def test_layers_that_do_not_add_up_are_told(study):
+    path = study["layers"]["lora_hard", 0]
+    rows = read_rows(path, "layers").to_pylist()
+    write_rows(path, "layers", [*rows[:-1], rows[-1] | {"grad_norm": 2 * rows[-1]["grad_norm"] + 1}])
+    with pytest.raises(BackfireError, match="check_layers: lora_hard seed 0: gradients of layers do not add up"):
+        check_results(**study)
+    write_rows(path, "layers", [row for row in rows if row["step"] < rows[-1]["step"]])
+    with pytest.raises(BackfireError, match="check_layers: lora_hard seed 0: layers are not told for each look"):
         check_results(**study)
 
 

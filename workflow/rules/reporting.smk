@@ -42,6 +42,7 @@ rule plot_dynamics:
     """Training curves of all trained variants are drawn, a line per seed."""
     input:
         tables=per_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet", STUDY.trained_runs),
+        layers=per_run("results/{study}/dynamics/{variant}/seed-{seed}.layers.parquet", STUDY.trained_runs),
     output:
         svg=report(
             "results/{study}/figures/dynamics.svg",
@@ -268,6 +269,7 @@ rule write_report:
         replaced="results/{study}/replaced.parquet",
         maps="results/{study}/maps.parquet",
         dynamics=per_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet", STUDY.trained_runs),
+        layers=per_run("results/{study}/dynamics/{variant}/seed-{seed}.layers.parquet", STUDY.trained_runs),
         manifests=expand("data/{collection}/manifest.json", collection=STUDY.collections),
         # What the filters dropped.
         samples=expand(
@@ -350,6 +352,7 @@ rule check_results:
         filter_curves=["results/{study}/filter_curves.parquet"] if STUDY.used else [],
         doses=["results/{study}/doses.parquet"] if STUDY.doses else [],
         dynamics=per_run("results/{study}/dynamics/{variant}/seed-{seed}.parquet", STUDY.trained_runs),
+        layers=per_run("results/{study}/dynamics/{variant}/seed-{seed}.layers.parquet", STUDY.trained_runs),
         models=per_run("results/{study}/models/{variant}/seed-{seed}", STUDY.embedded_runs),
         manifests=expand("data/{collection}/manifest.json", collection=STUDY.collections),
         page="results/{study}/report.html",

@@ -115,6 +115,7 @@ rule train_variant:
         model=directory("results/{study}/models/{variant}/seed-{seed}"),
         dynamics="results/{study}/dynamics/{variant}/seed-{seed}.parquet",
         development="results/{study}/dynamics/{variant}/seed-{seed}.queries.parquet",
+        layers="results/{study}/dynamics/{variant}/seed-{seed}.layers.parquet",
         cost="results/{study}/cost/{variant}/seed-{seed}/training.json",
     log:
         "results/{study}/logs/train_variant/{variant}/seed-{seed}.log",

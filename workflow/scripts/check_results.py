@@ -13,6 +13,7 @@ with job(snakemake.log[0], snakemake.threads):
         csv=snakemake.input.csv,
         main=snakemake.input.main,
         dynamics=dict(zip(map(tuple, cfg["trained"]), snakemake.input.dynamics, strict=True)),
+        layers=dict(zip(map(tuple, cfg["trained"]), snakemake.input.layers, strict=True)),
         models=dict(zip(map(tuple, cfg["models"]), snakemake.input.models, strict=True)),
         manifests=dict(zip(cfg["collections"], snakemake.input.manifests, strict=True)),
         page=snakemake.input.page,

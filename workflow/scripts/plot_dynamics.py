@@ -7,6 +7,7 @@ with job(snakemake.log[0], snakemake.threads):
 
     plot_dynamics(
         tables=list(snakemake.input.tables),
+        layers=list(snakemake.input.layers),
         svg=snakemake.output.svg,
         png=snakemake.output.png,
         **snakemake.params.cfg,

@@ -19,6 +19,7 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
         output=snakemake.output.model,
         dynamics_table=snakemake.output.dynamics,
         development_table=snakemake.output.development,
+        layers_table=snakemake.output.layers,
         cost=snakemake.output.cost,
         checkpoints=snakemake.params.checkpoints,
         code=f"{snakemake.params.code} {snakemake.params.objective} {snakemake.params.adapters}".rstrip(),

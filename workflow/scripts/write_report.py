@@ -16,6 +16,7 @@ with job(snakemake.log[0], snakemake.threads):
         replaced=snakemake.input.replaced,
         maps=snakemake.input.maps,
         dynamics=list(snakemake.input.dynamics),
+        layers=list(snakemake.input.layers),
         runs=cfg["runs"],
         models=dict(zip(map(tuple, cfg["models"]), snakemake.input.models, strict=True)),
         manifests=dict(zip(cfg["collections"], snakemake.input.manifests, strict=True)),

@@ -16,7 +16,9 @@ from backfire.charts.style import BASE_COLOUR, PALETTE, VERDICT_COLOURS, variant
 from backfire.formats.tables import read_rows, write_rows
 
 FIGURES = {
-    "dynamics": lambda study, svg, png: plot_dynamics(study.dynamics(), study.runs, study.variants, svg, png),
+    "dynamics": lambda study, svg, png: plot_dynamics(
+        study.dynamics(), study.runs, study.variants, svg, png, study.layers()
+    ),
     "projection": lambda study, svg, png: plot_projection(
         study.projection(), study.variants, dict.fromkeys(study.variants, "base"), svg, png
     ),
@@ -135,6 +137,8 @@ def test_dynamics_have_a_panel_for_each_quantity(tmp_path):
     svg, _ = draw("dynamics", Example(tmp_path))
     said = texts(svg)
     for title in ("Training loss", "Share of active triplets", "RR@10 on development queries", "Gradient norm"):
+        assert title in said
+    for title in ("Weight drift, by layer", "Gradient norm, by layer", "Changed by a step, by layer", "emb."):
         assert title in said
     assert "Weight drift" in said and "Learning rate" in said and "held-out" not in said
 

@@ -9,7 +9,15 @@ from scipy.spatial import procrustes
 
 from backfire.errors import BackfireError
 from backfire.explaining import moments
-from backfire.explaining.moments import ERRORS, Moments, corpus_moments, flattening, likeness, space_statistics, whole
+from backfire.explaining.moments import (
+    Moments,
+    change_over_seeds,
+    corpus_moments,
+    flattening,
+    likeness,
+    space_statistics,
+    whole,
+)
 from backfire.formats.embeddings import write_embeddings
 
 
@@ -171,8 +179,24 @@ def test_the_error_covers_what_other_passages_would_give():
     for _ in range(300):
         found = flattening([Moments.of(*corpus(20)) for _ in range(20)])
         change, error = found.values()
-        covered += abs(change - truth) <= ERRORS * error
+        _, low, high = change_over_seeds([change], [error])
+        covered += low <= truth <= high
     assert covered / 300 == pytest.approx(0.95, abs=0.04)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("between", [0.0, 0.5, 2.0])
+def test_an_interval_over_seeds_holds_the_mean_change_of_all_trainings(seeds, between):
+    """Whether seeds differ by much or not at all; two seeds that differ say little of how much, and it is too wide."""
+    rng, true, covered = np.random.default_rng(seeds), -3.0, 0
+    for _ in range(2000):
+        # What the passages do to all seeds alike, its error estimated from twenty groups, and what a seed does.
+        passages, estimated = rng.normal(), np.sqrt(rng.chisquare(19) / 19)
+        changes = true + passages + between * rng.normal(size=seeds)
+        mean, low, high = change_over_seeds(changes, [estimated] * seeds)
+        assert mean == pytest.approx(changes.mean())
+        covered += low <= true <= high
+    assert 0.94 <= covered / 2000 <= (0.965 if between == 0 else 0.99)
 
 
 @pytest.mark.parametrize("cuts", [[50], [40, 60]])

@@ -72,7 +72,8 @@ def render(study: Example, config: dict, root, **changes) -> str:
     comparison, cost, dynamics = study.comparison(), study.cost(), study.dynamics()
     figures = {name: (folder / f"{name}.svg", folder / f"{name}.png") for name in ("dynamics", "projection", "effects")}
     figures |= {name: (folder / f"{name}.svg", folder / f"{name}.png") for name in ("cost", "queries")}
-    plot_dynamics(dynamics, study.runs, study.variants, *figures["dynamics"])
+    layers = study.layers()
+    plot_dynamics(dynamics, study.runs, study.variants, *figures["dynamics"], layers)
     plot_projection(study.projection(), study.variants, dict.fromkeys(study.variants, "base"), *figures["projection"])
     plot_effects(comparison, PRIMARY, 0.05, study.variants, *figures["effects"])
     plot_cost(cost, study.variants, *figures["cost"])
@@ -106,6 +107,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
         geometry=study.geometry(),
         cost=cost,
         dynamics=dynamics,
+        layers=layers,
         runs=study.runs,
         figures=figures,
         config=config,

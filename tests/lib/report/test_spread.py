@@ -29,9 +29,9 @@ def test_each_variant_is_where_its_intervals_put_it():
     ]
     assert spread(table, "c", ["base", "flat", "wide", "torn", "still"]) == [
         "Under base the passages spread in 85.2 directions (participation ratio).",
-        "Flattened: flat −25.0 [−28.1, −23.0].",
+        "Flattened: flat −25.0 [−36.1, −13.9].",
         "Widened: wide +22.0 [+19.9, +24.1].",
-        "No change that passages settle: torn +0.0 [−5.1, +5.1], still +0.1 [−2.0, +2.2].",
+        "No change that is settled: torn +0.0 [−36.8, +36.8], still +0.1 [−2.0, +2.2].",
     ]
 
 

@@ -111,6 +111,7 @@ def train(table, tmp_path):
             output=str(tmp_path / name),
             dynamics_table=str(tmp_path / f"{name}.parquet"),
             development_table=str(tmp_path / f"{name}.queries.parquet"),
+            layers_table=str(tmp_path / f"{name}.layers.parquet"),
             cost=str(tmp_path / f"{name}.json"),
             label="test",
             checkpoints=str(tmp_path / "checkpoints" / name),

@@ -118,6 +118,7 @@ def _train(inputs, folder, settings, pace, code, seed):
         output=str(folder / "model"),
         dynamics_table=str(folder / "dynamics.parquet"),
         development_table=str(folder / "development.parquet"),
+        layers_table=str(folder / "layers.parquet"),
         cost=str(folder / "cost.json"),
         label=None,
         checkpoints=str(folder / "checkpoints"),
@@ -130,9 +131,10 @@ def outcome(folder):
     """Every byte of the model, and the dynamics."""
     model = {p.relative_to(folder): p.read_bytes() for p in sorted((folder / "model").rglob("*")) if p.is_file()}
     assert model
-    looks = read_rows(folder / "development.parquet", "development").to_pylist()
-    assert looks
-    return model, read_rows(folder / "dynamics.parquet", "dynamics").to_pylist(), looks
+    names = ("dynamics", "development", "layers")
+    tables = [read_rows(folder / f"{name}.parquet", name).to_pylist() for name in names]
+    assert all(tables)
+    return model, *tables
 
 
 def states(folder):

@@ -28,6 +28,13 @@ DESCRIBED = {
     "negative_p50": "Similarity of the best wrong passage, median",
     "pool_participation_ratio": "Participation ratio of the watched pool",
 }
+# What is drawn by layer: a column of the table `layers`, with its title; the drift where training ended, of the others
+# the median over the looks.
+STACKED = {
+    "drift": "Weight drift, by layer",
+    "grad_norm": "Gradient norm, by layer",
+    "update_ratio": "Changed by a step, by layer",
+}
 HELD_OUT = ("held_out_loss", "held_out_accuracy")
 COLUMNS = 3
 # From this ratio of one variant's median loss to another's, losses share an axis only in their orders of magnitude.
@@ -44,13 +51,14 @@ def plot_dynamics(
     variants: list[str],
     svg: str | Path,
     png: str | Path,
+    layers: Sequence[str | Path] = (),
     tested: str | None = None,
 ) -> None:
     """Draw the tables `dynamics` of `runs`, a (variant, seed) for each table; a note when there are none.
 
-    `tested`: the measure that the early warning is about, on whose panel it is marked.
-
-    `variants` are all of the study, in its order, which sets the colours. Each seed is a thin line.
+    `layers`: their tables of that name, of which the last panels are drawn. `tested`: the measure that the early
+    warning is about, on whose panel it is marked. `variants` are all of the study, in its order, which sets the
+    colours. Each seed is a thin line.
     """
     if not tables:
         with drawing(svg, png, height=1.2) as figure:
@@ -69,7 +77,9 @@ def plot_dynamics(
         # No objective of these has a margin.
         panels.remove("active_triplets")
     styles = variant_styles(variants)
-    rows = -(-len(panels) // COLUMNS)
+    by_layer = [read_rows(table, "layers").to_pylist() for table in layers]
+    stacked = STACKED if any(by_layer) else {}
+    rows = -(-(len(panels) + len(stacked)) // COLUMNS)
     with drawing(svg, png, height=0.6 + 2.3 * rows) as figure:
         grid = figure.subplots(rows, COLUMNS, squeeze=False)
         for axes, panel in zip(grid.flat, panels, strict=False):
@@ -80,7 +90,12 @@ def plot_dynamics(
                     if panel == f"{DEV}{tested}":
                         _alarm(axes, curve, panel)
             _finish(axes, panel, panel == "loss" and _apart(curves))
-        for axes in list(grid.flat)[len(panels) :]:
+        rest = list(grid.flat)[len(panels) :]
+        for axes, column in zip(rest, stacked, strict=False):
+            for rows_of, (variant, _) in zip(by_layer, runs, strict=True):
+                _stack(axes, rows_of, column, styles[variant])
+            _finish_stack(axes, column, by_layer)
+        for axes in rest[len(stacked) :]:
             axes.set_axis_off()
         drawn = [name for name in variants if any(name == variant for variant, _ in runs)]
         handles = [Line2D([], [], linewidth=2, label=name, **styles[name]) for name in drawn]
@@ -111,6 +126,31 @@ def _line(axes: Axes, steps: np.ndarray, values: np.ndarray, evaluated: bool, st
         values = running_mean(values, window)
     thin = max(1, len(values) // POINTS)
     axes.plot(steps[::thin], values[::thin], linewidth=LINE, **style)
+
+
+def _stack(axes: Axes, rows: list[dict], column: str, style: dict) -> None:
+    last = max((row["step"] for row in rows), default=0)
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        if row[column] is not None and (column != "drift" or row["step"] == last):
+            found.setdefault(row["place"], []).append(row[column])
+    places = sorted(found)
+    axes.plot(places, [np.median(found[each]) for each in places], linewidth=LINE, marker="o", markersize=2.4, **style)
+
+
+def _finish_stack(axes: Axes, column: str, tables: Sequence[list[dict]]) -> None:
+    names = {row["place"]: row["layer"] for rows in tables for row in rows}
+    # Of a deep network every few layers have their names.
+    shown = sorted(names)[:: max(1, len(names) // 8)]
+    axes.set_xticks(shown, [names[each].removeprefix("layer ").replace("embeddings", "emb.") for each in shown])
+    axes.set_title(STACKED[column])
+    axes.set_xlabel("layer")
+    if column == "grad_norm":
+        axes.set_ylim(bottom=0)
+        return
+    # Full training and adapters differ by orders of magnitude.
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
 
 
 def _alarm(axes: Axes, curve, panel: str) -> None:

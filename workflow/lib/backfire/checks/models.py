@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from backfire.explaining.cost import Latency
 from backfire.explaining.statistics import STATISTICS
 from backfire.formats.atomic import read_json
@@ -36,6 +38,19 @@ def check_curves(found) -> Iterator[str]:
             yield f"{name}: the watched measures are missing at its start or end"
         if not curve["weight_drift"].iloc[-1] > 0 and not _nothing_to_learn(curve):
             yield f"{name}: its weights never moved"
+
+
+def check_layers(found) -> Iterator[str]:
+    """The layers of every look are told, and their gradients add up to the whole one."""
+    for (variant, seed), table in found.layers.items():
+        curve = found.dynamics[variant, seed].set_index("step")
+        watched = next(column for column in curve.columns if column.startswith("dev_"))
+        looks = set(curve.index[curve[watched].notna() & (curve.index > 0)])
+        squares = (table["grad_norm"] ** 2).groupby(table["step"]).sum()
+        if set(squares.index) != looks:
+            yield f"{variant} seed {seed}: layers are not told for each look"
+        elif len(looks) and not np.allclose(squares**0.5, curve["grad_norm"][squares.index], rtol=1e-3):
+            yield f"{variant} seed {seed}: gradients of layers do not add up"
 
 
 def check_kept(found) -> Iterator[str]:

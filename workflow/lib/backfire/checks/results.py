@@ -12,7 +12,15 @@ from typing import Any
 from backfire.checks.choices import check_protocols, check_selections
 from backfire.checks.forensics import check_doses, check_forensics
 from backfire.checks.ladder import check_ladder
-from backfire.checks.models import check_cost, check_curves, check_geometry, check_kept, check_maps, check_weights
+from backfire.checks.models import (
+    check_cost,
+    check_curves,
+    check_geometry,
+    check_kept,
+    check_layers,
+    check_maps,
+    check_weights,
+)
 from backfire.checks.page import check_page
 from backfire.checks.verdicts import check_comparison, check_main_table, check_queries, check_strata, check_ties
 from backfire.errors import BackfireError
@@ -37,6 +45,7 @@ CHECKS = (
     check_forensics,
     check_doses,
     check_curves,
+    check_layers,
     check_kept,
     check_weights,
     check_geometry,
@@ -57,6 +66,8 @@ class Results:
     comparison and the main table in CSV."""
     dynamics: Mapping[tuple[str, int], Any]
     """Training curves as a data frame, for each trained (variant, seed)."""
+    layers: Mapping[tuple[str, int], Any]
+    """How their layers moved, likewise."""
     models: Mapping[tuple[str, int], Path]
     """Model folders."""
     manifests: Mapping[str, Any]
@@ -69,6 +80,7 @@ def check_results(
     csv: str | Path,
     main: str | Path,
     dynamics: Mapping[tuple[str, int], str | Path],
+    layers: Mapping[tuple[str, int], str | Path],
     models: Mapping[tuple[str, int], str | Path],
     manifests: Mapping[str, str | Path],
     page: str | Path,
@@ -91,6 +103,7 @@ def check_results(
             for name, path in (("csv", csv), ("main", main))
         },
         dynamics={run: read_rows(path, "dynamics").to_pandas() for run, path in dynamics.items()},
+        layers={run: read_rows(path, "layers").to_pandas() for run, path in layers.items()},
         models={run: Path(path) for run, path in models.items()},
         manifests={name: read_json(path) for name, path in manifests.items()},
         page=Path(page).read_text(encoding="utf-8"),

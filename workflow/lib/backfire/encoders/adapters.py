@@ -37,8 +37,11 @@ class Adapters(ABC):
         """
 
     @abstractmethod
-    def delta_norm_squared(self) -> float:
-        """Squared Frobenius norm of what merging would change in the weights that the module came with."""
+    def delta_norms_squared(self) -> dict[str, float]:
+        """Squared Frobenius norm of what merging would change in the weights that the module came with.
+
+        By the name, in the module that is adapted, of the layer or the weight that it is changed in.
+        """
 
     @abstractmethod
     def save(self, base_name: str, folder: str | Path) -> None:
@@ -128,9 +131,9 @@ class Lora(Adapters):
         for name, layer in list(_adapters(module)):
             module.set_submodule(name, layer.merged())
 
-    def delta_norm_squared(self) -> float:
-        """See `Adapters.delta_norm_squared`."""
-        return sum(layer.delta_norm_squared() for _, layer in _adapters(self._module))
+    def delta_norms_squared(self) -> dict[str, float]:
+        """See `Adapters.delta_norms_squared`."""
+        return {name: layer.delta_norm_squared() for name, layer in _adapters(self._module)}
 
     def save(self, base_name: str, folder: str | Path) -> None:
         """See `Adapters.save`."""

@@ -45,7 +45,7 @@ class PeftLora(Adapters):
         if str(settings.get("init_lora_weights")).startswith(("pissa", "olora")):
             self._taken = {name: _pair(layer) for name, layer in _wrapped(module)}
         self._biases = [
-            (weight, weight.detach().clone())
+            (name, weight, weight.detach().clone())
             for name, weight in module.named_parameters()
             if weight.requires_grad and ".lora_" not in name
         ]
@@ -72,19 +72,19 @@ class PeftLora(Adapters):
         del module.peft_config
 
     @torch.no_grad()
-    def delta_norm_squared(self) -> float:
-        """See `Adapters.delta_norm_squared`."""
-        total = torch.zeros((), dtype=torch.double)
+    def delta_norms_squared(self) -> dict[str, float]:
+        """See `Adapters.delta_norms_squared`."""
+        found = {}
         for name, layer in _wrapped(self._module):
             change = _merged_weight(layer).double() - layer.get_base_layer().weight.double()
             if name in self._taken:
                 down, up = (each.double() for each in self._taken[name])
                 taken = layer.scaling[_NAME] * (up @ down)
                 change -= taken.T if layer.fan_in_fan_out else taken
-            total = total + change.square().sum().cpu()
-        for weight, start in self._biases:
-            total = total + (weight.double() - start.double()).square().sum().cpu()
-        return total.item()
+            found[name] = change.square().sum().item()
+        for name, weight, start in self._biases:
+            found[name] = (weight.double() - start.double()).square().sum().item()
+        return found
 
     def save(self, base_name: str, folder: str | Path) -> None:
         """See `Adapters.save`.

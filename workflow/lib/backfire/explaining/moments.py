@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from backfire.errors import BackfireError
+from backfire.evaluation.significance.seeds import Components
 from backfire.explaining.sampling import unit_rows
 from backfire.formats.embeddings import read_vectors
 from backfire.keyed import key
@@ -22,8 +23,6 @@ from backfire.keyed import key
 BLOCK = 8192
 # Groups of passages that are left out in turn.
 GROUPS = 20
-# Standard errors on either side that make an interval of 95 %: Student's t with GROUPS - 1 degrees of freedom.
-ERRORS = 2.093
 # Below this total variance the spread of unit vectors is rounding of float32, which has no shape to speak of.
 COLLAPSED = 1e-12
 
@@ -135,6 +134,25 @@ def flattening(groups: Sequence[Moments]) -> dict[str, float | None]:
     change = number * change - (number - 1) * without.mean()
     error = np.sqrt((number - 1) / number * ((without - without.mean()) ** 2).sum())
     return {"participation_ratio_change": float(change), "participation_ratio_change_se": float(error)}
+
+
+def change_over_seeds(changes: Sequence[float], errors: Sequence[float]) -> tuple[float, float, float]:
+    """The mean change over training seeds, and the ends of its interval of 95 % over passages and seeds.
+
+    `changes` and their standard errors over passages are those of `flattening`, a pair for each seed. All seeds have
+    the same passages, so the error over passages is that of the mean and shrinks with no number of seeds; to it comes
+    the spread between the seeds. With one seed the interval is over passages alone.
+    """
+    seeds, passages = len(changes), float(np.mean(errors))
+    found = Components(
+        query=GROUPS * passages**2,
+        seed=float(np.var(changes, ddof=1)) if seeds > 1 else None,
+        residual=0.0,
+        seeds=seeds,
+        queries=GROUPS,
+    )
+    mean, half = float(np.mean(changes)), found.quantile(0.025) * found.standard_error
+    return mean, mean - half, mean + half
 
 
 def space_statistics(moments: Moments) -> dict[str, float | None]:

@@ -275,6 +275,15 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # What the means of development measures in `dynamics` are of.
     "development": pa.schema([("step", _whole), ("measure", _text), ("query_id", _text), ("value", _real)]),
+    # At each look one row for each layer that is trained (training.layers); place counts from the network's first one.
+    # drift: of what is changed since the start, over the weights that it is changed in; grad_norm: before clipping;
+    # update_ratio: norm of what the step changed over that of the trained weights, an adapter's own where there is one.
+    "layers": pa.schema(
+        [
+            *(("step", _whole), ("layer", _text), ("place", _whole)),
+            *(("drift", _real), ("grad_norm", _real), ("update_ratio", _real)),
+        ]
+    ),
     # Followed by one float column for each measure taken on the development queries, named `dev_<measure>`, by
     # `held_out_loss` and `held_out_accuracy` where examples were held out, by one for each term of a loss that is a
     # weighted sum, named `loss_<term>`, before its weight, and at each look by `positive_p10` to `negative_p90`,

@@ -20,6 +20,7 @@ from backfire.report.curves import read_curves, training_table, warnings
 from backfire.report.findings import Findings, headline, read_findings
 from backfire.report.forensics import doses_told, forensics_section
 from backfire.report.ladder import ladder_section
+from backfire.report.layers import layers_table
 from backfire.report.maps import maps_told
 from backfire.report.method import flattened, method_paragraphs, relevance
 from backfire.report.models import read_certificates
@@ -48,6 +49,7 @@ def write_report(
     replaced: str | Path,
     maps: str | Path,
     dynamics: list[str | Path],
+    layers: list[str | Path],
     runs: Sequence[Sequence],
     models: Mapping[tuple[str, int], str | Path],
     manifests: dict[str, str | Path],
@@ -72,7 +74,8 @@ def write_report(
 ) -> None:
     """Render the page of one study, and the answer in a few lines of text to `short`.
 
-    `dynamics` are the training curves of `runs`, (variant, seed) each; `models` the folder of every model by variant
+    `dynamics` are the training curves of `runs`, (variant, seed) each, and `layers` the tables of that name; `models`
+    the folder of every model by variant
     and seed; `manifests` the data manifest of each collection; `samples` the manifest of each triple set with a filter,
     seed by seed; `figures` the (svg, png) of `dynamics`, `projection`, `effects`, `queries`, `cost` and, with a ladder,
     `ladder`. `config` is the
@@ -134,6 +137,7 @@ def write_report(
             config["dynamics"]["false_alarms"],
         ),
         "tested": config["dynamics"]["measures"][0],
+        "layers": layers_table(layers, runs),
         "geometry": geometry_tables(geometry, variants),
         "terms": GEOMETRY,
         "cost": cost_table(cost, variants),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from backfire.explaining.moments import ERRORS
+from backfire.explaining.moments import change_over_seeds
 from backfire.report.numbers import interval, plain, signed
 from backfire.study.variants import BASE
 
@@ -11,15 +11,14 @@ RATIO = "participation_ratio"
 LENGTH = "raw_norm"
 # From how many times base's length on vectors are told to be longer, or shorter by as much.
 STRETCHED = 1.25
-FLATTENED, WIDENED, UNSETTLED = "Flattened", "Widened", "No change that passages settle"
+FLATTENED, WIDENED, UNSETTLED = "Flattened", "Widened", "No change that is settled"
 
 
 def spread(rows: Iterable[dict[str, Any]], collection: str, variants: Iterable[str]) -> list[str]:
     """Sentences about a collection, from rows of the table `geometry`: base's space first, then who changed it.
 
-    A space is flatter where the interval of every seed lies below 0, and wider where that of every seed lies above;
-    what is told is the mean change of the seeds, from the lowest end of their intervals to the highest. Lengths before
-    normalisation follow where some differ from base's by `STRETCHED`.
+    A space is flatter where the interval of the mean change, over passages and seeds (`change_over_seeds`), lies below
+    0, and wider where it lies above. Lengths before normalisation follow where some differ from base's by `STRETCHED`.
     """
     values: dict[tuple[str, str], list[float | None]] = {}
     for row in rows:
@@ -35,11 +34,9 @@ def spread(rows: Iterable[dict[str, Any]], collection: str, variants: Iterable[s
         errors = values.get((name, f"{RATIO}_change_se"), [])
         if not changes or None in (*changes, *errors):
             continue
-        lows = [change - ERRORS * error for change, error in zip(changes, errors, strict=True)]
-        highs = [change + ERRORS * error for change, error in zip(changes, errors, strict=True)]
-        kind = FLATTENED if max(highs) < 0 else WIDENED if min(lows) > 0 else UNSETTLED
-        mean = sum(changes) / len(changes)
-        found[kind].append(f"{name} {signed(mean, 1)} {interval(min(lows), max(highs), 1)}")
+        mean, low, high = change_over_seeds(changes, errors)
+        kind = FLATTENED if high < 0 else WIDENED if low > 0 else UNSETTLED
+        found[kind].append(f"{name} {signed(mean, 1)} {interval(low, high, 1)}")
     told += [f"{kind}: {', '.join(names)}." for kind, names in found.items() if names]
     return told + _stretched(values, variants)
 

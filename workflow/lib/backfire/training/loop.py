@@ -60,7 +60,7 @@ def take_steps(
     with progress(label, steps, "step") as bar, noting_signals() as signalled:
         bar.initial = bar.n = stepper.taken
         for chosen in batches(len(data), batch_size, range(stepper.taken, steps), stepper.seed):
-            step = stepper.step(data, chosen)
+            step = stepper.step(data, chosen, recorder.layers_at(stepper.taken + 1))
             recorder.add(step)
             warned = _warn(recorder, label, warned)
             bar.set_postfix(loss=f"{step.loss:.4f}", refresh=False)

@@ -8,12 +8,15 @@ from typing import Any
 import torch
 
 from backfire.evaluation.measures import Values, mean
+from backfire.training.layers import Layers, layer_names
 from backfire.training.steps import Diverged, Step
 from backfire.training.trainable import Trainable
 from backfire.training.watch import Alarm, Watch
 
 # Where a row keeps the values of all queries, so that they pass through checkpoints with it.
 LOOK = "development"
+# And where it keeps how each layer moved.
+LAYERS = "layers"
 # What the column of a term of the loss begins with.
 TERM = "loss_"
 
@@ -26,7 +29,7 @@ class Recorder:
     measured, with the columns of `DevelopmentSet.look` and of `watch`, and held_out_loss and held_out_accuracy where
     examples that are held out were looked at. weight_drift is
     the Frobenius norm of the change since training started over that of the weights it started from, for adapters of
-    the change that merging would make.
+    the change that merging would make. At each look it is taken by layer too (see `Layers`).
     """
 
     def __init__(
@@ -47,19 +50,33 @@ class Recorder:
         self._model, self._measure, self._interval, self._steps, self._look = model, measure, interval, steps, look
         self._watch = watch
         self.development_seconds = 0.0
+        self._layers, self._layer = Layers(model.network, model.norms), layer_names(model.network)
+        self._norm = math.hypot(*model.norms.values())
         self._start = []
         if model.adapters is None:
-            self._start = [(weight, weight.detach().clone()) for weight in model.network.parameters()]
+            self._start = [
+                (self._layer(name), weight, weight.detach().clone())
+                for name, weight in model.network.named_parameters()
+            ]
+        else:
+            # Adapters name their layers within the module that they are in.
+            found = (name for name, each in model.network.named_modules() if each is model.transformer)
+            self._within = "".join(f"{name}." for name in found if name)
         self.rows: list[dict] = []
 
     def begin(self) -> None:
         """Row 0, which says where the model starts."""
-        when = "before the first step"
-        self.rows = [{"step": 0, "weight_drift": self._drift(), **self._development(when), **self._held_out(0, when)}]
+        when, drift = "before the first step", math.hypot(*self._changed().values()) / self._norm
+        self.rows = [{"step": 0, "weight_drift": drift, **self._development(when), **self._held_out(0, when)}]
+
+    def layers_at(self, number: int) -> Layers | None:
+        """What a step has to show its layers to; None where that step is not looked at."""
+        return self._layers if self._looked(number) else None
 
     def add(self, step: Step) -> None:
         """The row of the next step. Raises `Diverged` when it left weights or vectors that are not finite."""
-        number, drift = len(self.rows), self._drift()
+        number, changed = len(self.rows), self._changed()
+        drift = math.hypot(*changed.values()) / self._norm
         after = (
             f"after step {number}: loss {step.loss:.4g}, gradient norm {step.grad_norm:.4g}, learning rate "
             f"{step.learning_rate:.4g}, weight drift {drift:.4g}"
@@ -76,8 +93,8 @@ class Recorder:
             **{f"{TERM}{name}": value for name, value in step.terms.items()},
             **self._held_out(number, after),
         }
-        if number % self._interval == 0 or number == self._steps:
-            row |= self._development(after)
+        if self._looked(number):
+            row |= self._development(after) | {LAYERS: self._layers.rows(changed)}
         self.rows.append(row)
         self._watch.follow(self.rows, LOOK)
 
@@ -94,7 +111,12 @@ class Recorder:
     @property
     def curves(self) -> list[dict]:
         """Rows of the table `dynamics`."""
-        return [{name: value for name, value in row.items() if name != LOOK} for row in self.rows]
+        return [{name: value for name, value in row.items() if name not in (LOOK, LAYERS)} for row in self.rows]
+
+    @property
+    def layers(self) -> list[dict]:
+        """Rows of the table `layers`."""
+        return [{"step": row["step"], **each} for row in self.rows for each in row.get(LAYERS, ())]
 
     @property
     def looks(self) -> list[dict]:
@@ -121,10 +143,19 @@ class Recorder:
         except Diverged as error:
             raise Diverged(f"{error} {when}") from error
 
+    def _looked(self, number: int) -> bool:
+        return number % self._interval == 0 or number == self._steps
+
     @torch.no_grad()
-    def _drift(self) -> float:
+    def _changed(self) -> dict[str, float]:
+        """The norm of what training has changed, by layer."""
         if self._model.adapters is not None:
-            squared = self._model.adapters.delta_norm_squared()
+            found = self._model.adapters.delta_norms_squared()
+            parts = ((self._layer(f"{self._within}{name}"), each) for name, each in found.items())
         else:
-            squared = sum((weight - start).pow_(2).sum() for weight, start in self._start).item()
-        return math.sqrt(squared) / self._model.norm
+            squares = [(weight - start).pow_(2).sum() for _, weight, start in self._start]
+            parts = zip((layer for layer, _, _ in self._start), torch.stack(squares).tolist(), strict=True)
+        squared: dict[str, float] = {}
+        for layer, each in parts:
+            squared[layer] = squared.get(layer, 0.0) + each
+        return {layer: math.sqrt(each) for layer, each in squared.items()}

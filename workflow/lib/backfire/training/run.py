@@ -49,6 +49,7 @@ def train_variant(
     output: str,
     dynamics_table: str,
     development_table: str,
+    layers_table: str,
     cost: str,
     label: str,
     checkpoints: str,
@@ -95,7 +96,7 @@ def train_variant(
             },
             [start, triples, queries, *corpus, development_queries, development_qrels, *filter(None, (qrels, teacher))],
         )
-        if _finished(digest, output, dynamics_table, development_table, cost):
+        if _finished(digest, output, dynamics_table, development_table, layers_table, cost):
             logger.warning("another process has written this very model; nothing is left to do")
             return
         length, apart = settings["max_length"], settings["held_out"]
@@ -157,7 +158,7 @@ def train_variant(
         parameters = sum(weight.numel() for weight in stepper.weights)
         for weight in stepper.weights:
             weight.grad = None
-        curves, looks = recorder.curves, recorder.looks
+        curves, looks, layers = recorder.curves, recorder.looks, recorder.layers
         # Moments, the start and what was kept are several times the weights, and the model is about to be loaded again.
         del stepper, recorder, judged
         if diverged:
@@ -166,6 +167,7 @@ def train_variant(
         _save(model, notes, base_name, label, output)
         write_rows(dynamics_table, "dynamics", curves)
         write_rows(development_table, "development", looks)
+        write_rows(layers_table, "layers", layers)
         taken = {"training_time": spent.seconds, "training_peak_memory": spent.peak_memory}
         if spent.peak_gpu_memory is not None:
             taken["training_peak_gpu_memory"] = spent.peak_gpu_memory

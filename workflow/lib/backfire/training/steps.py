@@ -18,6 +18,7 @@ from backfire.keyed import key
 from backfire.study.objectives import needs
 from backfire.training.checkpoints import BUFFERS, State
 from backfire.training.data import Examples, batches
+from backfire.training.layers import Layers
 from backfire.training.objectives.batch import Batch, Outcome, objective
 from backfire.training.schedules import SCHEDULES
 from backfire.training.trainable import Trainable
@@ -131,8 +132,8 @@ class Stepper:
         for weight in self.weights:
             weight.grad = torch.zeros_like(weight)
 
-    def step(self, examples: Examples, chosen: np.ndarray) -> Step:
-        """Take a step on a batch: the `chosen` ones of the examples, rows of them.
+    def step(self, examples: Examples, chosen: np.ndarray, layers: Layers | None = None) -> Step:
+        """Take a step on a batch: the `chosen` ones of the examples, rows of them; `layers` are shown what it does.
 
         Raises `Diverged`, with the weights as they were, when loss or gradient is not finite.
         """
@@ -140,6 +141,8 @@ class Stepper:
         outcome = self._fitting_gradients(examples, chosen)
         loss = outcome.loss.item()
         self._scaler.unscale_(self.optimiser)
+        if layers is not None:
+            layers.before()
         norm = torch.nn.utils.clip_grad_norm_(self.weights, self.max_norm).item()
         rate = self.learning_rate(self.taken)
         # Where the scale is large, an overflow is its fault.
@@ -154,6 +157,8 @@ class Stepper:
             group["lr"] = rate
         self._scaler.step(self.optimiser)
         self._scaler.update()
+        if layers is not None:
+            layers.after()
         self.optimiser.zero_grad(set_to_none=False)
         self.taken += 1
         active = None if outcome.active is None else outcome.active.float().mean().item()

@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import math
 import shutil
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -21,6 +20,7 @@ from backfire.encoders.similarity import COSINE
 from backfire.errors import BackfireError
 from backfire.formats.atomic import write_json
 from backfire.formats.certificates import CERTIFICATE, Certificate
+from backfire.training.layers import layer_norms
 
 
 class Trainable(ABC):
@@ -35,8 +35,8 @@ class Trainable(ABC):
     transformer: nn.Module
     # What is trained in place of the network's own weights.
     adapters: Adapters | None = None
-    # Euclidean norm of the weights that training starts from.
-    norm: float
+    # Euclidean norm of the weights that training starts from, by layer.
+    norms: dict[str, float]
     # Whether a text gets the same vector when it is embedded again in the same step.
     repeatable = False
     # Whether queries and passages go through the network apart.
@@ -190,8 +190,7 @@ def load_start(start: str, settings: dict, base_name: str, seed: int, device: to
         for module in model.network.modules():
             if isinstance(module, nn.Dropout):
                 module.p = settings["dropout"]
-    with torch.no_grad():
-        model.norm = math.sqrt(sum(weight.pow(2).sum().item() for weight in model.network.parameters()))
+    model.norms = layer_norms(model.network)
     if settings["method"] == "lora":
         # Also what comes behind the transformer, since an adapter is saved for that alone.
         model.network.requires_grad_(False)
