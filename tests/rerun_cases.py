@@ -52,6 +52,7 @@ def protocol(shards=SHARDS, choice="max_length-32 base"):
     ]
 
 
+JUDGED = "judge_exchanges"
 REPORT = each("write_report check_results")
 COMPARISON = [*each("compare_variants plot_effects tabulate"), *REPORT]
 MEASURED = [*COMPARISON, *each("collect_measures explain_queries plot_queries")]
@@ -155,7 +156,7 @@ CASES = [
     ),
     setting(
         "a teacher, and a variant more whose objective follows it",
-        ["prepare_teacher hard", "score_teacher hard", EXAMINED, *trained("full_taught"), *GATHERING],
+        ["prepare_teacher hard", "score_teacher hard", EXAMINED, JUDGED, *trained("full_taught"), *GATHERING],
         triples={"hard": {"teacher": {"model": "cross-encoder/ms-marco-MiniLM-L6-v2"}}},
         variants={"full_taught": BLOCK | {"loss": {"name": "margin_mse"}}},
     ),
@@ -191,6 +192,7 @@ CASES = [
             *each("rerank_run", ["again"], SPLITS),
             *each("collect_cost"),
             "measure_run again",
+            JUDGED,
             *MEASURED,
             *DRAWN,
         ],

@@ -24,7 +24,8 @@ from backfire.evaluation.perquery import read_store
 from backfire.formats.atomic import read_json, write_json
 from backfire.formats.delimited import write_csv
 from backfire.formats.embeddings import read_embeddings, write_embeddings
-from backfire.formats.tables import SCHEMAS, read_rows, write_rows
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import read_rows, write_rows
 from backfire.formats.trec import read_run, write_run
 from backfire.study.settings import checked
 from backfire.study.study import Study

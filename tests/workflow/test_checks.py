@@ -10,7 +10,8 @@ from backfire.checks.results import CHECKS, TABLES, check_results
 from backfire.checks.verdicts import FILLED
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
-from backfire.formats.tables import SCHEMAS, read_rows, write_rows
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import read_rows, write_rows
 from backfire.study.study import Study
 from merged import merged_config
 

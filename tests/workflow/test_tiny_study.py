@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from backfire.formats.embeddings import read_embeddings, read_norms
-from backfire.formats.tables import SCHEMAS, read_rows
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import read_rows
 from backfire.formats.trec import read_run
 
 pytestmark = pytest.mark.workflow

@@ -36,6 +36,7 @@ rule explain_queries:
         moved="results/{study}/moved.parquet",
         strata="results/{study}/strata.parquet",
         replaced="results/{study}/replaced.parquet",
+        exchanges="results/{study}/exchanges.parquet",
     log:
         "results/{study}/logs/explain_queries.log",
     benchmark:
@@ -59,6 +60,41 @@ rule explain_queries:
         code=code("explain_queries"),
     script:
         "../scripts/explain_queries.py"
+
+
+rule judge_exchanges:
+    """Of every query whose answer changed places with a passage a teacher or reranker of the study scores both: a passage that it prefers and that nobody judged may lack a label. Shares get Wilson intervals; losses and gains are compared by Fisher's exact test, corrected by Benjamini-Hochberg."""
+    input:
+        exchanges="results/{study}/exchanges.parquet",
+        model=f"results/{{study}}/{STUDY.judge.folder}" if STUDY.judge else [],
+        qrels=f"data/{STUDY.primary[0]}/qrels/{STUDY.primary[1]}.parquet",
+        queries=f"data/{STUDY.primary[0]}/queries/{STUDY.primary[1]}.parquet",
+        corpus=per_shard("data/{collection}/corpus/{shard}-of-{shards}.parquet", STUDY.primary[0]),
+    output:
+        opinions="results/{study}/opinions.parquet",
+        missing_labels="results/{study}/missing_labels.parquet",
+    log:
+        "results/{study}/logs/judge_exchanges.log",
+    benchmark:
+        "results/{study}/benchmarks/judge_exchanges.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=asked("judge_exchanges", "mem_mb"),
+        runtime=asked("judge_exchanges", "runtime"),
+        gpu=GPU,
+    params:
+        cfg=lambda w: {
+            "alpha": STUDY.config["comparison"]["alpha"],
+            "kind": STUDY.judge.kind,
+            "max_length": STUDY.judge.max_length,
+            "own": STUDY.judge.reranked,
+            "label": "judge what changed places",
+        },
+        code=code("judge_exchanges"),
+    script:
+        "../scripts/judge_exchanges.py"
 
 
 rule examine_triples:

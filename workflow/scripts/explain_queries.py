@@ -14,5 +14,6 @@ with job(snakemake.log[0], snakemake.threads):
         moved_table=snakemake.output.moved,
         strata_table=snakemake.output.strata,
         replaced_table=snakemake.output.replaced,
+        exchanges_table=snakemake.output.exchanges,
         **snakemake.params.cfg,
     )

@@ -13,7 +13,8 @@ from backfire.evaluation.comparison import Design, Rules, compare, compare_varia
 from backfire.evaluation.perquery import read_store
 from backfire.evaluation.significance.intervals import crossed_interval
 from backfire.evaluation.significance.randomisation import sign_flip_tests
-from backfire.formats.tables import SCHEMAS, read_rows, write_rows
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import read_rows, write_rows
 from backfire.keyed import keyed_rng
 
 PLACES = [("pydocs", "test"), ("pydocs", "unseen")]

@@ -5,7 +5,8 @@ import pytest
 
 from backfire.errors import BackfireError
 from backfire.evaluation.perquery import read_store
-from backfire.formats.tables import SCHEMAS, write_rows
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import write_rows
 
 PLACE = ("c", "test", "AP")
 

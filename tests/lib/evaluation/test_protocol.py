@@ -8,7 +8,8 @@ import pytest
 from backfire.evaluation.measures import score_run
 from backfire.evaluation.protocol import compare_protocols
 from backfire.evaluation.significance.intervals import bootstrap_interval
-from backfire.formats.tables import SCHEMAS, read_rows, write_rows
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import read_rows, write_rows
 from backfire.formats.trec import write_run
 from backfire.keyed import keyed_rng
 from backfire.study.measure_names import measure_named

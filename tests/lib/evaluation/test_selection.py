@@ -5,7 +5,8 @@ import pytest
 
 from backfire.errors import BackfireError
 from backfire.evaluation.selection import choose_variants
-from backfire.formats.tables import SCHEMAS, read_rows, write_rows
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import read_rows, write_rows
 
 WATCHED = ("c", "dev")
 BOTH = {"rate": {"among": ["slow", "fast"], "measure": "RR@10"}}

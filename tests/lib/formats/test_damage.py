@@ -21,7 +21,8 @@ from backfire.formats.embeddings import (
     write_embeddings,
 )
 from backfire.formats.index import read_index, write_index
-from backfire.formats.tables import SCHEMAS, iterate_rows, read_rows, write_batches, write_rows
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import iterate_rows, read_rows, write_batches, write_rows
 from backfire.formats.trec import checksum_file, read_run, write_run
 from backfire.retrieval.index import build_index
 

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from backfire.formats.delimited import write_csv
-from backfire.formats.tables import SCHEMAS
+from backfire.formats.schemas import SCHEMAS
 
 ROW = {**dict.fromkeys(SCHEMAS["comparison"].names), "variant": 'a,"b"', "mean": 0.1 + 0.2, "seeds": 1}
 

@@ -16,7 +16,8 @@ from backfire.formats.embeddings import (
     write_embedding_batches,
     write_embeddings,
 )
-from backfire.formats.tables import SCHEMAS, iterate_rows, read_rows, write_batches, write_rows
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import iterate_rows, read_rows, write_batches, write_rows
 
 QRELS = [{"query_id": "q1", "doc_id": "d1", "relevance": 2}, {"query_id": "q2", "doc_id": "d1", "relevance": -1}]
 

@@ -8,7 +8,7 @@ from backfire.explaining.forensics import MARGINS, TripleSet, examine_triples
 from backfire.explaining.triple_facts import FACTS, SAMPLE
 from backfire.formats.tables import read_rows, write_rows
 from backfire.negatives.filters import Filter
-from backfire.planning import requests
+from backfire.planning import measured
 from backfire.report.forensics import forensics_section
 from backfire.study.triples import triples_named
 
@@ -142,4 +142,4 @@ def test_a_teacher_tells_what_answers_and_what_a_filter_would_leave(collection, 
 
 
 def test_a_large_set_is_looked_at_by_queries_and_the_plan_knows_how_many():
-    assert requests.EXAMINED == SAMPLE
+    assert measured.EXAMINED == SAMPLE

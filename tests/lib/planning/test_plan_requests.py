@@ -9,7 +9,7 @@ import pytest
 from backfire.datasets.catalogue import published_count
 from backfire.datasets.load import load_corpus
 from backfire.formats.atomic import write_json
-from backfire.planning import requests
+from backfire.planning import measured, requests
 from backfire.planning.counts import ASSUMED, Counts
 from backfire.planning.requests import Requests
 from backfire.retrieval import candidates
@@ -51,14 +51,14 @@ def asked(study, folder, rule, wildcards, attempt=1, gpu=False):
 def test_the_papers_study_asks_for_more_than_its_jobs_took_and_less_than_four_times(study_of, tmp_path, rule):
     peak, wildcards = MEASURED[rule]
     memory = asked(study_of("studies/msmarco.yaml"), tmp_path, rule, wildcards).mem_mb
-    assert peak + requests.ENGINE < memory < 4 * peak + requests.ENGINE
+    assert peak + measured.ENGINE < memory < 4 * peak + measured.ENGINE
 
 
 @pytest.mark.parametrize("rule", DEFAULT)
 def test_the_default_study_asks_for_more_than_its_jobs_took(study_of, tmp_path, rule):
     peak, wildcards = DEFAULT[rule]
     memory = asked(study_of(), tmp_path, rule, wildcards).mem_mb
-    assert peak + requests.ENGINE < memory < 4000
+    assert peak + measured.ENGINE < memory < 4000
 
 
 # Peak resident memory in MiB of three steps on 4 triples of 16 tokens, in fp32 on a CPU: (model, full, LoRA).
@@ -76,8 +76,8 @@ def test_training_asks_for_all_copies_of_the_weights_that_it_holds(study_of, tmp
     found = Requests(study, False, 8, tmp_path)
     found._shapes = {"base": shape}
     for variant, peak in (("full_bm25", full), ("lora_bm25", lora)):
-        memory = found.of("train_variant", SimpleNamespace(variant=variant)).mem_mb - requests.ENGINE
-        assert peak < memory < 1.5 * peak + requests.TORCH
+        memory = found.of("train_variant", SimpleNamespace(variant=variant)).mem_mb - measured.ENGINE
+        assert peak < memory < 1.5 * peak + measured.TORCH
 
 
 def test_a_retry_asks_for_more_of_both(study_of, tmp_path):
@@ -124,9 +124,9 @@ def test_shards_of_one_job_take_their_time_one_after_another_and_the_memory_of_o
     one, eight, whole = (request(step) for step in (1, 8, 1000))
     assert one.mem_mb == eight.mem_mb == whole.mem_mb
     # Rounded up to ten minutes.
-    beyond = one.runtime - requests.LEAST
-    assert 8 * (beyond - 10) <= eight.runtime - requests.LEAST <= 8 * beyond
-    assert 64 * (beyond - 10) <= whole.runtime - requests.LEAST <= 64 * beyond
+    beyond = one.runtime - measured.LEAST
+    assert 8 * (beyond - 10) <= eight.runtime - measured.LEAST <= 8 * beyond
+    assert 64 * (beyond - 10) <= whole.runtime - measured.LEAST <= 64 * beyond
     assert whole.runtime > eight.runtime
     assert request(1, collection="fiqa") == request(8, collection="fiqa")
 
@@ -171,10 +171,10 @@ def test_constants_are_those_of_the_code_that_the_dag_does_not_load():
     from backfire.retrieval import products, reranking
     from backfire.training import steps
 
-    assert steps.HELD_TOKENS["cpu"] == requests.KEPT_TOKENS
-    assert requests.HELD == candidates.HELD
-    assert requests.RERANKED_QUERIES == reranking.HELD
-    assert (requests.QUERY_BLOCK, requests.PASSAGE_BLOCK) == (products.QUERY_BLOCK, products.PASSAGE_BLOCK)
+    assert steps.HELD_TOKENS["cpu"] == measured.KEPT_TOKENS
+    assert measured.HELD == candidates.HELD
+    assert measured.RERANKED_QUERIES == reranking.HELD
+    assert (measured.QUERY_BLOCK, measured.PASSAGE_BLOCK) == (products.QUERY_BLOCK, products.PASSAGE_BLOCK)
 
 
 def test_counts_are_those_that_ir_datasets_publishes(study_of, tmp_path):
@@ -259,6 +259,7 @@ def test_the_table_of_the_documentation_is_what_is_computed(study_of, root, tmp_
         "fuse_runs",
         "rerank_run",
         "score_teacher",
+        "judge_exchanges",
         "take_run",
         "attribute_ladder",
         "measure_doses",

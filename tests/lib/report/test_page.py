@@ -92,6 +92,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
         "ladder": None,
         "forensics": study.forensics(),
         "doses": None,
+        "missing_labels": None,
         "arithmetic": study.arithmetic(),
         "selection": None,
         "ties": changes.get("ties") or study.ties(),

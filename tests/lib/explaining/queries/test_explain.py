@@ -4,7 +4,8 @@ import pytest
 
 from backfire.errors import BackfireError
 from backfire.explaining.queries.explain import explain_queries
-from backfire.formats.tables import SCHEMAS, read_rows
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import read_rows
 from backfire.formats.trec import write_run
 
 QUERIES = {"q1": "sort an array", "q2": "<script>alert(1)</script>", "q3": "mean of an array"}
@@ -55,6 +56,7 @@ def files(table, tmp_path):
         "moved_table": tmp_path / "moved.parquet",
         "strata_table": tmp_path / "strata.parquet",
         "replaced_table": tmp_path / "replaced.parquet",
+        "exchanges_table": tmp_path / "exchanges.parquet",
     }
 
 
@@ -68,6 +70,11 @@ def test_moved_queries_and_strata_are_written(files):
     assert (gain["query_id"], gain["base_rank"], gain["variant_rank"]) == ("q2", 2, 1)
     assert gain["query"] == "<script>alert(1)</script>" and len(gain["answer"]) <= 300
     assert gain["passage_ids"] == ["d"]
+    exchanges = read_rows(files["exchanges_table"], "exchanges").to_pylist()
+    assert [(row["direction"], row["query_id"], row["answer_id"], row["passage_id"]) for row in exchanges] == [
+        ("loss", "q1", "a", "d"),
+        ("gain", "q2", "b", "d"),
+    ]
     rows = read_rows(files["strata_table"], "strata").to_pylist()
     assert {row["factor"] for row in rows} == {"length", "overlap", "base_rank"}
     assert [row["stratum"] for row in rows if row["factor"] == "base_rank"] == ["rank 1", "ranks 2-4"]

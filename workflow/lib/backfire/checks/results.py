@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backfire.checks.choices import check_protocols, check_selections
+from backfire.checks.exchanges import check_exchanges, check_opinions
 from backfire.checks.forensics import check_doses, check_forensics
 from backfire.checks.ladder import check_ladder
 from backfire.checks.models import (
@@ -29,16 +30,30 @@ from backfire.formats.tables import read_rows
 from backfire.study.study import Study
 
 log = logging.getLogger(__name__)
-TABLES = ("measures", "ties", "comparison", "geometry", "cost", "moved", "strata", "replaced", "projection", "maps")
-# Of studies that choose among variants, that try other protocols, that have a ladder, that train, and whose labels
-# are wrong on purpose.
-OPTIONAL = ("selection", "protocol", "ladder", "forensics", "filter_curves", "doses")
+TABLES = (
+    "measures",
+    "ties",
+    "comparison",
+    "geometry",
+    "cost",
+    "moved",
+    "strata",
+    "replaced",
+    "exchanges",
+    "projection",
+    "maps",
+)
+# Of studies that choose among variants, that try other protocols, that have a ladder, that train, whose labels are
+# wrong on purpose, and that name a judge.
+OPTIONAL = ("selection", "protocol", "ladder", "forensics", "filter_curves", "doses", "opinions", "missing_labels")
 CHECKS = (
     check_queries,
     check_ties,
     check_comparison,
     check_main_table,
     check_strata,
+    check_exchanges,
+    check_opinions,
     check_selections,
     check_protocols,
     check_ladder,

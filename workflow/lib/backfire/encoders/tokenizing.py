@@ -9,7 +9,8 @@ import pyarrow as pa
 from backfire.encoders.encoder import load_tokenizer
 from backfire.encoders.tokens import ModelTokenizer, Tokens
 from backfire.formats.embeddings import EMBEDDING_ROWS
-from backfire.formats.tables import SCHEMAS, iterate_rows, write_batches
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import iterate_rows, write_batches
 from backfire.provenance.cache import compute
 
 

@@ -21,7 +21,8 @@ from backfire.evaluation.significance.randomisation import sign_flip_tests
 from backfire.evaluation.significance.seeds import components
 from backfire.evaluation.verdict import Verdict, retention, sentence, verdict
 from backfire.formats.delimited import write_csv
-from backfire.formats.tables import SCHEMAS, read_rows, write_rows
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import read_rows, write_rows
 from backfire.keyed import keyed_rng
 
 log = logging.getLogger(__name__)

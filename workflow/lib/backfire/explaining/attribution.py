@@ -23,7 +23,8 @@ from backfire.evaluation.perquery import Place, Store, read_store
 from backfire.evaluation.significance.intervals import crossed_interval
 from backfire.formats.atomic import read_json
 from backfire.formats.delimited import write_csv
-from backfire.formats.tables import SCHEMAS, write_rows
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import write_rows
 from backfire.keyed import keyed_rng
 
 log = logging.getLogger(__name__)

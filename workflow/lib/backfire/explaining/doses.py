@@ -12,7 +12,8 @@ import numpy as np
 
 from backfire.evaluation.comparison import CLAIMS, EXPLORES, Rules, adjust_exploring, tested
 from backfire.evaluation.perquery import Place, Store, read_store
-from backfire.formats.tables import SCHEMAS, write_rows
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import write_rows
 
 LINE, DOSE = "line", "dose"
 STEP = 0.1

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from backfire.formats.atomic import replacing
-from backfire.formats.tables import SCHEMAS
+from backfire.formats.schemas import SCHEMAS
 from backfire.formats.text import half_a_pair
 
 

@@ -7,7 +7,8 @@ import pyarrow.compute as pc
 from backfire.encoders.similarity import similarities
 from backfire.errors import BackfireError
 from backfire.formats.embeddings import extended, read_embeddings
-from backfire.formats.tables import SCHEMAS, write_batches
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import write_batches
 
 # Rows of a row group.
 WRITTEN = 1 << 18

@@ -16,10 +16,11 @@ from backfire.encoders.device import pick_device
 from backfire.encoders.encoder import load_encoder
 from backfire.encoders.encoding import encode
 from backfire.encoders.similarity import EUCLIDEAN
-from backfire.formats.tables import SCHEMAS, read_rows, write_batches
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import read_rows, write_batches
 from backfire.jobs.logs import progress
+from backfire.study.judge import CROSS_ENCODER
 
-CROSS_ENCODER = "cross-encoder"
 # Pairs that are scored between two looks at the clock; the library sorts them by length.
 BLOCK = 1024
 
@@ -52,18 +53,28 @@ def score_teacher(
     pairs = _pairs(triples)
     asked = texts_by_id([queries], "queries", pairs["query_id"].unique().to_pylist())
     texts = texts_by_id(corpus, "corpus", pairs["doc_id"].unique().to_pylist())
-    score = _by_cross_encoder if kind == CROSS_ENCODER else _by_bi_encoder
     ids = (pairs["query_id"].to_pylist(), pairs["doc_id"].to_pylist())
     worded = [(asked[query_id], texts[doc_id]) for query_id, doc_id in zip(*ids, strict=True)]
 
     def batches() -> Iterator[pa.Table]:
         start = 0
-        for scores in score(model, max_length, worded, label):
+        for scores in score_pairs(model, kind, max_length, worded, label):
             some = [column[start : start + len(scores)] for column in ids]
             start += len(scores)
             yield pa.table([*some, scores], schema=SCHEMAS["teacher"])
 
     write_batches(output, "teacher", batches())
+
+
+def score_pairs(
+    model: str, kind: str, max_length: int | None, pairs: list[tuple[str, str]], label: str
+) -> Iterator[np.ndarray]:
+    """Scores, float32, of each (query, passage) by a teacher in the folder `model`, in arrays one after another.
+
+    See `score_teacher`.
+    """
+    score = _by_cross_encoder if kind == CROSS_ENCODER else _by_bi_encoder
+    return score(model, max_length, pairs, label)
 
 
 def _pairs(triples: str) -> pa.Table:

@@ -18,6 +18,7 @@ STAGES = {
     "train_variant": ("train", True),
     "mine_hard": ("mine hard negatives", False),
     "score_teacher": ("score examples", True),
+    "judge_exchanges": ("judge what changed places", True),
     "rank": ("rank", False),
     "rerank_run": ("rerank", True),
 }

@@ -16,60 +16,13 @@ from typing import Any, NamedTuple
 from backfire.datasets.sources import is_hub, pairs_files, pairs_source
 from backfire.encoders.folders import find_base
 from backfire.errors import BackfireError
+from backfire.planning import measured
 from backfire.planning.counts import Counts
+from backfire.planning.measured import MIB
 from backfire.planning.work import Work
 from backfire.study.study import Study
 from backfire.study.triples import Published, Searched
 from backfire.study.variants import BASE
-
-MIB = 2**20
-# What is asked for over what is computed: memory; time, since nodes, file systems and neighbours differ.
-MARGIN, SLACK = 1.25, 4.0
-# The two engine processes of 166 MiB, and srun, that Slurm counts to a job beside the job itself: measured.
-ENGINE = 350
-# A CUDA context and its libraries in the host's memory: assumed.
-CUDA_HOST = 3000
-# MiB that a job takes before it holds anything, from the logs of the default study: Python with pyarrow; with torch.
-LIGHT, TORCH = 220, 650
-# As in products.py and negatives/candidates.py, which the DAG must not load; a test compares them.
-QUERY_BLOCK, PASSAGE_BLOCK, HELD = 256, 1 << 16, 1 << 24
-# A candidate with its score, and a doc id as a Python string (docs/scale.md, "Mining for the paper's study").
-CANDIDATE, DOC_ID = 12, 57
-# A word of the vocabulary; words of a million passages, which grow with that power of their number (docs/scale.md).
-WORD, WORDS, HEAPS = 210, 645_975, 0.555
-# A training query while triples are sampled, its vector left out: (1,540 - 220) MiB for 502,739 of them; and each
-# negative more that it has: 275 bytes, by 10 more for each of 60,000 queries.
-SAMPLED_QUERY, SAMPLED_NEGATIVE = 1300, 300
-# Triples' texts while they are gathered: 1.4 GB a million (docs/scale.md).
-TRIPLE_TEXTS = 1400
-# What a training holds over the size of the weights: they, their gradients, AdamW's two moments, the weights that it
-# started from (drift is taken to them) and a copy that is encoded with at a look at the development set; of the base of
-# an adapter the first and the last, and what it is merged into. Measured as the slope of peak memory over BERTs of 87,
-# 418 and 1,279 MiB: full 6.2 (through sentence-transformers 5.7), LoRA 2.6 (1.6). On a GPU the host holds what is read
-# and written: assumed.
-TRAINED_COPIES, TRAINED_COPIES_GPU = {"full": 6.25, "lora": 2.75}, 4
-# Activations of a training step, bytes for each token, layer and hidden unit: the default study's peaks less its
-# weights come to 52 with no dropout; masks of dropout add to it.
-ACTIVATION = 80
-# As in training/steps.py, which the DAG must not load (a test compares them).
-KEPT_TOKENS = 16384
-# Reading a run a query at a time and scoring it: 325 MiB in the default study, 346 MiB for 6,980 queries of 1,000 hits
-# (16 s). Statistics beside it take some more: compare_variants 291 MiB, most of it libraries.
-MEASURED_MIB, MEASURED_QUERY = 600, 5000
-# Processor seconds (docs/scale.md, "Work"): a query against a passage, mined and ranked; a million passages of tables.
-MINED, RANKED, TABLES = 14.1e-9, 25e-9, 25.0
-# Tokens a second of MiniLM's 22 M parameters: encoding and training, one core (default study), one GPU (A1, A2).
-ENCODED, TRAINED, ENCODED_GPU, TRAINED_GPU = 3000, 2000, 250_000, 98_000
-MINILM_MIB = 87
-# Bytes of a passage's text while it is reranked, and of a hit with its id (assumed); queries that are held, as in
-# retrieval/reranking.py (a test compares them).
-RERANKED_TEXT, RERANKED_HIT, RERANKED_QUERIES = 1000, 150, 1000
-# Queries of a set that are looked at, as in explaining/triple_facts.py (a test compares them).
-EXAMINED = 5000
-# Of a data set of the hub before it is fetched.
-ASSUMED_PAIRS_MIB = 200
-# Minutes that any job may take to start and to read its files.
-LEAST = 30
 
 
 class Request(NamedTuple):
@@ -112,7 +65,7 @@ class Requests:
             "encode_queries": self._encoded_queries,
             "measure_latency": self._latency,
             "index_shard": lambda w: (
-                LIGHT + 3 * self._shard(w.collection, w.variant),
+                measured.LIGHT + 3 * self._shard(w.collection, w.variant),
                 20e-6 * self._taken(w.collection),
             ),
             "rank": self._ranking,
@@ -130,11 +83,15 @@ class Requests:
             "sample_published": self._sampled,
             "take_triples": self._listed,
             "score_teacher": self._taught,
+            "judge_exchanges": self._judged,
             # Both candidates of a training, with gradients.
-            "settle_arithmetic": lambda w: (TORCH + 6 * self.shape(BASE).mib + (CUDA_HOST if self.gpu else 0), 120),
+            "settle_arithmetic": lambda w: (
+                measured.TORCH + 6 * self.shape(BASE).mib + (measured.CUDA_HOST if self.gpu else 0),
+                120,
+            ),
             "train_variant": self._training,
             # Two models at a time, and the sum in double precision. Loading takes seconds.
-            "mix_weights": lambda w: (TORCH + 5 * self.shape(w.variant).mib, 60 * len(study.compared)),
+            "mix_weights": lambda w: (measured.TORCH + 5 * self.shape(w.variant).mib, 60 * len(study.compared)),
             "examine_triples": self._examined,
             "explain_queries": lambda w: self._measured(len(study.compared)),
             "compare_protocols": lambda w: self._measured(4 + len(study.choices)),
@@ -154,8 +111,8 @@ class Requests:
     def of(self, rule: str, wildcards: Any, attempt: int = 1) -> Request:
         """Request of a job of `rule` with those wildcards, the `attempt`-th time that it is started."""
         mib, seconds = self._rules[rule](wildcards)
-        minutes = LEAST + SLACK * seconds / 60
-        return Request(attempt * _round(MARGIN * mib + ENGINE, 100), attempt * _round(minutes, 10))
+        minutes = measured.LEAST + measured.SLACK * seconds / 60
+        return Request(attempt * _round(measured.MARGIN * mib + measured.ENGINE, 100), attempt * _round(minutes, 10))
 
     def shape(self, variant: str = BASE) -> Shape:
         """The model that a variant descends from, as far as it is on this machine, else `ASSUMED_MODEL`."""
@@ -179,27 +136,39 @@ class Requests:
         """The model with the longest vectors."""
         return max((self.shape(name) for name in self.study.embedded), key=lambda shape: shape.dimensions)
 
-    def _seconds(self, work: Work, pair: float = RANKED) -> float:
+    def _seconds(self, work: Work, pair: float = measured.RANKED) -> float:
         """Processor seconds of some work on the threads of a job, or on its GPU; `pair` for a query and a passage."""
         shape = self.shape(work.model) if work.model else ASSUMED_MODEL
-        slower = max(1.0, shape.mib / MINILM_MIB)
-        encoded, trained = (ENCODED_GPU, TRAINED_GPU) if self.gpu else (ENCODED * self.threads, TRAINED * self.threads)
+        slower = max(1.0, shape.mib / measured.MINILM_MIB)
+        encoded, trained = (
+            (measured.ENCODED_GPU, measured.TRAINED_GPU)
+            if self.gpu
+            else (measured.ENCODED * self.threads, measured.TRAINED * self.threads)
+        )
         model = work.tokens / encoded + work.steps * work.step_tokens / trained
         return slower * model + pair * work.pairs / self.threads
 
     def _model(self, variant: str) -> float:
         """MiB of a job that loads the model twice, as merging does; CUDA's share where there is a GPU."""
-        return TORCH + 2 * self.shape(variant).mib + (CUDA_HOST if self.gpu else 0)
+        return measured.TORCH + 2 * self.shape(variant).mib + (measured.CUDA_HOST if self.gpu else 0)
 
     def _latency(self, w: Any) -> tuple[float, float]:
         # Each of them, and that of an adapter beside its weights, and one that is being loaded.
         names = [name for name, _ in self.study.first_embedded]
         held = [self.shape(name) for name in names for _ in range(1 + self.study.variants[name].adapted)]
-        settings, slower = self.study.config["latency"], sum(max(1.0, shape.mib / MINILM_MIB) for shape in held)
+        settings, slower = (
+            self.study.config["latency"],
+            sum(max(1.0, shape.mib / measured.MINILM_MIB) for shape in held),
+        )
         # Queries of 32 tokens: assumed.
         texts = settings["queries"] + sum(size * (settings["rounds"] + 2) for size in settings["batches"] if size > 1)
-        seconds = slower * (10 + 32 * texts / (ENCODED_GPU if self.gpu else ENCODED * self.threads))
-        mib = TORCH + sum(shape.mib for shape in held) + self.largest.mib + (CUDA_HOST if self.gpu else 0)
+        seconds = slower * (10 + 32 * texts / (measured.ENCODED_GPU if self.gpu else measured.ENCODED * self.threads))
+        mib = (
+            measured.TORCH
+            + sum(shape.mib for shape in held)
+            + self.largest.mib
+            + (measured.CUDA_HOST if self.gpu else 0)
+        )
         return mib, seconds
 
     def _vectors(self, count: int, variant: str | None = None) -> float:
@@ -220,20 +189,22 @@ class Requests:
         fetched = (self.root / pairs_source(w.collection, corpus)).rglob("*") if is_hub(corpus) else ()
         files = [*pairs_files(corpus), *(file for file in fetched if file.is_file())]
         # A data set of the hub that is not here yet: assumed.
-        mib = sum(Path(file).stat().st_size for file in files) / MIB if files else ASSUMED_PAIRS_MIB
+        mib = sum(Path(file).stat().st_size for file in files) / MIB if files else measured.ASSUMED_PAIRS_MIB
         return 500 + 30 * mib, 60 + 10 * mib
 
     def _corpus(self, w: Any) -> tuple[float, float]:
         # Twice 8 bytes a passage for keys of ids; ir_datasets' readers.
         passages = self.counts.source(w.collection)
-        return 500 + 16 * passages / MIB, TABLES * passages / 1e6
+        return 500 + 16 * passages / MIB, measured.TABLES * passages / 1e6
 
     def _queries(self, w: Any) -> tuple[float, float]:
         queries = self.counts.queries(w.collection, w.split)
-        return 500 + 1000 * queries / MIB, TABLES * self.counts.passages(w.collection) / 1e6
+        return 500 + 1000 * queries / MIB, measured.TABLES * self.counts.passages(w.collection) / 1e6
 
     def _tokens(self, w: Any) -> tuple[float, float]:
-        return LIGHT + 4 * self.counts.shard(w.collection) * self.length / MIB, self._taken(w.collection) / 1000
+        return measured.LIGHT + 4 * self.counts.shard(w.collection) * self.length / MIB, self._taken(
+            w.collection
+        ) / 1000
 
     def _passages(self, w: Any) -> tuple[float, float]:
         # 32,768 texts and their vectors at a time; a shard of short texts counts full length.
@@ -248,9 +219,9 @@ class Requests:
 
     def _search(self, collection: str, queries: int, held: int, ids: int) -> float:
         """MiB of a search: a shard's vectors and index, a block of scores for each thread, and what is found."""
-        scores = self.threads * QUERY_BLOCK * PASSAGE_BLOCK * 4 / MIB
-        found = (held * CANDIDATE + ids * DOC_ID) / MIB
-        return LIGHT + 2 * self._shard(collection) + self._vectors(queries) + scores + found
+        scores = self.threads * measured.QUERY_BLOCK * measured.PASSAGE_BLOCK * 4 / MIB
+        found = (held * measured.CANDIDATE + ids * measured.DOC_ID) / MIB
+        return measured.LIGHT + 2 * self._shard(collection) + self._vectors(queries) + scores + found
 
     def _ranking(self, w: Any) -> tuple[float, float]:
         queries, passages = self.counts.queries(w.collection, w.split), self.counts.passages(w.collection)
@@ -260,11 +231,11 @@ class Requests:
 
     def _mined_vectors(self, w: Any) -> tuple[float, float]:
         queries, passages = self._training_size
-        part, block = -(-passages // self.study.parts), min(queries, HELD // int(w.depth))
+        part, block = -(-passages // self.study.parts), min(queries, measured.HELD // int(w.depth))
         mib = self._search(self.study.train_on, block, block * int(w.depth), min(part, queries * int(w.depth)))
-        mib += TORCH + CUDA_HOST if self.gpu else 0
+        mib += measured.TORCH + measured.CUDA_HOST if self.gpu else 0
         # The processor's time also with a GPU, which shortens the products alone, by how much was not measured.
-        return mib, self._seconds(self.counts.work("mine_hard", w), MINED)
+        return mib, self._seconds(self.counts.work("mine_hard", w), measured.MINED)
 
     def _mined_words(self, w: Any) -> tuple[float, float]:
         queries, passages = self._training_size
@@ -277,27 +248,27 @@ class Requests:
 
     def _words(self, collection: str, queries: int, depth: int) -> tuple[float, float]:
         """MiB of a search by words, and seconds for each passage: 99 s for 10,000 queries and a million passages."""
-        held = min(HELD, queries * depth) * CANDIDATE + 500 * self.counts.shard(collection)
-        return LIGHT + self._vocabulary(collection) + held / MIB, 10e-9 * queries
+        held = min(measured.HELD, queries * depth) * measured.CANDIDATE + 500 * self.counts.shard(collection)
+        return measured.LIGHT + self._vocabulary(collection) + held / MIB, 10e-9 * queries
 
     def _reranked(self, w: Any) -> tuple[float, float]:
         settings, queries = self.study.variants[w.variant].settings, self.counts.queries(w.collection, w.split)
-        each = min(settings["depth"], self.depth) * RERANKED_TEXT + self.depth * RERANKED_HIT
-        held = min(queries, RERANKED_QUERIES) * each / MIB
+        each = min(settings["depth"], self.depth) * measured.RERANKED_TEXT + self.depth * measured.RERANKED_HIT
+        held = min(queries, measured.RERANKED_QUERIES) * each / MIB
         # Of a size that is not known here.
-        mib = TORCH + 2 * ASSUMED_MODEL.mib + (CUDA_HOST if self.gpu else 0) + held
+        mib = measured.TORCH + 2 * ASSUMED_MODEL.mib + (measured.CUDA_HOST if self.gpu else 0) + held
         return mib, self._seconds(self.counts.work("rerank_run", w))
 
     def _terms(self, collection: str) -> tuple[float, float]:
-        return LIGHT + self._vocabulary(collection), 82 * self.counts.passages(collection) / 1e6
+        return measured.LIGHT + self._vocabulary(collection), 82 * self.counts.passages(collection) / 1e6
 
     def _vocabulary(self, collection: str) -> float:
-        return 2 * WORD * WORDS * (self.counts.passages(collection) / 1e6) ** HEAPS / MIB
+        return 2 * measured.WORD * measured.WORDS * (self.counts.passages(collection) / 1e6) ** measured.HEAPS / MIB
 
     def _merged(self, w: Any) -> tuple[float, float]:
         # A piece of each part: 349 MiB with 8 of them, 228 with one. 20 s for 32 million rows.
         rows = self._training_size[0] * int(w.depth) * self.study.parts
-        return LIGHT + 20 * self.study.parts, 20 * rows / 32e6
+        return measured.LIGHT + 20 * self.study.parts, 20 * rows / 32e6
 
     def _sampled(self, w: Any) -> tuple[float, float]:
         queries, passages = self._training_size
@@ -305,10 +276,10 @@ class Requests:
         count = self.counts.examples(w.triples)
         listed = queries * triples.depth if isinstance(triples, Searched) else 0
         more = triples.negatives_per_query - 1
-        kept = SAMPLED_QUERY * queries + SAMPLED_NEGATIVE * more * max(queries, count)
+        kept = measured.SAMPLED_QUERY * queries + measured.SAMPLED_NEGATIVE * more * max(queries, count)
         # Scores of positives, and counts of what was dropped, by query: assumed.
-        kept += SAMPLED_NEGATIVE * queries if triples.filter else 0
-        mib = LIGHT + self._vectors(queries) + (kept + 12 * passages + 48 * count) / MIB + 300
+        kept += measured.SAMPLED_NEGATIVE * queries if triples.filter else 0
+        mib = measured.LIGHT + self._vectors(queries) + (kept + 12 * passages + 48 * count) / MIB + 300
         # 10 s for 2 million candidates, 7 s to look for queries among a million passages; a published list, of some 40
         # million lines, is read once.
         return mib, 5e-6 * listed + 7e-6 * passages + (600 if isinstance(triples, Published) else 60)
@@ -318,15 +289,22 @@ class Requests:
         triples = self.study.triples[w.triples]
         rows = triples.negatives_per_query * self.counts.examples(w.triples)
         # 1.9 us a passage and its key, and 30 us for a triple, of 400 bytes.
-        mib = LIGHT + self._vectors(queries) + (SAMPLED_QUERY * queries + 12 * passages + 400 * rows) / MIB + 300
+        mib = (
+            measured.LIGHT
+            + self._vectors(queries)
+            + (measured.SAMPLED_QUERY * queries + 12 * passages + 400 * rows) / MIB
+            + 300
+        )
         return mib, 2e-5 * passages + 3e-5 * rows + 60
 
     def _examined(self, w: Any) -> tuple[float, float]:
         # Ids of one set after another, and texts of the queries that are looked at.
         sizes = [(self.study.triples[name].texts, self.counts.examples(name)) for name in self.study.used]
         rows = max((texts - 2) * count for texts, count in sizes)
-        looked = max(texts * count for texts, count in sizes) * min(1.0, EXAMINED / max(1, self._training_size[0]))
-        mib = LIGHT + self._vectors(self._training_size[0]) + self._shard(self.study.train_on)
+        looked = max(texts * count for texts, count in sizes) * min(
+            1.0, measured.EXAMINED / max(1, self._training_size[0])
+        )
+        mib = measured.LIGHT + self._vectors(self._training_size[0]) + self._shard(self.study.train_on)
         # Texts with their runs of words: 6.3 KB for one of 55 words.
         mib += 300 + (400 * rows + 8000 * looked) / MIB
         return mib, len(sizes) * (60 + 1e-5 * rows + 2e-5 * self._training_size[1])
@@ -334,22 +312,30 @@ class Requests:
     def _taught(self, w: Any) -> tuple[float, float]:
         triples = self.study.triples[w.triples]
         texts = triples.texts * self.counts.examples(w.triples)
-        mib = TORCH + 2 * ASSUMED_MODEL.mib + (CUDA_HOST if self.gpu else 0)
-        mib += TRIPLE_TEXTS * texts / 3 / MIB + texts * ASSUMED_MODEL.dimensions * 4 / MIB
+        mib = measured.TORCH + 2 * ASSUMED_MODEL.mib + (measured.CUDA_HOST if self.gpu else 0)
+        mib += measured.TRIPLE_TEXTS * texts / 3 / MIB + texts * ASSUMED_MODEL.dimensions * 4 / MIB
         return mib, self._seconds(self.counts.work("score_teacher", w))
+
+    def _judged(self, w: Any) -> tuple[float, float]:
+        work = self.counts.work("judge_exchanges", w)
+        texts = 2 * self.counts.exchanges
+        mib = measured.TORCH + 2 * ASSUMED_MODEL.mib + (measured.CUDA_HOST if self.gpu else 0)
+        mib += (measured.RERANKED_TEXT + measured.RERANKED_HIT + 4 * ASSUMED_MODEL.dimensions) * texts / MIB
+        # Passages are looked for in the whole corpus.
+        return mib, self._seconds(work) + 2e-5 * self.counts.passages(self.study.primary[0])
 
     def _training(self, w: Any) -> tuple[float, float]:
         variant = self.study.variants[w.variant]
         settings, shape = variant.settings, self.shape(w.variant)
         triples, texts = self.counts.examples(variant.triples), self.study.triples[variant.triples].texts
         step = texts * settings["batch_size"] * settings["max_length"]
-        copies = TRAINED_COPIES[settings["method"]] if not self.gpu else TRAINED_COPIES_GPU
+        copies = measured.TRAINED_COPIES[settings["method"]] if not self.gpu else measured.TRAINED_COPIES_GPU
         # Of an adapter what is kept is as small as it is.
         copies += variant.keeps_best and not variant.adapted
         copies += variant.objective.start
-        mib = TORCH + copies * shape.mib + TRIPLE_TEXTS * triples * texts / 3 / MIB
-        kept = min(step, KEPT_TOKENS)
-        mib += CUDA_HOST if self.gpu else ACTIVATION * kept * shape.layers * shape.dimensions / MIB
+        mib = measured.TORCH + copies * shape.mib + measured.TRIPLE_TEXTS * triples * texts / 3 / MIB
+        kept = min(step, measured.KEPT_TOKENS)
+        mib += measured.CUDA_HOST if self.gpu else measured.ACTIVATION * kept * shape.layers * shape.dimensions / MIB
         # Vectors of a batch, their gradient and similarities, where only those are kept of it.
         mib += 16 * texts * settings["batch_size"] * (shape.dimensions + settings["batch_size"]) / MIB
         # Vectors of all texts of the triples.
@@ -360,12 +346,14 @@ class Requests:
     def _measured(self, runs: int) -> tuple[float, float]:
         """Of jobs that read one run file after another, a query at a time."""
         queries = [self.counts.queries(name, split) for name, split in self.study.evaluations]
-        return MEASURED_MIB + MEASURED_QUERY * sum(queries) / MIB, runs * sum(queries) * self.depth / 400_000
+        return measured.MEASURED_MIB + measured.MEASURED_QUERY * sum(queries) / MIB, runs * sum(
+            queries
+        ) * self.depth / 400_000
 
     def _geometry(self, w: Any) -> tuple[float, float]:
         sample = min(self.study.config["geometry"]["sample"], self.counts.passages(w.collection))
         # Vectors in double precision and copies, blocks of 1,024 of them against all, and base's shard beside one.
-        mib = LIGHT + 6 * self._vectors(sample) + 1024 * sample * 16 / MIB + 2 * self._shard(w.collection)
+        mib = measured.LIGHT + 6 * self._vectors(sample) + 1024 * sample * 16 / MIB + 2 * self._shard(w.collection)
         # Sums of products over the corpus: 40 GFLOP/s of one core in double precision, and reading.
         products = 6 * self.counts.passages(w.collection) * self.largest.dimensions**2 / 40e9
         return mib, 300 + 2 * products

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backfire.planning.lines import examples
+from backfire.study.judge import CROSS_ENCODER
 from backfire.study.parts import TRAIN
 from backfire.study.study import Study
 from backfire.study.variants import Course
@@ -47,6 +48,7 @@ class Sizes(ABC):
             "mine_hard": self._mining,
             "rerank_run": self._reranking,
             "score_teacher": self._scoring,
+            "judge_exchanges": self._judging,
             "train_variant": self._training,
         }
 
@@ -117,11 +119,24 @@ class Sizes(ABC):
     def _scoring(self, w: Any) -> Work:
         triples, limit, where = self.study.triples[w.triples], self.study.teacher_length(w.triples), self.study.train_on
         passages = triples.texts - 1
-        if triples.teacher["kind"] == "cross-encoder":
+        if triples.teacher["kind"] == CROSS_ENCODER:
             each = passages * self.pair_tokens(where, limit)
         else:
             each = self.query_tokens(limit) + passages * self.passage_tokens(where, limit)
         return Work(tokens=self.examples(w.triples) * each)
+
+    @property
+    def exchanges(self) -> int:
+        """Queries, of every variant, whose answer changed places with a passage: at most all."""
+        return self.queries(*self.study.primary[:2]) * (len(self.study.compared) - 1)
+
+    def _judging(self, w: Any) -> Work:
+        where, limit = self.study.primary[0], self.study.judge.max_length
+        if self.study.judge.kind == CROSS_ENCODER:
+            each = 2 * self.pair_tokens(where, limit)
+        else:
+            each = self.query_tokens(limit) + 2 * self.passage_tokens(where, limit)
+        return Work(tokens=self.exchanges * each)
 
     def _training(self, w: Any) -> Work:
         """The steps, and what is encoded meanwhile: passages and queries that are watched, at the start, the end and

@@ -16,6 +16,7 @@ from backfire.preflight.model import ModelFiles, check_mixes, check_model
 from backfire.preflight.objectives import check_objectives
 from backfire.preflight.sizes import check_factory, check_sizes
 from backfire.preflight.sources import check_different, check_sources
+from backfire.study.judge import CROSS_ENCODER
 from backfire.study.study import Study
 from backfire.study.variants import Given, Reranked
 
@@ -118,7 +119,7 @@ def _check_cross_encoders(study: Study, thoroughly: bool) -> list[str]:
     lines, depth = [], study.config["ranking"]["depth"]
     sources = [study.variants[name].source for name in study.named(Reranked)]
     teachers = [study.triples[name] for name in study.taught_by]
-    sources += [each.teacher_source for each in teachers if each.teacher["kind"] == "cross-encoder"]
+    sources += [each.teacher_source for each in teachers if each.teacher["kind"] == CROSS_ENCODER]
     for source in sources:
         folder = _folder(source["name"], source["where"])
         if folder and (folder / "modules.json").is_file() and (folder / "1_Pooling").is_dir():

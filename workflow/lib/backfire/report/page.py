@@ -25,6 +25,7 @@ from backfire.report.maps import maps_told
 from backfire.report.method import flattened, method_paragraphs, relevance
 from backfire.report.models import read_certificates
 from backfire.report.numbers import count, plain
+from backfire.report.opinions import opinions_section
 from backfire.report.paper import main_rows, paragraph
 from backfire.report.queries import which_queries
 from backfire.report.recipes import recipe
@@ -65,6 +66,7 @@ def write_report(
     ladder: str | Path | None,
     forensics: tuple[str | Path, str | Path] | None,
     doses: str | Path | None,
+    missing_labels: str | Path | None,
     arithmetic: str | Path | None,
     template: str | Path,
     captions: dict[str, str | Path],
@@ -84,6 +86,7 @@ def write_report(
     `protocol` and `ladder` are the tables of those names, None where the study chooses nothing, tries no other protocol
     or has no ladder; `forensics` are the tables `forensics` and `filter_curves`, None where nothing is trained;
     `doses` is the table of that name, None where no variants differ in their share of wrong labels alone;
+    `missing_labels` that of what a judge says, None where the study names none;
     `arithmetic` is what was settled for it, None where nothing is left to `precision: auto`.
     `captions` are those of the figures, which Snakemake's own report shows too. The page loads nothing from anywhere
     and holds no date, so that the same inputs give the same bytes.
@@ -121,6 +124,7 @@ def write_report(
         "tables": comparison_tables(findings, relevance(study)),
         "ties": ties_summary(ties, variants),
         "which": which_queries(moved, strata, replaced, variants, alpha),
+        "opinions": opinions_section(missing_labels, study.judge, variants, alpha) if missing_labels else None,
         "references": reference_table(expected, with_settled(config, settled), described, rows, found),
         "protocol": protocol_table(protocol, primary[2]) if protocol else None,
         "ladder": ladder_section(ladder, study.ladder, primary) if ladder else None,

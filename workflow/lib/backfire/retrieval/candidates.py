@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from backfire.formats.tables import SCHEMAS
+from backfire.formats.schemas import SCHEMAS
 
 # Candidates held at a time, over all queries of a block, some 8 to 12 bytes each.
 HELD = 1 << 24

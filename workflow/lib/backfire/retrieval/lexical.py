@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from bm25s.tokenization import Tokenizer
 
 from backfire.errors import BackfireError
-from backfire.formats.tables import SCHEMAS, iterate_rows, read_rows, write_batches, write_rows
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import iterate_rows, read_rows, write_batches, write_rows
 from backfire.formats.trec import Ranking, write_run
 from backfire.jobs.logs import progress
 from backfire.retrieval.candidates import HELD, WRITTEN, candidate_table

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backfire.errors import BackfireError
-from backfire.formats.tables import SCHEMAS, iterate_rows, read_rows, write_batches
+from backfire.formats.schemas import SCHEMAS
+from backfire.formats.tables import iterate_rows, read_rows, write_batches
 from backfire.jobs.logs import progress
 
 log = logging.getLogger(__name__)

@@ -10,6 +10,7 @@ from backfire.errors import BackfireError
 from backfire.provenance.fingerprints import plain
 from backfire.study.crossreferences import check_references
 from backfire.study.doses import dose_groups
+from backfire.study.judge import CROSS_ENCODER, Judge, judge_of
 from backfire.study.ladder import ladder_between
 from backfire.study.lineage import Lineage
 from backfire.study.objectives import completed
@@ -108,10 +109,16 @@ class Study(Lineage):
         """Names of the triple sets whose examples a teacher scores."""
         return [name for name, triples in self.triples.items() if triples.teacher]
 
+    @property
+    def judge(self) -> Judge | None:
+        """What gives its opinion of passages that took an answer's place (see `study.judge`)."""
+        lengths = {name: self.teacher_length(name) for name in self.taught_by}
+        return judge_of(self.triples, (self.variants[name] for name in self.compared), lengths)
+
     def teacher_length(self, triples: str) -> int | None:
         """Tokens that a teacher reads of a pair, or of each text; None for a cross-encoder's own limit."""
         teacher = self.triples[triples].teacher
-        own = None if teacher["kind"] == "cross-encoder" else self.config["encoding"]["max_length"]
+        own = None if teacher["kind"] == CROSS_ENCODER else self.config["encoding"]["max_length"]
         return teacher["max_length"] or own
 
     @property

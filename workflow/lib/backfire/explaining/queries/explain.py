@@ -35,8 +35,9 @@ def explain_queries(
     moved_table: str | Path,
     strata_table: str | Path,
     replaced_table: str | Path,
+    exchanges_table: str | Path,
 ) -> None:
-    """Write the tables `moved`, `strata` and `replaced` at the primary measure (see the modules of these names).
+    """Write the tables `moved`, `strata`, `replaced` and `exchanges` at the primary measure (see the modules so named).
 
     `models` are (variant, first seed) of base and every trained variant, `runs` their rankings of the primary split,
     `depth` passages deep; `primary` is (collection, split, measure), `relevant_from` the lowest relevant grade.
@@ -78,11 +79,13 @@ def explain_queries(
             )
     write_rows(moved_table, "moved", [with_texts(move, texts, passages) for move in found])
     write_rows(strata_table, "strata", rows)
-    replaced = []
+    replaced, told = [], []
     for variant, each in changed.items():
         found_kinds = kinds(each, hubs_of[variant], texts, passages)
         replaced += counted(paired, variant, found_kinds, hubs_of[variant])
+        told += [vars(exchange) | {"kind": kind} for exchange, kind in found_kinds.items()]
     write_rows(replaced_table, "replaced", adjusted(replaced))
+    write_rows(exchanges_table, "exchanges", told)
 
 
 def _most_moved(paired: Paired, variant: str) -> set[str]:

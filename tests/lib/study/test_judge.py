@@ -1,0 +1,53 @@
+"""Which of a study's teachers and rerankers is asked."""
+
+from copy import deepcopy
+
+import pytest
+from example_study import VERDICTS, example_config
+
+from backfire.study.study import Study
+
+TEACHER = {"model": "t", "kind": "cross-encoder"}
+SORTED = {"method": "rerank", "of": "base", "model": "r", "depth": 5}
+
+
+@pytest.fixture
+def config(root):
+    return example_config(root, VERDICTS)
+
+
+def judge(config, root, teachers=(), variants=()):
+    import yaml
+
+    from backfire.study.settings import checked
+
+    config = deepcopy(config)
+    for name, teacher in dict(teachers).items():
+        config["triples"][name]["teacher"] = teacher
+    config["variants"] |= dict(variants)
+    schema = yaml.safe_load((root / "workflow/schemas/config.yaml").read_text(encoding="utf-8"))
+    return Study(checked(config, schema)).judge
+
+
+def test_a_study_without_either_has_none(config, root):
+    assert judge(config, root) is None
+
+
+def test_a_cross_encoder_comes_before_a_bi_encoder(config, root):
+    bi = {"model": "b", "kind": "bi-encoder"}
+    found = judge(config, root, {"hard": bi})
+    assert (found.model, found.kind, found.folder, found.max_length) == ("b", "bi-encoder", "teachers/hard", 128)
+    found = judge(config, root, {"hard": bi}, {"sorted": SORTED})
+    assert (found.model, found.kind, found.folder) == ("r", "cross-encoder", "rerankers/sorted")
+    assert found.reranked == ["sorted"] and found.followed == []
+    found = judge(config, root, {"bm25": bi, "hard": TEACHER}, {"sorted": SORTED})
+    assert (found.model, found.folder, found.reranked) == ("t", "teachers/hard", [])
+
+
+def test_it_is_said_who_follows_it_and_whose_order_is_its_own(config, root):
+    variants = {
+        "taught": {"method": "full", "triples": "hard", "loss": {"name": "margin_mse"}},
+        "sorted": SORTED | {"model": "t"},
+    }
+    found = judge(config, root, {"hard": TEACHER}, variants)
+    assert (found.followed, found.reranked) == (["taught"], ["sorted"])
