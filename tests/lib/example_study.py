@@ -381,6 +381,24 @@ class Example:
         write_json(self.path("arithmetic.json"), machine | tasks)
         return self.path("arithmetic.json")
 
+    def forecast(self) -> str:
+        """Write what was seen before training: something that will go wrong, twice, and a limit."""
+        findings = [
+            {
+                "check": "another metric",
+                "about": f"variants.{name}.loss",
+                "grade": "fault",
+                "found": f"<b>found</b> of {name}",
+                "why": "A reason.",
+                "remedy": f"a remedy for {name}",
+                "sure": "certain",
+            }
+            for name in list(self.verdicts)[:2]
+        ]
+        one = {"check": "one seed", "about": "seeds", "grade": "note", "found": "One.", "why": "So.", "remedy": "more"}
+        write_json(self.path("forecast.json"), {"findings": [*findings, one | {"sure": "rule of thumb"}]})
+        return self.path("forecast.json")
+
     def protocol(self) -> str:
         """Write the table `protocol`: a length that matters, a precision that nearly does not, and no ties."""
         deltas = {

@@ -20,6 +20,7 @@ LAYERS = [
     ["evaluation"],
     ["negatives", "training"],
     ["explaining"],
+    ["forecast"],
     ["planning"],
     ["preflight"],
     ["charts"],

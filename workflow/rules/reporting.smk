@@ -288,6 +288,7 @@ rule write_report:
         forensics=["results/{study}/forensics.parquet", "results/{study}/filter_curves.parquet"] if STUDY.used else [],
         doses=["results/{study}/doses.parquet"] if STUDY.doses else [],
         missing_labels=["results/{study}/missing_labels.parquet"] if STUDY.judge else [],
+        forecast="results/{study}/forecast.json",
         arithmetic=ARITHMETIC,
         # Relative, so that a copy of the folder elsewhere finds its results up to date.
         expected=os.path.relpath(ROOT / "studies/expected.yaml"),

@@ -35,6 +35,7 @@ with job(snakemake.log[0], snakemake.threads):
         ladder=next(iter(snakemake.input.ladder), None),
         forensics=tuple(snakemake.input.forensics) or None,
         doses=next(iter(snakemake.input.doses), None),
+        forecast=snakemake.input.forecast,
         missing_labels=next(iter(snakemake.input.missing_labels), None),
         template=snakemake.input.template,
         captions=dict(zip(cfg["figures"], snakemake.input.captions, strict=True)),

@@ -93,6 +93,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
         "forensics": study.forensics(),
         "doses": None,
         "missing_labels": None,
+        "forecast": study.forecast(),
         "arithmetic": study.arithmetic(),
         "selection": None,
         "ties": changes.get("ties") or study.ties(),

@@ -106,9 +106,9 @@ def test_no_query_that_is_held_out_is_trained_on(twice, train, monkeypatch):
     trained, judged = [], []
     step, judge = Stepper.step, Stepper.judge
 
-    def noting_step(stepper, examples, chosen):
+    def noting_step(stepper, examples, chosen, *more):
         trained.append(examples.rows[chosen])
-        return step(stepper, examples, chosen)
+        return step(stepper, examples, chosen, *more)
 
     def noting_judge(stepper, examples, batch_size):
         judged.append(examples.rows)

@@ -93,6 +93,8 @@ class Requests:
             # Two models at a time, and the sum in double precision. Loading takes seconds.
             "mix_weights": lambda w: (measured.TORCH + 5 * self.shape(w.variant).mib, 60 * len(study.compared)),
             "examine_triples": self._examined,
+            # One model after another, and some hundred examples.
+            "look_ahead": lambda w: (measured.TORCH + 4 * self.largest.mib + 500, 60 * (1 + len(study.trained))),
             "explain_queries": lambda w: self._measured(len(study.compared)),
             "compare_protocols": lambda w: self._measured(4 + len(study.choices)),
             "compare_variants": lambda w: (1500, 120 * len(study.runs) * len(study.evaluations)),

@@ -18,6 +18,7 @@ from backfire.report.arithmetic import with_settled
 from backfire.report.choices import protocol_table
 from backfire.report.curves import read_curves, training_table, warnings
 from backfire.report.findings import Findings, headline, read_findings
+from backfire.report.forecast import forecast_section
 from backfire.report.forensics import doses_told, forensics_section
 from backfire.report.ladder import ladder_section
 from backfire.report.layers import layers_table
@@ -67,6 +68,7 @@ def write_report(
     forensics: tuple[str | Path, str | Path] | None,
     doses: str | Path | None,
     missing_labels: str | Path | None,
+    forecast: str | Path,
     arithmetic: str | Path | None,
     template: str | Path,
     captions: dict[str, str | Path],
@@ -86,7 +88,8 @@ def write_report(
     `protocol` and `ladder` are the tables of those names, None where the study chooses nothing, tries no other protocol
     or has no ladder; `forensics` are the tables `forensics` and `filter_curves`, None where nothing is trained;
     `doses` is the table of that name, None where no variants differ in their share of wrong labels alone;
-    `missing_labels` that of what a judge says, None where the study names none;
+    `missing_labels` that of what a judge says, None where the study names none; `forecast` is what was seen before
+    training, as JSON;
     `arithmetic` is what was settled for it, None where nothing is left to `precision: auto`.
     `captions` are those of the figures, which Snakemake's own report shows too. The page loads nothing from anywhere
     and holds no date, so that the same inputs give the same bytes.
@@ -116,6 +119,7 @@ def write_report(
         "alpha": f"{alpha:g}",
         "cards": cards(findings),
         "advice": advice,
+        "forecast": forecast_section(forecast, {name: row["verdict"] for name, row in findings.claims.items()}),
         "paragraph": paragraph(main_rows(rows, primary), config["base_model"], primary, config["comparison"]),
         "words": told,
         "keeping": any(row["retention"] for row in rows),

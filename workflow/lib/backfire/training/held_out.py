@@ -65,7 +65,8 @@ class HeldOut:
         """
         if self._examples is None or not (ended or self._due(step)):
             return {}
-        loss, accuracy = self._stepper.judge(self._examples, self._batch)
+        found = self._stepper.judge(self._examples, self._batch)
+        loss, accuracy = found.loss, found.accuracy
         if not np.isfinite(loss):
             raise Diverged(f"the loss of the held-out examples is {loss:.4g}")
         value = accuracy if self._measure == "accuracy" else -loss

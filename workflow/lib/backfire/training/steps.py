@@ -93,6 +93,18 @@ class _Texts:
         return Batch(vectors, *(None if each is None else torch.from_numpy(each).to(device) for each in of), moved)
 
 
+@dataclass(frozen=True)
+class Judged:
+    """Of examples that are looked at: mean loss; accuracy, the share of negatives that are less similar to the query
+    than the positive, by what the model is searched with; the share that is active, None where the objective knows no
+    such thing; and the mean length of the passages' vectors as the model pools them."""
+
+    loss: float
+    accuracy: float
+    active: float | None
+    norm: float
+
+
 class Diverged(Exception):
     """Numbers of a training are no longer finite; says where and which."""
 
@@ -165,20 +177,23 @@ class Stepper:
         return Step(loss, rate, norm, active, {name: term.item() for name, term in outcome.terms.items()})
 
     @torch.no_grad()
-    def judge(self, examples: Examples, batch_size: int) -> tuple[float, float]:
-        """Mean loss of examples that are not trained on, in batches that are always the same, and their accuracy: the
-        share of negatives that are less similar to the query than the positive, by what the model is searched with.
+    def judge(self, examples: Examples, batch_size: int) -> Judged:
+        """Look at examples without training on them, in batches that are always the same.
 
         The model is as it is now, without dropout.
         """
         self.model.network.eval()
-        loss = right = 0.0
+        loss = right = length = 0.0
+        active: float | None = 0.0
         for chosen in batches(len(examples), batch_size, range(-(-len(examples) // batch_size)), self.seed):
             texts = _Texts.of(examples, chosen)
             with self._one_cast():
                 vectors = self._vectors(examples.tokens, texts, self._parts(examples.tokens, texts))[0]
             batch = texts.of_vectors(vectors, self.model.device, self._moved())
-            loss += len(chosen) * self.objective(batch).loss.item()
+            outcome = self.objective(batch)
+            loss += len(chosen) * outcome.loss.item()
+            active = None if outcome.active is None else active + outcome.active.float().sum().item()
+            length += vectors[batch.passages].norm(dim=2).mean(dim=1).sum().item()
             if self.model.similarity == COSINE:
                 vectors = torch.nn.functional.normalize(vectors, dim=1)
             queries, passages = vectors[batch.queries, None], vectors[batch.passages]
@@ -187,7 +202,8 @@ class Stepper:
             else:
                 scores = (queries * passages).sum(dim=2)
             right += (scores[:, :1] > scores[:, 1:]).float().mean(dim=1).sum().item()
-        return loss / len(examples), right / len(examples)
+        count = len(examples)
+        return Judged(loss / count, right / count, None if active is None else active / count, length / count)
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
