@@ -230,3 +230,23 @@ def test_base_agrees_with_the_librarys_own_evaluator(tiny, prepared_base, tmp_pa
     evaluator = InformationRetrievalEvaluator(queries, corpus, relevant, mrr_at_k=[10], name="test", write_csv=False)
     theirs = next(value for name, value in evaluator(model).items() if name.endswith("cosine_mrr@10"))
     assert ours == pytest.approx(theirs, abs=1e-4)
+
+
+def test_what_is_seen_before_training_is_printed_and_holds_no_training(tiny, tmp_path):
+    """In an empty folder nothing is trained for it; in the finished one it is printed again."""
+    planned = tiny.succeed("--dry-run", "--forceall", "check")
+    assert "rule look_ahead" in planned and not re.search(r"rule (train_variant|mix_weights|compare_variants)", planned)
+    printed = tiny.succeed("check")
+    assert "Before training: tiny" in printed and "What this study can settle" in printed
+    found = json.loads((tiny.directory / RESULTS / "forecast.json").read_text())
+    assert set(found["looks"]) == {"full_bm25", "lora_hard"} and found["power"]["claims"] == 2
+    about = {(each["check"], each["about"]) for each in found["findings"]}
+    assert ("one seed", "seeds") in about
+    page = " ".join((tiny.directory / RESULTS / "report.html").read_text().split())
+    assert "What could be seen before training" in page
+    for each in found["findings"]:
+        assert each["about"] in printed and each["about"] in page
+    # The curve's first step has the loss and the share of active triplets that were seen on a part of its examples.
+    for variant, look in found["looks"].items():
+        first = read_rows(tiny.directory / RESULTS / f"dynamics/{variant}/seed-0.parquet", "dynamics").to_pylist()[1]
+        assert look["active"] == pytest.approx(first["active_triplets"], abs=0.35)

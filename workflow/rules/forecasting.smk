@@ -50,7 +50,6 @@ rule look_ahead:
             of=BASE,
             allow_missing=True,
         ),
-        arithmetic=ARITHMETIC,
     output:
         "results/{study}/looks.json",
     log:
@@ -130,6 +129,9 @@ rule check:
     conda:
         "../../envs/analyse.yaml"
     threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
     params:
         code=code("check"),
     script:

@@ -4,7 +4,7 @@ from itertools import islice
 
 from backfire.jobs.logs import job
 
-with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0)):
+with job(snakemake.log[0], snakemake.threads):
     from backfire.forecast.look import Subject, look_ahead
 
     cfg = snakemake.params.cfg
@@ -26,7 +26,6 @@ with job(snakemake.log[0], snakemake.threads, snakemake.resources.get("gpu", 0))
         max_length=cfg["max_length"],
         base_vectors=list(snakemake.input.base_vectors),
         models={name: (folder, hub) for (name, hub), folder in zip(cfg["models"], snakemake.input.models, strict=True)},
-        arithmetic=snakemake.input.arithmetic,
         label="look ahead",
         output=snakemake.output[0],
     )

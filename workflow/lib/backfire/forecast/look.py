@@ -15,7 +15,6 @@ from backfire.datasets.passages import doc_ids, texts_by_id
 from backfire.encoders.device import pick_device
 from backfire.encoders.encoder import load_tokenizer
 from backfire.encoders.overrides import lacking_prompts
-from backfire.encoders.settled import settled
 from backfire.encoders.tokens import ModelTokenizer
 from backfire.errors import BackfireError
 from backfire.forecast.findings import Look
@@ -23,7 +22,6 @@ from backfire.formats.atomic import write_json
 from backfire.formats.tables import read_rows, write_rows
 from backfire.jobs.logs import progress
 from backfire.keyed import keyed_sample
-from backfire.study.precision import TRAIN
 from backfire.training.data import Examples, epoch_order, load_examples
 from backfire.training.model_vectors import ModelVectors
 from backfire.training.steps import Stepper
@@ -61,7 +59,6 @@ def look_ahead(
     max_length: int,
     base_vectors: Sequence[str],
     models: Mapping[str, tuple[str, str]],
-    arithmetic: Sequence[str],
     label: str,
     output: str,
 ) -> None:
@@ -70,17 +67,16 @@ def look_ahead(
     `models`, (folder, hub name) by variant, lack (`lacking`).
 
     `queries`, `qrels` and `corpus` are those that are trained on, `collections` the shards of each that is encoded,
-    `base_vectors` as for a training, `arithmetic` what was settled for it. Nothing is trained, and a model is read once
-    for each variant.
+    `base_vectors` as for a training. Nothing is trained, a model is read once for each variant, and all is computed in
+    fp32.
     """
     looks, unlooked, read = {}, {}, {}
     vectors = ModelVectors.at(list(base_vectors))
     with tempfile.TemporaryDirectory() as scratch, progress(label, len(subjects), "variant") as bar:
         for each in subjects:
             try:
-                precision = settled(each.settings["precision"], arithmetic, TRAIN)
                 model = load_start(
-                    each.start, each.settings | {"precision": precision}, each.base_name, each.seed, pick_device()
+                    each.start, each.settings | {"precision": "fp32"}, each.base_name, each.seed, pick_device()
                 )
                 # Variants that read the same examples alike share them.
                 kind = (each.start, each.triples, each.teacher, each.settings["max_length"])

@@ -1,6 +1,8 @@
 """The forecast as a page of text, for a terminal 100 columns wide."""
 
+import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from textwrap import wrap
 
 from backfire.forecast.findings import FAULT, NOTE, RISK, Finding, Seen
@@ -55,6 +57,11 @@ def _lines(seen: Seen, findings: Sequence[Finding]) -> Iterator[str]:
             + (f"About {needed:,} queries would" if needed else "No number of queries that anyone has would")
             + f" tell no difference from twice the margin of {found.margin:g}."
         )
+
+
+def show(path: str | Path) -> None:
+    """Print a page that was written, where a run is followed."""
+    print("\n" + Path(path).read_text(encoding="utf-8"), file=sys.stderr, flush=True)
 
 
 def grouped(findings: Sequence[Finding]) -> list[list[Finding]]:
