@@ -62,6 +62,7 @@ DRAWN = each("plot_projection plot_cost plot_dynamics")
 GATHERING = [*MEASURED, *MAPS, *each("measure_latency collect_cost plot_cost collect_geometry plot_dynamics")]
 EXPORTS = [*each("export_corpus describe_collection"), *each("export_queries", QUERY_SETS)]
 EXAMINED = "examine_triples"
+FORECAST, SAID = each("look_ahead forecast_study"), ["forecast_study"]
 SAMPLES = [*each("sample_triples", ("bm25", "hard")), EXAMINED]
 MEASURE_RUNS = each("measure_run", MODELS)
 
@@ -83,6 +84,7 @@ def shared(shards=SHARDS):
         "encode_queries base train",
         *evaluated("base", shards),
         *protocol(shards),
+        *FORECAST,
         *GATHERING,
     ]
 
@@ -107,6 +109,7 @@ SEARCH = [
     EXAMINED,
     *without(trained("lora_hard"), "measure_run lora_hard"),
     *protocol(),
+    *FORECAST,
     *GATHERING,
 ]
 
@@ -145,24 +148,33 @@ MORE = ("--set-resources", "rank:mem_mb=9000", "train_variant:runtime=900", "enc
 CASES = [
     setting(
         "a hyperparameter of a variant",
-        [*trained("lora_hard"), *GATHERING],
+        [*FORECAST, *trained("lora_hard"), *GATHERING],
         variants={"lora_hard": {"learning_rate": 0.002}},
     ),
-    setting("a variant more", [*trained("full_more"), *GATHERING], variants={"full_more": BLOCK}),
+    setting("a variant more", [*FORECAST, *trained("full_more"), *GATHERING], variants={"full_more": BLOCK}),
     setting(
         "a variant more whose objective takes the base's vectors (`gist` with `guide: base`, `anchor`)",
-        [*trained("full_held"), *GATHERING],
+        [*FORECAST, *trained("full_held"), *GATHERING],
         variants={"full_held": BLOCK | {"loss": HELD}},
     ),
     setting(
         "a teacher, and a variant more whose objective follows it",
-        ["prepare_teacher hard", "score_teacher hard", EXAMINED, JUDGED, *trained("full_taught"), *GATHERING],
+        [
+            *FORECAST,
+            "prepare_teacher hard",
+            "score_teacher hard",
+            EXAMINED,
+            JUDGED,
+            *trained("full_taught"),
+            *GATHERING,
+        ],
         triples={"hard": {"teacher": {"model": "cross-encoder/ms-marco-MiniLM-L6-v2"}}},
         variants={"full_taught": BLOCK | {"loss": {"name": "margin_mse"}}},
     ),
     setting(
         "a variant more that is another model, or base with other prompts",
         [
+            *FORECAST,
             "prepare_model asked",
             *each("tokenize_corpus", ["asked default"], [64], SHARDS),
             *evaluated("asked"),
@@ -172,22 +184,23 @@ CASES = [
     ),
     setting(
         "an average of variants more",
-        ["mix_weights half", *evaluated("half"), *GATHERING],
+        [*SAID, "mix_weights half", *evaluated("half"), *GATHERING],
         variants={"half": {"method": "mix", "of": {"base": 0.5, "full_bm25": 0.5}}},
     ),
     setting(
         "BM25 as a variant more",
-        ["count_words", *each("rank_bm25", ["bm25"], SPLITS), "measure_run bm25", *MEASURED, *DRAWN],
+        [*SAID, "count_words", *each("rank_bm25", ["bm25"], SPLITS), "measure_run bm25", *MEASURED, *DRAWN],
         variants={"bm25": {"method": "bm25"}},
     ),
     setting(
         "a fusion more",
-        [*each("fuse_runs", ["both"], SPLITS), "measure_run both", *MEASURED, *DRAWN],
+        [*SAID, *each("fuse_runs", ["both"], SPLITS), "measure_run both", *MEASURED, *DRAWN],
         variants={"both": {"method": "fuse", "of": ["base", "full_bm25"]}},
     ),
     setting(
         "a reranking more",
         [
+            *SAID,
             "prepare_cross_encoder again",
             *each("rerank_run", ["again"], SPLITS),
             *each("collect_cost"),
@@ -198,10 +211,11 @@ CASES = [
         ],
         variants={"again": {"method": "rerank", "of": "base", "model": "cross-encoder/ms-marco-MiniLM-L6-v2"}},
     ),
-    setting("a variant less", [EXAMINED, *GATHERING], variants={"lora_hard": None}),
+    setting("a variant less", [*FORECAST, EXAMINED, *GATHERING], variants={"lora_hard": None}),
     setting(
         "a seed more",
         [
+            *SAID,
             *each("sample_triples", ("bm25 seed-1", "hard seed-1")),
             *trained(*SEEDED),
             *without(GATHERING, *MAPS, "measure_latency"),
@@ -216,6 +230,7 @@ CASES = [
     setting(
         "a split more",
         [
+            *SAID,
             *each("export_queries", ["extra"]),
             "describe_collection",
             *(job for model in MODELS for job in ranked(model, "extra")),
@@ -227,12 +242,13 @@ CASES = [
     ),
     setting(
         "a split less",
-        ["describe_collection", *MEASURE_RUNS, *MEASURED],
+        [*SAID, "describe_collection", *MEASURE_RUNS, *MEASURED],
         **tiny_collection(splits={"unseen": None}),
     ),
     setting(
         "another source of splits, of the primary one too",
         [
+            *SAID,
             *each("export_queries", SPLITS),
             "describe_collection",
             *(job for model in MODELS for job in ranked(model, *SPLITS)),
@@ -244,36 +260,38 @@ CASES = [
     ),
     setting(
         "a measure more, or less",
-        [*MEASURE_RUNS, "compare_protocols", *MEASURED],
+        [*SAID, *MEASURE_RUNS, "compare_protocols", *MEASURED],
         measures=["RR@10", "nDCG@10", "R@100", "AP", "P@5"],
     ),
     setting(
-        "a measure more, or less", [*MEASURE_RUNS, "compare_protocols", *MEASURED], measures=["RR@10", "nDCG@10", "AP"]
+        "a measure more, or less",
+        [*SAID, *MEASURE_RUNS, "compare_protocols", *MEASURED],
+        measures=["RR@10", "nDCG@10", "AP"],
     ),
-    setting("the grade that counts", [*MEASURE_RUNS, *MEASURED], **tiny_collection(relevance={"unseen": 2})),
+    setting("the grade that counts", [*SAID, *MEASURE_RUNS, *MEASURED], **tiny_collection(relevance={"unseen": 2})),
     setting(
         "the grade that counts on the primary split",
-        [*MEASURE_RUNS, *each("measure_geometry", MODELS), "collect_geometry", "compare_protocols", *MEASURED],
+        [*SAID, *MEASURE_RUNS, *each("measure_geometry", MODELS), "collect_geometry", "compare_protocols", *MEASURED],
         **tiny_collection(relevance={"test": 2}),
     ),
     setting(
         "the grade that counts on the watched split",
-        [*trained(*TRAINED), *GATHERING],
+        [*SAID, *trained(*TRAINED), *GATHERING],
         **tiny_collection(relevance={"dev": 2}),
     ),
     setting(
         "a filter of negatives",
-        ["sample_triples hard", EXAMINED, *trained("lora_hard"), *GATHERING],
+        [*FORECAST, "sample_triples hard", EXAMINED, *trained("lora_hard"), *GATHERING],
         triples={"hard": {"filter": {"relative_margin": 0.05}}},
     ),
     setting(
         "another number of negatives an example",
-        ["sample_triples hard", EXAMINED, *trained("lora_hard"), *GATHERING],
+        [*FORECAST, "sample_triples hard", EXAMINED, *trained("lora_hard"), *GATHERING],
         triples={"hard": {"negatives_per_query": 2}},
     ),
     setting(
         "the grade of positives (`relevance.train`)",
-        [*SAMPLES, *trained(*TRAINED), *GATHERING],
+        [*FORECAST, *SAMPLES, *trained(*TRAINED), *GATHERING],
         **tiny_collection(relevance={"train": 2}),
     ),
     setting(
@@ -289,17 +307,18 @@ CASES = [
             *each("measure_run measure_geometry", ["base"]),
             *trained(*TRAINED),
             *protocol(),
+            *FORECAST,
             *GATHERING,
         ],
         **tiny_collection(missing="drop"),
     ),
     setting(
         "the level of the tests",
-        [*COMPARISON, EXAMINED, "explain_queries", "compare_protocols"],
+        [*SAID, *COMPARISON, EXAMINED, "explain_queries", "compare_protocols"],
         comparison={"alpha": 0.01},
     ),
-    setting("a margin, or a reference", COMPARISON, comparison={"margins": {"RR@10": 0.02}}),
-    setting("a margin, or a reference", COMPARISON, comparison={"against": ["full_bm25"]}),
+    setting("a margin, or a reference", [*SAID, *COMPARISON], comparison={"margins": {"RR@10": 0.02}}),
+    setting("a margin, or a reference", [*SAID, *COMPARISON], comparison={"against": ["full_bm25"]}),
     setting(
         "a choice among variants",
         [
@@ -336,12 +355,19 @@ CASES = [
     ),
     code(
         "retrieval/lexical.py",
-        ["count_terms", *mined("bm25"), "sample_triples bm25", EXAMINED, *trained("full_bm25"), *GATHERING],
+        [*FORECAST, "count_terms", *mined("bm25"), "sample_triples bm25", EXAMINED, *trained("full_bm25"), *GATHERING],
     ),
-    code("negatives/hard.py", [*mined("hard"), "sample_triples hard", EXAMINED, *trained("lora_hard"), *GATHERING]),
-    code("negatives/triples.py", [*SAMPLES, *trained(*TRAINED), *GATHERING]),
+    code(
+        "negatives/hard.py",
+        [*FORECAST, *mined("hard"), "sample_triples hard", EXAMINED, *trained("lora_hard"), *GATHERING],
+    ),
+    code("negatives/triples.py", [*FORECAST, *SAMPLES, *trained(*TRAINED), *GATHERING]),
     code("training/loop.py", [*trained(*TRAINED), *GATHERING]),
-    code("training/objectives/triplet.py", [*trained(*TRAINED), *GATHERING], "an objective, in `training/objectives/`"),
+    code(
+        "training/objectives/triplet.py",
+        [*FORECAST, *trained(*TRAINED), *GATHERING],
+        "an objective, in `training/objectives/`",
+    ),
     code("training/objectives/multiple_negatives_ranking.py", [], "an objective that no variant of the study uses"),
     *(
         code(f"training/objectives/{name}.py", [], "an objective that no variant of the study uses")
@@ -352,17 +378,18 @@ CASES = [
     code("retrieval/index.py", [*SEARCH, *each("index_shard", ("base", "full_bm25"), SHARDS)]),
     code("retrieval/search.py", SEARCH, "`search.py`, `products.py` in `retrieval/`"),
     code("retrieval/products.py", SEARCH, "`search.py`, `products.py` in `retrieval/`"),
-    code("evaluation/measures.py", [*trained(*TRAINED), "measure_run base", "compare_protocols", *GATHERING]),
+    code("evaluation/measures.py", [*SAID, *trained(*TRAINED), "measure_run base", "compare_protocols", *GATHERING]),
     code("evaluation/perquery.py", [*COMPARISON, "explain_queries", "plot_queries"]),
     *(
-        code(module, COMPARISON, "`comparison.py`, `verdict.py`, `significance/` in `evaluation/`")
-        for module in ("evaluation/comparison.py", "evaluation/verdict.py", "evaluation/significance/power.py")
+        code(module, COMPARISON, "`comparison.py`, `verdict.py` in `evaluation/`")
+        for module in ("evaluation/comparison.py", "evaluation/verdict.py")
     ),
+    code("evaluation/significance/power.py", [*SAID, *COMPARISON]),
     code("evaluation/protocol.py", ["compare_protocols", *REPORT]),
     code("explaining/queries/strata.py", ["explain_queries", *REPORT]),
     code("explaining/queries/paired.py", ["explain_queries", "plot_queries", *REPORT]),
     code("explaining/geometry.py", [*each("measure_geometry", MODELS), "collect_geometry", *REPORT]),
-    code("explaining/forensics.py", [EXAMINED, *REPORT]),
+    code("explaining/forensics.py", [*SAID, EXAMINED, *REPORT]),
     code("explaining/projection.py", [*MAPS, *REPORT]),
     code("explaining/latency.py", each("measure_latency collect_cost plot_cost") + REPORT),
     code("explaining/cost.py", [*each("collect_cost plot_cost"), *REPORT]),

@@ -17,6 +17,7 @@ from rerun_cases import (
     BLOCK,
     CANDIDATES,
     CASES,
+    FORECAST,
     GATHERING,
     TRAINED,
     WITHOUT_BASE,
@@ -141,7 +142,7 @@ def test_a_fresh_clone_with_copied_results(tiny, overlay, tmp_path, documented):
     there.succeed("--touch", "--forceall")
     assert there.planned() == [] and documented[ACCEPTED] == set()
     # The settings are recorded as well.
-    assert there.planned(overlays=rate) == sorted([*trained("lora_hard"), *GATHERING])
+    assert there.planned(overlays=rate) == sorted([*FORECAST, *trained("lora_hard"), *GATHERING])
     shutil.rmtree(clone / ".snakemake")
     os.utime(clone / "workflow/report/style.css")
     # Without a record nobody knows what the results were made with, so another rate goes unnoticed.

@@ -76,6 +76,10 @@ def test_no_job_loads_what_it_does_not_use(tiny):
         "plan_study": library,
         "settle_arithmetic": {"torch"},
         "train_variant": library,
+        "look_ahead": {"torch", "torch._dynamo"},
+        "forecast_study": {"scipy"},
+        # The interval of a change of the space.
+        "write_report": {"scipy"},
         # bm25s loads both.
         "count_terms": {"numba", "scipy"},
         "mine_bm25": {"numba", "scipy"},

@@ -162,7 +162,7 @@ PLANTED = {
 def test_a_clean_study_is_left_alone(config, root):
     seen = seen_of(config, root)
     assert findings(seen) == []
-    assert "Nothing was found that usually goes wrong." in page(seen, [])
+    assert "No fault and no risk was found." in page(seen, [])
 
 
 @pytest.mark.parametrize("planted", PLANTED)

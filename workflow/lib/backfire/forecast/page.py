@@ -10,7 +10,11 @@ from backfire.forecast.power import USUAL_CHANGE
 from backfire.forecast.recipes import percent
 
 WIDTH = 100
-HEADINGS = {FAULT: "Will go wrong", RISK: "Often goes wrong", NOTE: "Limits what the result can say"}
+HEADINGS = {
+    FAULT: "Faults of a recipe or of the data",
+    RISK: "Risks",
+    NOTE: "Limits of what the result can say",
+}
 
 
 def page(seen: Seen, findings: Sequence[Finding]) -> str:
@@ -21,7 +25,7 @@ def page(seen: Seen, findings: Sequence[Finding]) -> str:
 def _lines(seen: Seen, findings: Sequence[Finding]) -> Iterator[str]:
     yield f"Before training: {seen.study.name}"
     if not any(each.grade != NOTE for each in findings):
-        yield from _told("Nothing was found that usually goes wrong.")
+        yield from _told("No fault and no risk was found.")
     for grade, heading in HEADINGS.items():
         some = [each for each in findings if each.grade == grade]
         if some:

@@ -1,13 +1,13 @@
-"""What was seen before training, on the page, and what became of those that it warned of."""
+"""What was seen before training, on the page, and what became of the variants with a fault."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from backfire.forecast.findings import FAULT, NOTE, Finding
+from backfire.forecast.findings import FAULT, RISK, Finding
 from backfire.forecast.page import HEADINGS, grouped
 from backfire.formats.atomic import read_json
-from backfire.report.numbers import names
+from backfire.report.numbers import count, names
 
 _OUTCOMES = {
     "HARMS": "backfired",
@@ -18,7 +18,8 @@ _OUTCOMES = {
 
 
 def forecast_section(path: str | Path, verdicts: Mapping[str, str]) -> dict[str, Any]:
-    """`groups` of findings by how grave they are, and `outcome`: a sentence on the variants that were to go wrong.
+    """`groups` of findings by how grave they are, how many are `counted`, in words, and `outcome`: what became of the
+    variants with a fault.
 
     `verdicts`: those of the variants at the primary place.
     """
@@ -35,8 +36,10 @@ def forecast_section(path: str | Path, verdicts: Mapping[str, str]) -> dict[str,
             for group in grouped([each for each in found if each.grade == grade])
         ]
         if kinds:
-            groups.append({"heading": heading, "open": grade != NOTE, "kinds": kinds})
-    return {"groups": groups, "outcome": _outcome(found, verdicts)}
+            groups.append({"heading": heading, "kinds": kinds})
+    counts = {grade: len(grouped([each for each in found if each.grade == grade])) for grade in (FAULT, RISK)}
+    told = [count(number, word) for word, number in counts.items() if number]
+    return {"groups": groups, "counted": names(told) or "no fault and no risk", "outcome": _outcome(found, verdicts)}
 
 
 def _outcome(found: Iterable[Finding], verdicts: Mapping[str, str]) -> str:
@@ -48,4 +51,6 @@ def _outcome(found: Iterable[Finding], verdicts: Mapping[str, str]) -> str:
         for verdict, outcome in _OUTCOMES.items()
         if (some := [name for name in warned if verdicts.get(name) == verdict])
     ]
-    return f"What became of the recipes that were to go wrong: {'; '.join(told)}." if told else ""
+    if not told:
+        return ""
+    return f"Of the recipes with a fault {'; '.join(told)}. A fault costs more the longer a training goes on."
