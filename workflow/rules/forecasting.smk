@@ -5,7 +5,6 @@ from backfire.forecast.subjects import foreseen, subjects
 
 localrules:
     check,
-    forecast_study,
 
 
 LOOKED = subjects(STUDY)
@@ -110,8 +109,8 @@ rule forecast_study:
         "../../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=asked("forecast_study", "mem_mb"),
+        runtime=asked("forecast_study", "runtime"),
     params:
         cfg=plain({"config": foreseen(STUDY.config), "sets": STUDY.used, "evaluated": STUDY.evaluations}),
         code=code("forecast_study"),

@@ -95,6 +95,7 @@ class Requests:
             "examine_triples": self._examined,
             # One model after another, and some hundred examples.
             "look_ahead": lambda w: (measured.TORCH + 4 * self.largest.mib + 500, 60 * (1 + len(study.trained))),
+            "forecast_study": self._foreseen,
             "explain_queries": lambda w: self._measured(len(study.compared)),
             "compare_protocols": lambda w: self._measured(4 + len(study.choices)),
             "compare_variants": lambda w: (1500, 120 * len(study.runs) * len(study.evaluations)),
@@ -310,6 +311,14 @@ class Requests:
         # Texts with their runs of words: 6.3 KB for one of 55 words.
         mib += 300 + (400 * rows + 8000 * looked) / MIB
         return mib, len(sizes) * (60 + 1e-5 * rows + 2e-5 * self._training_size[1])
+
+    def _foreseen(self, w: Any) -> tuple[float, float]:
+        # Texts of the training queries with their runs of words, and of the positives of one set after another; ids of
+        # its examples.
+        study, queries = self.study, self._training_size[0]
+        rows = max((self.counts.examples(name) for name in study.used), default=0)
+        mib = measured.LIGHT + 300 + (2000 * queries + 1500 * min(rows, queries) + 600 * rows) / MIB
+        return mib, 60 + len(study.used) * (2e-5 * self._training_size[1] + 1e-5 * rows) + 1e-3 * queries
 
     def _taught(self, w: Any) -> tuple[float, float]:
         triples = self.study.triples[w.triples]
