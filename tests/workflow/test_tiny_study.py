@@ -2,16 +2,19 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from safetensors.numpy import load_file
 
 from backfire.formats.embeddings import read_embeddings, read_norms
 from backfire.formats.schemas import SCHEMAS
 from backfire.formats.tables import read_rows
 from backfire.formats.trec import read_run
+from backfire.retrieval.fusion import fuse
 
 pytestmark = pytest.mark.workflow
 RESULTS = "results/tiny"
@@ -254,3 +257,41 @@ def test_what_is_seen_before_training_is_printed_and_holds_no_training(tiny, tmp
     for variant, look in found["looks"].items():
         first = read_rows(tiny.directory / RESULTS / f"dynamics/{variant}/seed-0.parquet", "dynamics").to_pylist()[1]
         assert look["active"] == pytest.approx(first["active_triplets"], abs=0.35)
+
+
+def test_alternatives_are_made_of_the_variant_that_was_watched_best(tiny, overlay, tmp_path):
+    there = tiny.cloned(tmp_path / "clone")
+    for part in ("data", "results", ".snakemake"):
+        shutil.copytree(tiny.directory / part, there.directory / part)
+    printed = there.succeed(overlays=overlay({"alternatives": "cheap"}))
+    assert "rule train_variant" not in printed and "rule mix_weights" in printed
+    results = there.directory / RESULTS
+    (choice,) = (results / "best").glob("*.json")
+    best = json.loads(choice.read_text())
+    last = {
+        name: [
+            row["dev_RR@10"]
+            for row in read_rows(results / f"dynamics/{name}/seed-0.parquet", "dynamics").to_pylist()
+            if row["dev_RR@10"] is not None
+        ][-1]
+        for name in ("full_bm25", "lora_hard")
+    }
+    assert best["values"] == last and best["chosen"] == max(last, key=last.get)
+    weights = {
+        name: load_file(results / f"models/{name}/seed-0/model.safetensors")
+        for name in ("base", "best_25", best["chosen"])
+    }
+    for tensor, base in weights["base"].items():
+        expected = 0.75 * base + 0.25 * weights[best["chosen"]][tensor] if base.dtype.kind == "f" else base
+        np.testing.assert_allclose(weights["best_25"][tensor], expected, atol=1e-6)
+    runs = {
+        name: read_run(results / f"runs/{name}/seed-0/tiny/test.trec") for name in ("bm25", "bm25_best", best["chosen"])
+    }
+    for query, ranking in runs["bm25_best"].items():
+        parts = [runs[name].get(query, []) for name in ("bm25", best["chosen"])]
+        assert [doc for doc, _ in ranking] == [doc for doc, _ in fuse(parts, 60)][: len(ranking)]
+    compared = {row["variant"] for row in read_rows(results / "comparison.parquet", "comparison").to_pylist()}
+    added = {"bm25", "bm25_base", "bm25_best", "best_25", "best_50", "best_75"}
+    assert compared == {*RUNS, *added} and (results / "checks.json").is_file()
+    page = " ".join((results / "report.html").read_text().split())
+    assert f"take {best['chosen']} for the best, by RR@10 on the watched queries" in page

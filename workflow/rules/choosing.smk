@@ -4,6 +4,12 @@
 localrules:
     measure_candidate,
     choose_variants,
+    choose_best,
+
+
+def best_for(w):
+    """What says which variant a part of the one in the wildcards is, where the best of several is taken."""
+    return [f"results/{w.study}/best/{STUDY.choosing[w.variant]}.json"] if w.variant in STUDY.choosing else []
 
 
 # Lists of one, as `expand` takes them; empty where nothing is trained, and so nothing chosen.
@@ -60,3 +66,35 @@ rule choose_variants:
         code=code("choose_variants"),
     script:
         "../scripts/choose_variants.py"
+
+
+rule choose_best:
+    """Where a variant takes the best one of several, it is the one whose watched measure was highest at its last look, the mean over the seeds; no evaluated split is read."""
+    input:
+        tables=lambda w: [
+            f"results/{w.study}/dynamics/{name}/seed-{seed}.parquet"
+            for name in STUDY.variants[w.variant].best_of
+            for seed in STUDY.seeds_of(name)
+        ],
+    output:
+        "results/{study}/best/{variant}.json",
+    log:
+        "results/{study}/logs/choose_best/{variant}.log",
+    benchmark:
+        "results/{study}/benchmarks/choose_best/{variant}.tsv"
+    wildcard_constraints:
+        variant="|".join(sorted({*STUDY.choosing.values()})) or "(?!)",
+    conda:
+        "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        cfg=lambda w: {
+            "measure": STUDY.config["dynamics"]["measures"][0],
+            "runs": [[name, seed] for name in STUDY.variants[w.variant].best_of for seed in STUDY.seeds_of(name)],
+        },
+        code=code("choose_best"),
+    script:
+        "../scripts/choose_best.py"

@@ -117,6 +117,11 @@ rule fuse_runs:
             f"results/{w.study}/runs/{name}/seed-{seed}/{w.collection}/{w.split}.trec"
             for name, seed in STUDY.runs_of(w.variant, w.seed)
         ],
+        candidates=lambda w: [
+            f"results/{w.study}/runs/{name}/seed-{seed}/{w.collection}/{w.split}.trec"
+            for name, seed in STUDY.candidates_of(w.variant, w.seed)
+        ],
+        best=lambda w: best_for(w),
         queries="data/{collection}/queries/{split}.parquet",
     output:
         run="results/{study}/runs/{variant}/seed-{seed}/{collection}/{split}.trec",
@@ -137,7 +142,8 @@ rule fuse_runs:
             "depth": STUDY.config["ranking"]["depth"],
             "k": STUDY.variants[w.variant].settings["k"],
             "tag": f"{w.variant}-seed-{w.seed}",
-        },
+        }
+        | ({"best_of": STUDY.variants[w.variant].best_of} if w.variant in STUDY.choosing else {}),
         code=code("fuse_runs"),
     script:
         "../scripts/fuse_runs.py"

@@ -289,6 +289,7 @@ rule write_report:
         doses=["results/{study}/doses.parquet"] if STUDY.doses else [],
         missing_labels=["results/{study}/missing_labels.parquet"] if STUDY.judge else [],
         forecast="results/{study}/forecast.json",
+        best=expand("results/{study}/best/{choice}.json", choice=sorted({*STUDY.choosing.values()}), allow_missing=True),
         arithmetic=ARITHMETIC,
         # Relative, so that a copy of the folder elsewhere finds its results up to date.
         expected=os.path.relpath(ROOT / "studies/expected.yaml"),

@@ -1,6 +1,6 @@
 """Training: the base and other models, verified, every variant that is fine-tuned, and averages of them."""
 
-from backfire.study.variants import Mixed
+from backfire.study.variants import BEST, Mixed
 
 
 localrules:
@@ -59,6 +59,10 @@ rule mix_weights:
         models=lambda w: [
             f"results/{w.study}/models/{name}/seed-{seed}" for (name, seed), _ in STUDY.shares(w.variant, w.seed)
         ],
+        candidates=lambda w: [
+            f"results/{w.study}/models/{name}/seed-{seed}" for name, seed in STUDY.candidates_of(w.variant, w.seed)
+        ],
+        best=lambda w: best_for(w),
     output:
         directory("results/{study}/models/{variant}/seed-{seed}"),
     log:
@@ -77,7 +81,12 @@ rule mix_weights:
         cfg=lambda w: {
             "name": f"mix {w.variant} seed {w.seed}",
             "shares": [share for _, share in STUDY.shares(w.variant, w.seed)],
-        },
+        }
+        | (
+            {"best": STUDY.variants[w.variant].weights[BEST], "best_of": STUDY.variants[w.variant].best_of}
+            if w.variant in STUDY.choosing
+            else {}
+        ),
         code=code("mix_weights"),
     script:
         "../scripts/mix_weights.py"

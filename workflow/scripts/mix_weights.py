@@ -3,6 +3,14 @@
 from backfire.jobs.logs import job
 
 with job(snakemake.log[0], snakemake.threads):
+    from backfire.evaluation.selection import chosen_of
     from backfire.training.mixing import mix_models
 
-    mix_models(models=list(snakemake.input.models), output=snakemake.output[0], **snakemake.params.cfg)
+    cfg = snakemake.params.cfg
+    chosen = sum((chosen_of(best, cfg["best_of"], snakemake.input.candidates) for best in snakemake.input.best), [])
+    mix_models(
+        models=[*snakemake.input.models, *chosen],
+        shares=[*cfg["shares"], *(cfg["best"] / len(chosen) for _ in chosen)],
+        output=snakemake.output[0],
+        name=cfg["name"],
+    )

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from backfire.errors import BackfireError
-from backfire.evaluation.selection import choose_variants
+from backfire.evaluation.selection import choose_best, choose_variants, chosen_of
+from backfire.formats.atomic import read_json
 from backfire.formats.schemas import SCHEMAS
 from backfire.formats.tables import read_rows, write_rows
 
@@ -69,3 +70,32 @@ def test_choosing_on_the_other_half_is_no_cheating(tmp_path):
         dishonest.append(test.mean(axis=1).max())
     error = np.std(honest) / np.sqrt(len(honest))
     assert abs(np.mean(honest)) < 3 * error < np.mean(dishonest)
+
+
+def curve(path, *values):
+    rows = [{"step": step, "dev_AP": value} for step, value in enumerate(values)]
+    write_rows(path, "dynamics", rows)
+    return path
+
+
+def test_the_best_is_that_of_the_last_look_over_all_seeds(tmp_path):
+    tables = [
+        curve(tmp_path / "0", 0.1, 0.9, None, 0.5),
+        curve(tmp_path / "1", 0.1, None, 0.9, None),
+        curve(tmp_path / "2", 0.1, 0.2, None, 0.8),
+        curve(tmp_path / "3", 0.1, 0.2, None, 0.7),
+    ]
+    runs = [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+    choose_best(tables, runs, "AP", tmp_path / "best.json")
+    found = read_json(tmp_path / "best.json")
+    assert found["chosen"] == "b" and found["measure"] == "AP"
+    assert found["values"] == {"a": pytest.approx(0.7), "b": pytest.approx(0.75)}
+    files = ["a-0", "a-1", "b-0", "b-1"]
+    assert chosen_of(tmp_path / "best.json", ["a", "b"], files) == ["b-0", "b-1"]
+    assert chosen_of(tmp_path / "best.json", ["b", "a"], files) == ["a-0", "a-1"]
+
+
+def test_of_equals_the_first_is_the_best(tmp_path):
+    tables = [curve(tmp_path / str(number), 0.3, 0.3) for number in range(2)]
+    choose_best(tables, [("b", 0), ("a", 0)], "AP", tmp_path / "best.json")
+    assert read_json(tmp_path / "best.json")["chosen"] == "b"

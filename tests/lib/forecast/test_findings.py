@@ -165,6 +165,16 @@ def test_a_clean_study_is_left_alone(config, root):
     assert "No fault and no risk was found." in page(seen, [])
 
 
+def test_systems_of_every_kind_are_left_alone(config, root):
+    def edit(config):
+        places = ("pydocs/test", "pydocs/unseen", "vaswani/test")
+        config["variants"]["given"] = {"method": "run", "runs": dict.fromkeys(places, "a.trec")}
+        config["variants"]["sorted"] = {"method": "rerank", "of": "bm25", "model": "a/model"}
+        config["alternatives"] = "cheap"
+
+    assert findings(seen_of(config, root, edit)) == []
+
+
 @pytest.mark.parametrize("planted", PLANTED)
 def test_what_is_planted_is_found_and_nothing_else(config, root, planted):
     check, about, grade, sure, edit, changes = PLANTED[planted]

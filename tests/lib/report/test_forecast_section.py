@@ -18,7 +18,7 @@ def test_findings_of_one_kind_stand_together_and_the_outcome_is_told(tmp_path):
     assert [about for about, _ in kind["found"]] == [f"variants.{first}.loss", f"variants.{second}.loss"]
     assert kind["remedies"] == [f"a remedy for {first}", f"a remedy for {second}"]
     assert section["counted"] == "1 fault"
-    assert section["outcome"].startswith(f"Of the recipes with a fault {second} backfired; {first} helped.")
+    assert section["outcome"].startswith(f"Of the recipes with a fault, {second} backfired; {first} helped.")
 
 
 def test_a_study_without_findings_has_no_groups(tmp_path):

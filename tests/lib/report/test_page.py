@@ -94,6 +94,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
         "doses": None,
         "missing_labels": None,
         "forecast": study.forecast(),
+        "best": [],
         "arithmetic": study.arithmetic(),
         "selection": None,
         "ties": changes.get("ties") or study.ties(),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from backfire.charts.style import BASE_COLOUR, INK, drawing, note, variant_styles
 from backfire.formats.tables import read_rows
@@ -150,7 +150,9 @@ def _finish_stack(axes: Axes, column: str, tables: Sequence[list[dict]]) -> None
         return
     # Full training and adapters differ by orders of magnitude.
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _alarm(axes: Axes, curve, panel: str) -> None:

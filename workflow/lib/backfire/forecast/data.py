@@ -80,8 +80,7 @@ def _negatives(seen: Seen) -> Iterator[Finding]:
 
 def _known(seen: Seen) -> Iterator[Finding]:
     study = seen.study
-    models = {name: study.source_of(name)["name"] for name in study.compared if not study.variants[name].parents}
-    models = {name: model for name, model in models.items() if study.variants[name].embedded}
+    models = {name: study.source_of(name)["name"] for name in study.taken_models}
     for collection in study.trained_on:
         for name, model in models.items():
             each = study.collections[collection]

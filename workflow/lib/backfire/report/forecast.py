@@ -53,4 +53,4 @@ def _outcome(found: Iterable[Finding], verdicts: Mapping[str, str]) -> str:
     ]
     if not told:
         return ""
-    return f"Of the recipes with a fault {'; '.join(told)}. A fault costs more the longer a training goes on."
+    return f"Of the recipes with a fault, {'; '.join(told)}. A fault costs more the longer a training goes on."

@@ -15,6 +15,7 @@ from backfire.formats.tables import read_rows
 from backfire.report.advice import advise
 from backfire.report.answer import answer
 from backfire.report.arithmetic import with_settled
+from backfire.report.best import best_told
 from backfire.report.choices import protocol_table
 from backfire.report.curves import read_curves, training_table, warnings
 from backfire.report.findings import Findings, headline, read_findings
@@ -69,6 +70,7 @@ def write_report(
     doses: str | Path | None,
     missing_labels: str | Path | None,
     forecast: str | Path,
+    best: Sequence[str | Path],
     arithmetic: str | Path | None,
     template: str | Path,
     captions: dict[str, str | Path],
@@ -79,18 +81,16 @@ def write_report(
     """Render the page of one study, and the answer in a few lines of text to `short`.
 
     `dynamics` are the training curves of `runs`, (variant, seed) each, and `layers` the tables of that name; `models`
-    the folder of every model by variant
-    and seed; `manifests` the data manifest of each collection; `samples` the manifest of each triple set with a filter,
-    seed by seed; `figures` the (svg, png) of `dynamics`, `projection`, `effects`, `queries`, `cost` and, with a ladder,
-    `ladder`. `config` is the
-    whole configuration, checked and with defaults, and `variants` the order of the tables. `versions` maps packages to
-    versions, `command` is what repeats the study. `expected` holds published figures (see `published`); `selection`,
-    `protocol` and `ladder` are the tables of those names, None where the study chooses nothing, tries no other protocol
-    or has no ladder; `forensics` are the tables `forensics` and `filter_curves`, None where nothing is trained;
-    `doses` is the table of that name, None where no variants differ in their share of wrong labels alone;
-    `missing_labels` that of what a judge says, None where the study names none; `forecast` is what was seen before
-    training, as JSON;
-    `arithmetic` is what was settled for it, None where nothing is left to `precision: auto`.
+    the folder of every model by variant and seed; `manifests` the data manifest of each collection; `samples` the
+    manifest of each triple set with a filter, seed by seed; `figures` the (svg, png) of `dynamics`, `projection`,
+    `effects`, `queries`, `cost` and, with a ladder, `ladder`. `config` is the whole configuration, checked and with
+    defaults, and `variants` the order of the tables. `versions` maps packages to versions, `command` is what repeats
+    the study. `expected` holds published figures (see `published`); `selection`, `protocol` and `ladder` are the tables
+    of those names, None where the study chooses nothing, tries no other protocol or has no ladder; `forensics` are the
+    tables `forensics` and `filter_curves`, None where nothing is trained; `doses` is the table of that name, None where
+    no variants differ in their share of wrong labels alone; `missing_labels` that of what a judge says, None where the
+    study names none; `forecast` is what was seen before training, and `best` which variant was taken for the best of
+    several, as JSON; `arithmetic` is what was settled for it, None where nothing is left to `precision: auto`.
     `captions` are those of the figures, which Snakemake's own report shows too. The page loads nothing from anywhere
     and holds no date, so that the same inputs give the same bytes.
     """
@@ -120,6 +120,7 @@ def write_report(
         "cards": cards(findings),
         "advice": advice,
         "forecast": forecast_section(forecast, {name: row["verdict"] for name, row in findings.claims.items()}),
+        "best": best_told(best, study.choosing),
         "paragraph": paragraph(main_rows(rows, primary), config["base_model"], primary, config["comparison"]),
         "words": told,
         "keeping": any(row["retention"] for row in rows),

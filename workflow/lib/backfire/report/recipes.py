@@ -10,7 +10,19 @@ from backfire.report.examples import briefly
 from backfire.report.numbers import count, names, rate
 from backfire.study.objectives import told
 from backfire.study.triples import Triples
-from backfire.study.variants import BASE, Fused, Given, Lexical, Mixed, Reranked, Taken, Trained, Variant
+from backfire.study.variants import (
+    BASE,
+    BEST,
+    Composed,
+    Fused,
+    Given,
+    Lexical,
+    Mixed,
+    Reranked,
+    Taken,
+    Trained,
+    Variant,
+)
 
 
 @singledispatch
@@ -93,7 +105,8 @@ def _(variant: Lexical) -> str:
 
 @recipe.register
 def _(variant: Fused, triples: Mapping[str, Triples]) -> str:
-    return f"reciprocal rank fusion of {names(variant.parents)} (k {variant.settings['k']:g})"
+    of = names([*variant.fixed, *([_best(variant)] if variant.best_of else [])])
+    return f"reciprocal rank fusion of {of} (k {variant.settings['k']:g})"
 
 
 @described.register
@@ -136,8 +149,16 @@ def overridden(variant: Taken) -> str:
     return f"with {names(said)}" if said else ""
 
 
+def _best(variant: Composed) -> str:
+    among = variant.best_of
+    return f"the best of {names(among)}" if len(among) > 1 else among[0]
+
+
 def _shares(variant: Mixed) -> str:
-    shares = names(f"{share:g} of {name}" for name, share in variant.weights.items())
+    weights = variant.weights.items()
+    shares = names(
+        f"{share:g} of {_best(variant) if variant.best_of and name == BEST else name}" for name, share in weights
+    )
     many = "all seeds of these" if len(variant.weights) > 1 else "all its seeds"
     return f"{shares}, {many}" if variant.over_seeds else shares
 

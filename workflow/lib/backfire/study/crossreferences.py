@@ -10,7 +10,7 @@ from backfire.errors import BackfireError
 from backfire.study.joined import check_joined
 from backfire.study.objectives import completed
 from backfire.study.parts import known
-from backfire.study.variants import BASE, Given, Taken, Trained, Variant
+from backfire.study.variants import BASE, BEST, Composed, Given, Taken, Trained, Variant
 
 if TYPE_CHECKING:
     from backfire.study.study import Study
@@ -74,6 +74,8 @@ def _check_collections(study: "Study") -> None:
 def _check_variant(study: "Study", each: Variant) -> None:
     try:
         each.check()
+        if isinstance(each, Composed):
+            _check_candidates(study, each)
         _check_parents(study, each)
         if isinstance(each, Trained):
             _check_training(study, each)
@@ -95,6 +97,18 @@ def _check_parents(study: "Study", each: Variant) -> None:
                 f"{key}: '{parent}' has no model, since its method is {found.settings['method']}.",
                 f"name a variant that has one: {', '.join(study.embedded)}.",
             )
+
+
+def _check_candidates(study: "Study", each: Composed) -> None:
+    key = f"{each.where}.best_of"
+    for name in each.best_of:
+        if not known(key, name, study.own, "variant").trained:
+            raise BackfireError(f"{key}: '{name}' is not trained.", "choose among trained variants.")
+    if each.best_of and BEST in study.own:
+        raise BackfireError(
+            f"{key}: '{BEST}' in of stands for the best of these, and a variant of the study has that name.",
+            "give that variant another name.",
+        )
 
 
 def _check_given(study: "Study", each: Given) -> None:

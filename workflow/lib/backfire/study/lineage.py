@@ -3,7 +3,7 @@
 Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
-from backfire.study.variants import BASE, Mixed, Taken, Variant
+from backfire.study.variants import BASE, Composed, Mixed, Taken, Variant
 
 
 class Lineage:
@@ -109,20 +109,38 @@ class Lineage:
         return self._run_of(self.variants[name].start_from, seed)
 
     def shares(self, name: str, seed: int | str) -> list[tuple[tuple[str, int | str], float]]:
-        """((variant, seed), share) of each model that a mix averages."""
+        """((variant, seed), share) of each model that a mix averages, but for the one that is chosen."""
         mix = self.variants[name]
-        if not mix.over_seeds:
-            return [(self._run_of(parent, seed), share) for parent, share in mix.weights.items()]
         return [
-            ((parent, each), share / len(seeds))
-            for parent, share in mix.weights.items()
-            for seeds in [self.seeds_of(parent)]
-            for each in seeds
+            (run, mix.weights[parent] / len(runs))
+            for parent in mix.fixed
+            for runs in [self._runs_in(mix, parent, seed)]
+            for run in runs
         ]
 
     def runs_of(self, name: str, seed: int | str) -> list[tuple[str, int | str]]:
-        """The (variant, seed) of each run that a variant is made of."""
-        return [self._run_of(parent, seed) for parent in self.variants[name].parents]
+        """The (variant, seed) of each run that a variant is made of, but for the one that is chosen."""
+        each = self.variants[name]
+        return [self._run_of(parent, seed) for parent in (each.fixed if isinstance(each, Composed) else each.parents)]
+
+    def candidates_of(self, name: str, seed: int | str) -> list[tuple[str, int | str]]:
+        """The (variant, seed) of each run or model that may be chosen for a part of a variant, candidate by candidate;
+        of a mix over seeds all seeds of each."""
+        each = self.variants[name]
+        return [run for candidate in each.best_of for run in self._runs_in(each, candidate, seed)]
+
+    def _runs_in(self, each: Composed, part: str, seed: int | str) -> list[tuple[str, int | str]]:
+        if isinstance(each, Mixed) and each.over_seeds:
+            return [(part, own) for own in self.seeds_of(part)]
+        return [self._run_of(part, seed)]
+
+    @property
+    def choosing(self) -> dict[str, str]:
+        """Variants that take the best one of several, with the first that takes it of the same ones: a choice is made
+        once."""
+        first: dict[tuple[str, ...], str] = {}
+        chosen = [each for each in self.variants.values() if isinstance(each, Composed) and each.best_of]
+        return {each.name: first.setdefault(tuple(each.best_of), each.name) for each in chosen}
 
     def _run_of(self, name: str, seed: int | str) -> tuple[str, int | str]:
         """The run of a parent that goes with a seed of its child."""

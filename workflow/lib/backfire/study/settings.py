@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from backfire.errors import BackfireError, nearest
+from backfire.study.alternatives import offer
 from backfire.study.kinds import OTHERS, resolved
 from backfire.study.layers import drop_leftovers, name_kinds
 from backfire.study.study import Study
@@ -46,6 +47,7 @@ def checked(config: dict[str, Any], schema: dict[str, Any], layers: Iterable[Any
     drop_leftovers(config, layers, schema, schema)
     for block in ("collections", "triples", "variants", "selections"):
         _drop_nulls(config, block)
+    offer(config)
     for collection in (config.get("collections") or {}).values():
         _drop_nulls(collection, "splits")
         _drop_nulls(collection, "of")

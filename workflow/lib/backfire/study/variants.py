@@ -13,6 +13,8 @@ from backfire.study.adapters import by_peft, check_adapter
 from backfire.study.objectives import Kind, guides, modules, needs
 
 BASE = "base"
+# What stands for the best of several variants in what is made of them.
+BEST = "best"
 
 
 @dataclass(frozen=True)
@@ -188,28 +190,54 @@ class Trained(Variant):
 
 
 @dataclass(frozen=True)
-class Mixed(Variant):
+class Composed(Variant):
+    """Made of others, one of which may be chosen: `best` in `of` is that one of `best_of` whose watched measure was
+    best where training ended (see `evaluation.selection.choose_best`)."""
+
+    @property
+    def best_of(self) -> list[str]:
+        """The variants that it takes the best one of; none where it names all that it is made of."""
+        return self.settings.get("best_of") or []
+
+    @property
+    def fixed(self) -> list[str]:
+        """What it is made of by name, in an order that does not follow the keys of a file."""
+        names = sorted(self.settings["of"], key=lambda name: (name != BASE, name))
+        return [name for name in names if name != BEST or not self.best_of]
+
+    @property
+    def parents(self) -> list[str]:
+        """All that it may be made of, candidates last."""
+        return [*self.fixed, *(name for name in self.best_of if name not in self.fixed)]
+
+    def check(self) -> None:
+        """What is chosen has its place."""
+        super().check()
+        if self.best_of and BEST not in self.settings["of"]:
+            raise BackfireError(
+                f"{self.where}.best_of: the best of {', '.join(self.best_of)} has no place in of.",
+                f"'{BEST}' in of stands for it, as in of: [base, {BEST}].",
+            )
+
+
+@dataclass(frozen=True)
+class Mixed(Composed):
     """`mix`: weights averaged over variants, tensor by tensor (see `training.mixing`)."""
 
     @property
     def weights(self) -> dict[str, float]:
-        """Share of each parent, base first and the others by name; a list means equal shares.
+        """Share of each part, base first, the others by name, and `best` last; a list means equal shares.
 
-        The first one's tokenizer and prompts are the mix's, so the order must not be that of keys in a file.
+        The first one's tokenizer and prompts are the mix's.
         """
         of = self.settings["of"]
         shares = dict(of) if isinstance(of, dict) else {name: 1 / len(of) for name in of}
-        return {name: shares[name] for name in sorted(shares, key=lambda name: (name != BASE, name))}
+        return {name: shares[name] for name in [*self.fixed, *([BEST] if self.best_of and BEST in shares else [])]}
 
     @property
     def over_seeds(self) -> bool:
         """Whether all seeds of its parents are averaged into one model."""
         return self.settings["over_seeds"]
-
-    @property
-    def parents(self) -> list[str]:
-        """The variants that are averaged."""
-        return list(self.weights)
 
     def check(self) -> None:
         """Shares sum to 1, as those of an average do."""
@@ -231,15 +259,10 @@ class Lexical(Variant):
 
 
 @dataclass(frozen=True)
-class Fused(Variant):
+class Fused(Composed):
     """`fuse`: reciprocal rank fusion of the runs of others (see `retrieval.fusion`)."""
 
     embedded: ClassVar[bool] = False
-
-    @property
-    def parents(self) -> list[str]:
-        """The variants whose runs are fused, by name, since their order changes nothing."""
-        return sorted(self.settings["of"])
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ class Recorder:
     Rows hold step, loss, learning_rate, grad_norm (before clipping), active_triplets (share of the batch that is
     active, None without a margin), weight_drift, `loss_<term>` where the loss is a weighted sum, `dev_<measure>` where
     measured, with the columns of `DevelopmentSet.look` and of `watch`, and held_out_loss and held_out_accuracy where
-    examples that are held out were looked at. weight_drift is
-    the Frobenius norm of the change since training started over that of the weights it started from, for adapters of
-    the change that merging would make. At each look it is taken by layer too (see `Layers`).
+    examples that are held out were looked at. weight_drift is the Frobenius norm of the change since training started
+    over that of the weights it started from, for adapters of the change that merging would make. At each look it is
+    taken by layer too (see `Layers`).
     """
 
     def __init__(

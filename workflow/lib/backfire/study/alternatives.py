@@ -1,0 +1,78 @@
+"""What to do instead of the variants that a study lists: sets of alternatives that it may ask for by one word.
+
+They become variants of the study like any that it lists, so that everything that is said of a variant is said of them.
+Loaded whenever the DAG is built, so it uses the standard library only.
+"""
+
+import copy
+from typing import Any
+
+from backfire.study.variants import BASE, BEST
+
+CHEAP, STANDARD = "cheap", "standard"
+SETS = (CHEAP, STANDARD)
+# How far from base to the best variant, in hundredths.
+STEPS = (25, 50, 75)
+RANKING = {"name": "multiple_negatives_ranking"}
+# What the best of them are called where negatives of a set are filtered.
+FILTERED = "filtered"
+
+
+def offer(config: dict[str, Any]) -> None:
+    """Add the alternatives that a configuration asks for to its variants and triple sets, in place.
+
+    `cheap` trains nothing: BM25, BM25 fused with base and with the best of the trained variants, the weights a quarter,
+    a half and three quarters of the way to that one, and of several seeds the average of all of its models. `standard`
+    also trains in-batch contrastive learning on the triples of one of the study's own variants (the first that is fully
+    tuned on hard negatives, or else the first that is fully tuned), the same held near base, and the same on negatives
+    that are filtered. A variant of the study that has the name of one stands in its place. What is not well-formed is
+    left for the schema to refuse.
+    """
+    asked, variants = config.get("alternatives"), config.get("variants")
+    if asked not in SETS or not isinstance(variants, dict):
+        return
+    blocks = {name: block for name, block in variants.items() if isinstance(block, dict)}
+    # Weights can be averaged over what comes of one model.
+    trained = [name for name, block in blocks.items() if _tuned(block) and block.get("start_from", BASE) == BASE]
+    offered: dict[str, dict[str, Any]] = {
+        "bm25": {"method": "bm25"},
+        "bm25_base": {"method": "fuse", "of": [BASE, "bm25"]},
+    }
+    if trained:
+        offered["bm25_best"] = {"method": "fuse", "of": ["bm25", BEST], "best_of": trained}
+        for step in STEPS:
+            shares = {BASE: (100 - step) / 100, BEST: step / 100}
+            offered[f"best_{step}"] = {"method": "mix", "of": shares, "best_of": trained}
+        seeds = config.get("seeds")
+        if isinstance(seeds, list) and len(seeds) > 1:
+            offered["best_soup"] = {"method": "mix", "of": [BEST], "best_of": trained, "over_seeds": True}
+    if asked == STANDARD:
+        offered |= _retrained(config, blocks, trained)
+    for name, block in offered.items():
+        variants.setdefault(name, copy.deepcopy(block))
+
+
+def _tuned(block: dict[str, Any]) -> bool:
+    return block.get("method") in ("full", "lora")
+
+
+def _retrained(config: dict[str, Any], blocks: dict[str, Any], trained: list[str]) -> dict[str, dict[str, Any]]:
+    """Alternatives that are trained, with the settings of one of the study's own variants but for their objective."""
+    triples = config.get("triples") if isinstance(config.get("triples"), dict) else {}
+    full = [name for name in trained if blocks[name]["method"] == "full"]
+    hard = [name for name in full if _negatives(triples, blocks[name]) == "hard"]
+    if not full:
+        return {}
+    own = blocks[(hard or full)[0]]
+    held = {"name": "weighted", "terms": [RANKING, {"name": "anchor", "weight": 0.1}]}
+    offered = {"contrastive": own | {"loss": RANKING}, "anchored": own | {"loss": held}}
+    if _negatives(triples, own) in ("bm25", "hard", "random"):
+        name = f"{own['triples']}_{FILTERED}"
+        triples.setdefault(name, copy.deepcopy(triples[own["triples"]]) | {"filter": {"relative_margin": 0.05}})
+        offered[FILTERED] = own | {"loss": RANKING, "triples": name}
+    return offered
+
+
+def _negatives(triples: dict[str, Any], block: dict[str, Any]) -> str | None:
+    found = triples.get(block.get("triples"))
+    return found.get("negatives") if isinstance(found, dict) else None
