@@ -87,9 +87,9 @@ def published(planned, tmp_path_factory):
     return jobs
 
 
-# What takes a network or a probe of the machine, or several collections: by the engine in the workflow's tests, on a
-# miniature MS MARCO and on two collections joined, one of them out of the hub's cache.
-BY_THE_ENGINE = {"plan_download", "plan_study", "fetch_pairs", "join_passages", "join_queries"}
+# What takes a network or a probe of the machine, or several collections, or prints: by the engine in the workflow's
+# tests, on a miniature MS MARCO, on two collections joined, one of them out of the hub's cache, and on the tiny study.
+BY_THE_ENGINE = {"check", "plan_download", "plan_study", "fetch_pairs", "join_passages", "join_queries"}
 # What a folder has no use for, run below on parameters of the paper's study.
 BELOW = {"download_collection", "sample_published"}
 
