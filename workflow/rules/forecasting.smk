@@ -112,7 +112,14 @@ rule forecast_study:
         mem_mb=asked("forecast_study", "mem_mb"),
         runtime=asked("forecast_study", "runtime"),
     params:
-        cfg=plain({"config": foreseen(STUDY.config), "sets": STUDY.used, "evaluated": STUDY.evaluations}),
+        cfg=plain(
+            {
+                "config": foreseen(STUDY.config),
+                "evaluated": STUDY.evaluations,
+                "sets": STUDY.used,
+                "variants": STUDY.compared,
+            }
+        ),
         code=code("forecast_study"),
     script:
         "../scripts/forecast_study.py"

@@ -15,6 +15,7 @@ with job(snakemake.log[0], snakemake.threads):
         corpus=list(snakemake.input.corpus),
         measures=snakemake.input.measures,
         config=cfg["config"],
+        variants=cfg["variants"],
         output=snakemake.output.data,
         text=snakemake.output.text,
     )

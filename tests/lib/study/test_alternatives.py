@@ -5,6 +5,7 @@ import yaml
 from example_study import VERDICTS, example_config
 
 from backfire.errors import BackfireError
+from backfire.provenance.fingerprints import plain
 from backfire.study.settings import checked
 from backfire.study.study import Study
 
@@ -39,7 +40,10 @@ def test_cheap_ones_train_nothing_and_come_behind_the_studys_own(study):
     assert found.compared == [*own.compared, *CHEAP] and found.trained == own.trained
     for name, expected in CHEAP.items():
         assert {key: found.variants[name].settings[key] for key in expected} == expected
-    assert found.choosing == dict.fromkeys(["bm25_best", "best_25", "best_50", "best_75"], "bm25_best")
+    takers = ["best_25", "best_50", "best_75", "bm25_best"]
+    assert list(found.choosing.items()) == [(name, "best_25") for name in takers]
+    # As a job reads it from its parameters.
+    assert Study(plain(found.config)).choosing == found.choosing
     assert found.seeds_of("best_25") == found.seeds_of("bm25_best") == [0] and found.seeds_of("bm25_base") == [0]
 
 

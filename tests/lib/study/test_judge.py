@@ -3,8 +3,11 @@
 from copy import deepcopy
 
 import pytest
+import yaml
 from example_study import VERDICTS, example_config
 
+from backfire.provenance.fingerprints import plain
+from backfire.study.settings import checked
 from backfire.study.study import Study
 
 TEACHER = {"model": "t", "kind": "cross-encoder"}
@@ -17,16 +20,16 @@ def config(root):
 
 
 def judge(config, root, teachers=(), variants=()):
-    import yaml
+    return study_of(config, root, teachers, variants).judge
 
-    from backfire.study.settings import checked
 
+def study_of(config, root, teachers=(), variants=()):
     config = deepcopy(config)
     for name, teacher in dict(teachers).items():
         config["triples"][name]["teacher"] = teacher
     config["variants"] |= dict(variants)
     schema = yaml.safe_load((root / "workflow/schemas/config.yaml").read_text(encoding="utf-8"))
-    return Study(checked(config, schema)).judge
+    return Study(checked(config, schema))
 
 
 def test_a_study_without_either_has_none(config, root):
@@ -42,6 +45,14 @@ def test_a_cross_encoder_comes_before_a_bi_encoder(config, root):
     assert found.reranked == ["sorted"] and found.followed == []
     found = judge(config, root, {"bm25": bi, "hard": TEACHER}, {"sorted": SORTED})
     assert (found.model, found.folder, found.reranked) == ("t", "teachers/hard", [])
+
+
+def test_a_job_asks_the_same_one(config, root):
+    """Its parameters have their keys in another order than the file."""
+    variants = {"second": SORTED | {"model": "z"}, "first": SORTED | {"model": "a"}}
+    for teachers, model in ({}, "a"), ({"hard": TEACHER | {"model": "h"}, "bm25": TEACHER | {"model": "b"}}, "b"):
+        study = study_of(config, root, teachers, variants)
+        assert study.judge == Study(plain(study.config)).judge and study.judge.model == model
 
 
 def test_it_is_said_who_follows_it_and_whose_order_is_its_own(config, root):

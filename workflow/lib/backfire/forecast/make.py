@@ -35,6 +35,7 @@ def forecast_study(
     corpus: Sequence[str],
     measures: str | Path,
     config: dict[str, Any],
+    variants: Sequence[str],
     output: str | Path,
     text: str | Path,
 ) -> None:
@@ -43,8 +44,10 @@ def forecast_study(
     `looks` is what `look.look_ahead` wrote, `forensics` the table of that name, `triples` the tables of the sets that
     are trained on, of the first seed, `queries` the training queries and `corpus` the shards that the sets are drawn
     from; `evaluated` the queries of each (collection, query set) that is evaluated or watched, and `measures` base's
-    values. Memory: the texts of queries, of positives, and the ids of the largest set.
+    values; `variants` is the study's order of them. Memory: the texts of queries, of positives, and the ids of the
+    largest set.
     """
+    config = config | {"variants": {name: config["variants"][name] for name in variants}}
     study, looked = Study(config), read_json(looks)
     asked = query_texts(str(queries)) if queries else {}
     used, repeated, examples = set(), {}, {}

@@ -34,12 +34,13 @@ def judge_of(
     """The judge among the teachers of `triples`, and the models of `variants` that rerank: the first cross-encoder, or
     else the first teacher; None where there is neither.
 
-    `teacher_length`: what the teacher of each set reads.
+    `teacher_length`: what the teacher of each set reads. Sets and variants count by name, whose order is the same in a
+    file and in a job's parameters.
     """
-    variants = list(variants)
+    variants = sorted(variants, key=lambda each: each.name)
     found = [
         Judge(each.teacher["model"], each.teacher["kind"], f"teachers/{name}", teacher_length[name])
-        for name, each in triples.items()
+        for name, each in sorted(triples.items())
         if each.teacher
     ]
     rerankers = [each for each in variants if isinstance(each, Reranked)]

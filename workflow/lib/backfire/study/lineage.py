@@ -136,11 +136,11 @@ class Lineage:
 
     @property
     def choosing(self) -> dict[str, str]:
-        """Variants that take the best one of several, with the first that takes it of the same ones: a choice is made
-        once."""
+        """Variants that take the best one of several, with the first, by name, that takes it of the same ones: a choice
+        is made once. Their order in a file is not that in a job's parameters, so names decide."""
         first: dict[tuple[str, ...], str] = {}
-        chosen = [each for each in self.variants.values() if isinstance(each, Composed) and each.best_of]
-        return {each.name: first.setdefault(tuple(each.best_of), each.name) for each in chosen}
+        chosen = sorted(name for name, each in self.variants.items() if isinstance(each, Composed) and each.best_of)
+        return {name: first.setdefault(tuple(self.variants[name].best_of), name) for name in chosen}
 
     def _run_of(self, name: str, seed: int | str) -> tuple[str, int | str]:
         """The run of a parent that goes with a seed of its child."""
