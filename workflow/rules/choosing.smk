@@ -7,11 +7,6 @@ localrules:
     choose_best,
 
 
-def best_for(w):
-    """What says which variant a part of the one in the wildcards is, where the best of several is taken."""
-    return [f"results/{w.study}/best/{STUDY.choosing[w.variant]}.json"] if w.variant in STUDY.choosing else []
-
-
 # Lists of one, as `expand` takes them; empty where nothing is trained, and so nothing chosen.
 WATCHED = dict(zip(("collection", "split"), ([part] for part in STUDY.watched or ("none", "none"))))
 

@@ -121,7 +121,9 @@ rule fuse_runs:
             f"results/{w.study}/runs/{name}/seed-{seed}/{w.collection}/{w.split}.trec"
             for name, seed in STUDY.candidates_of(w.variant, w.seed)
         ],
-        best=lambda w: best_for(w),
+        best=lambda w: (
+            [f"results/{w.study}/best/{STUDY.choosing[w.variant]}.json"] if w.variant in STUDY.choosing else []
+        ),
         queries="data/{collection}/queries/{split}.parquet",
     output:
         run="results/{study}/runs/{variant}/seed-{seed}/{collection}/{split}.trec",

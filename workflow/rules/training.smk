@@ -62,7 +62,9 @@ rule mix_weights:
         candidates=lambda w: [
             f"results/{w.study}/models/{name}/seed-{seed}" for name, seed in STUDY.candidates_of(w.variant, w.seed)
         ],
-        best=lambda w: best_for(w),
+        best=lambda w: (
+            [f"results/{w.study}/best/{STUDY.choosing[w.variant]}.json"] if w.variant in STUDY.choosing else []
+        ),
     output:
         directory("results/{study}/models/{variant}/seed-{seed}"),
     log:
