@@ -259,7 +259,14 @@ def test_every_mistake_is_listed_at_once(config, schema):
 
 def test_the_recipes_that_the_documentation_spells_out_can_be_written(config, schema, root):
     blocks = re.findall(r"```yaml\n(.*?)```", (root / "docs/recipes.md").read_text(), re.DOTALL)
-    several, kept, paper = map(yaml.safe_load, blocks)
+    several, kept, paper, asked, by_hand = map(yaml.safe_load, blocks)
+    offered = Study(checked(copy.deepcopy(config) | asked, schema))
+    assert (
+        offered.variants["best_50"].best_of and "best_50" not in Study(checked(copy.deepcopy(config), schema)).variants
+    )
+    own = copy.deepcopy(config)
+    own["variants"] |= {"bm25": {"method": "bm25"}, **by_hand["variants"]}
+    assert list(Study(checked(own, schema)).choosing) == ["half", "hybrid"]
     joined = Study(checked(copy.deepcopy(config) | several, schema))
     assert joined.watched == ("both", "watched")
     assert joined.collections["both"].shares == pytest.approx({"pydocs": 0.7, "support": 0.3})
