@@ -68,10 +68,9 @@ def test_a_passage_that_answers_and_was_not_judged_is_a_missing_label(files, tmp
     section = opinions_section(
         files["missing_labels"], Judge("all-MiniLM", "bi-encoder", "", 64), ["base", "tuned"], 0.05
     )
-    assert section["told"] == [
-        "Of 3 queries that tuned lost with a passage to name, 1 may be for want of a label: the judge prefers the "
-        "passage that took the answer's place, which nobody judged. 2 were ranked worse."
-    ]
+    cells = [row["cells"] for row in section["rows"]]
+    assert [cell[:2] for cell in cells] == [["3", "1"], ["1", "0"]] and cells[0][2].startswith("33")
+    assert len(section["told"]) == 1 and "ranked worse" in section["told"][0]
 
 
 def test_a_cross_encoder_gives_the_scores_of_the_library(files, tmp_path):
@@ -109,7 +108,10 @@ def test_shares_have_wilsons_interval_and_losses_are_held_against_gains(tmp_path
     write_rows(tmp_path / "table", "missing_labels", list(counted(said, 0.05)))
     judge = Judge("m", "cross-encoder", "", None, reranked=["sorter"], followed=["b"])
     section = opinions_section(tmp_path / "table", judge, ["base", "a", "b", "c"], 0.05)
-    assert any("a: that is more often than where it gains (10 of 40" in sentence for sentence in section["told"])
+    assert any(
+        "a: more often where it loses (30 of 40) than where it gains (10 of 40" in sentence
+        for sentence in section["told"]
+    )
     assert section["told"][-2:] == [
         "b learned from this judge, which is no independent opinion of that.",
         "Nothing is said of sorter, whose order is the judge's own.",

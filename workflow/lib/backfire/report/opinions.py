@@ -16,14 +16,17 @@ def opinions_section(path: str | Path, judge: Judge, variants: list[str], alpha:
     shown = [name for name in variants if (name, "loss") in rows]
     if not shown:
         return None
-    told = [_sentence(name, rows[name, "loss"]) for name in shown if rows[name, "loss"]["queries"]]
+    told = [
+        "Where the judge prefers a passage that nobody judged to the answer whose place it took, the query may be lost "
+        "for want of a label; the others were ranked worse."
+    ]
     differ = [name for name in shown if (p := rows[name, "loss"]["p_adjusted"]) is not None and p < alpha]
     for name in differ:
         lost, won = rows[name, "loss"], rows[name, "gain"]
         more = lost["share"] > won["share"]
         told.append(
-            f"{name}: that is {'more' if more else 'less'} often than where it gains ({won['preferred']} of "
-            f"{won['queries']}; adjusted p {p_value(lost['p_adjusted'])})."
+            f"{name}: {'more' if more else 'less'} often where it loses ({lost['preferred']} of {lost['queries']}) than "
+            f"where it gains ({won['preferred']} of {won['queries']}; adjusted p {p_value(lost['p_adjusted'])})."
         )
     if judge.followed:
         told.append(f"{names(judge.followed)} learned from this judge, which is no independent opinion of that.")
@@ -38,15 +41,6 @@ def opinions_section(path: str | Path, judge: Judge, variants: list[str], alpha:
             for direction, said in DIRECTIONS.items()
         ],
     }
-
-
-def _sentence(name: str, row: dict[str, Any]) -> str:
-    worse = row["queries"] - row["preferred"]
-    return (
-        f"Of {count(row['queries'], 'query', 'queries')} that {name} lost with a passage to name, "
-        f"{count(row['preferred'])} may be for want of a label: the judge prefers the passage that took the answer's "
-        f"place, which nobody judged. {count(worse)} {'was' if worse == 1 else 'were'} ranked worse."
-    )
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
