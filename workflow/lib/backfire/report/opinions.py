@@ -25,8 +25,8 @@ def opinions_section(path: str | Path, judge: Judge, variants: list[str], alpha:
         lost, won = rows[name, "loss"], rows[name, "gain"]
         more = lost["share"] > won["share"]
         told.append(
-            f"{name}: {'more' if more else 'less'} often where it loses ({lost['preferred']} of {lost['queries']}) than "
-            f"where it gains ({won['preferred']} of {won['queries']}; adjusted p {p_value(lost['p_adjusted'])})."
+            f"{name}: {'more' if more else 'less'} often where it loses ({lost['preferred']} of {lost['queries']}) "
+            f"than where it gains ({won['preferred']} of {won['queries']}; adjusted p {p_value(lost['p_adjusted'])})."
         )
     if judge.followed:
         told.append(f"{names(judge.followed)} learned from this judge, which is no independent opinion of that.")
