@@ -9,7 +9,7 @@ localrules:
 
 LOOKED = subjects(STUDY)
 # Models that are taken as they are, by the names that they are known by.
-TAKEN = {name: STUDY.source_of(name)["name"] for name, _ in STUDY.first_embedded if not STUDY.variants[name].parents}
+TAKEN = {name: STUDY.source_of(name)["name"] for name in STUDY.taken_models}
 # Of the sets that are trained on, where anything is.
 TRAINED_ON = {
     "queries": [f"data/{STUDY.train_on}/queries/train.parquet"] if STUDY.used else [],

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from backfire.charts.style import BASE_COLOUR, INK, drawing, note, variant_styles
+from backfire.explaining.layers import by_layer
 from backfire.formats.tables import read_rows
 from backfire.training.watch import BOUNDARY, HARM
 
@@ -129,13 +130,9 @@ def _line(axes: Axes, steps: np.ndarray, values: np.ndarray, evaluated: bool, st
 
 
 def _stack(axes: Axes, rows: list[dict], column: str, style: dict) -> None:
-    last = max((row["step"] for row in rows), default=0)
-    found: dict[int, list[float]] = {}
-    for row in rows:
-        if row[column] is not None and (column != "drift" or row["step"] == last):
-            found.setdefault(row["place"], []).append(row[column])
+    found = {each["place"]: each[column] for each in by_layer(rows).values() if each[column] is not None}
     places = sorted(found)
-    axes.plot(places, [np.median(found[each]) for each in places], linewidth=LINE, marker="o", markersize=2.4, **style)
+    axes.plot(places, [found[each] for each in places], linewidth=LINE, marker="o", markersize=2.4, **style)
 
 
 def _finish_stack(axes: Axes, column: str, tables: Sequence[list[dict]]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from backfire.explaining.triple_facts import LIKELY, TEACHER
 from backfire.forecast.findings import FAULT, MEASURED, NOTE, RISK, USUAL, Finding, Seen
 from backfire.forecast.known_models import trained_on
 from backfire.forecast.recipes import ANSWERS, CUT, percent
@@ -56,15 +57,16 @@ def _negatives(seen: Seen) -> Iterator[Finding]:
     for name, facts in seen.forensics.items():
         likely, twins = facts["likely_answer"], facts["near_duplicate"]
         if likely["value"] is not None and likely["value"] >= ANSWERS:
-            judge = "the teacher" if likely["judge"] == "teacher" else "base, which guesses"
+            taught = likely["judge"] == TEACHER
+            judge = "the teacher" if taught else "base, which guesses"
             yield Finding(
                 "likely answers",
                 f"triples.{name}",
                 RISK,
                 f"{percent(likely['value'])} of its negatives likely answer the query, by {judge}.",
                 "Training pushes right answers away; a fifth of wrong labels took the whole gain (docs/recipes.md).",
-                f"triples.{name}.filter: {{relative_margin: 0.05}}, or a teacher that scores them.",
-                MEASURED if likely["judge"] == "teacher" else USUAL,
+                f"triples.{name}.filter: {{relative_margin: {LIKELY:g}}}, or a teacher that scores them.",
+                MEASURED if taught else USUAL,
             )
         if twins["value"] is not None and twins["value"] >= TWINS:
             yield Finding(

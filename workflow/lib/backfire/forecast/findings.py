@@ -69,8 +69,8 @@ class Seen:
     `forensics`: rows of the table of that name, by triple set and fact. `cut`: by collection, the share of its passages
     that `encoding.max_length` cuts. `shared`: by collection and query set, how many queries are (all but) asked in
     training too, of how many. `repeated`: by triple set, the share of examples whose positive, or a passage of the very
-    same text, is that of another query. `lacking`: by variant that is taken as it is, the prompts that its family was
-    trained with and that it has not. `unlooked`: why a variant was not looked at.
+    same text, is that of another query, and `examples` how many it has. `lacking`: by variant that is taken as it is,
+    the prompts that its family was trained with and that it has not. `unlooked`: why a variant was not looked at.
     """
 
     study: Study

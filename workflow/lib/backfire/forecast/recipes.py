@@ -40,7 +40,7 @@ def recipes(seen: Seen) -> Iterator[Finding]:
 
 
 def _look(each: Trained, look: Look) -> Iterator[Finding]:
-    where = f"{each.where}"
+    where = each.where
     for term in terms(each.settings["loss"]):
         if term["name"] == "triplet":
             yield from _margin(f"{where}.loss", term, look)

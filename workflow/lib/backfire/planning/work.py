@@ -118,12 +118,14 @@ class Sizes(ABC):
 
     def _scoring(self, w: Any) -> Work:
         triples, limit, where = self.study.triples[w.triples], self.study.teacher_length(w.triples), self.study.train_on
-        passages = triples.texts - 1
-        if triples.teacher["kind"] == CROSS_ENCODER:
-            each = passages * self.pair_tokens(where, limit)
-        else:
-            each = self.query_tokens(limit) + passages * self.passage_tokens(where, limit)
+        each = self._scored(triples.teacher["kind"], triples.texts - 1, where, limit)
         return Work(tokens=self.examples(w.triples) * each)
+
+    def _scored(self, kind: str, passages: int, where: str, limit: int | None) -> float:
+        """Tokens of a query and so many passages for a teacher, together or apart."""
+        if kind == CROSS_ENCODER:
+            return passages * self.pair_tokens(where, limit)
+        return self.query_tokens(limit) + passages * self.passage_tokens(where, limit)
 
     @property
     def exchanges(self) -> int:
@@ -131,12 +133,8 @@ class Sizes(ABC):
         return self.queries(*self.study.primary[:2]) * (len(self.study.compared) - 1)
 
     def _judging(self, w: Any) -> Work:
-        where, limit = self.study.primary[0], self.study.judge.max_length
-        if self.study.judge.kind == CROSS_ENCODER:
-            each = 2 * self.pair_tokens(where, limit)
-        else:
-            each = self.query_tokens(limit) + 2 * self.passage_tokens(where, limit)
-        return Work(tokens=self.exchanges * each)
+        judge = self.study.judge
+        return Work(tokens=self.exchanges * self._scored(judge.kind, 2, self.study.primary[0], judge.max_length))
 
     def _training(self, w: Any) -> Work:
         """The steps, and what is encoded meanwhile: passages and queries that are watched, at the start, the end and

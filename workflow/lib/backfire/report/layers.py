@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from backfire.explaining.layers import by_layer
 from backfire.formats.tables import read_rows
 from backfire.report.numbers import MISSING, SPACE
 
@@ -18,21 +19,8 @@ def layers_table(tables: Iterable[str | Path], runs: Iterable[tuple[str, int]]) 
     found: dict[str, list[Mapping[str, dict]]] = {}
     for path, (variant, _) in zip(tables, runs, strict=True):
         if looks := read_rows(path, "layers").to_pylist():
-            found.setdefault(variant, []).append(_by_layer(looks))
+            found.setdefault(variant, []).append(by_layer(looks))
     return [{"variant": name, "cells": _cells(seeds)} for name, seeds in found.items()]
-
-
-def _by_layer(looks: list[dict]) -> dict[str, dict]:
-    """Of one training: `drift`, `grad_norm` and `update_ratio` of each layer, None where there is none."""
-    last = max(row["step"] for row in looks)
-    grouped: dict[str, list[dict]] = {}
-    for row in looks:
-        grouped.setdefault(row["layer"], []).append(row)
-    return {
-        layer: {"drift": next(row["drift"] for row in rows if row["step"] == last)}
-        | {name: _median(row[name] for row in rows) for name in ("grad_norm", "update_ratio")}
-        for layer, rows in grouped.items()
-    }
 
 
 def _cells(seeds: list[Mapping[str, dict]]) -> list[str]:
@@ -55,11 +43,6 @@ def _extreme(drift: Mapping[str, float], of) -> str:
 
 def _share(value: float) -> str:
     return f"{100 * value:.2g}{SPACE}%"
-
-
-def _median(values: Iterable[float | None]) -> float | None:
-    values = [value for value in values if value is not None]
-    return statistics.median(values) if values else None
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -7,14 +7,14 @@ Loaded whenever the DAG is built, so it uses the standard library only.
 import copy
 from typing import Any
 
-from backfire.study.variants import BASE, BEST
+from backfire.study.variants import BASE, BEST, METHODS, Trained
 
 CHEAP, STANDARD = "cheap", "standard"
 SETS = (CHEAP, STANDARD)
 # How far from base to the best variant, in hundredths.
 STEPS = (25, 50, 75)
 RANKING = {"name": "multiple_negatives_ranking"}
-# What the best of them are called where negatives of a set are filtered.
+# What a variant on filtered negatives is called, and its set of triples ends with.
 FILTERED = "filtered"
 
 
@@ -53,7 +53,7 @@ def offer(config: dict[str, Any]) -> None:
 
 
 def _tuned(block: dict[str, Any]) -> bool:
-    return block.get("method") in ("full", "lora")
+    return METHODS.get(str(block.get("method"))) is Trained
 
 
 def _retrained(config: dict[str, Any], blocks: dict[str, Any], trained: list[str]) -> dict[str, dict[str, Any]]:

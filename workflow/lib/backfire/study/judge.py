@@ -4,13 +4,12 @@ Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backfire.study.variants import Reranked, Variant
 
 CROSS_ENCODER = "cross-encoder"
-BI_ENCODER = "bi-encoder"
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,10 @@ def judge_of(
     if not found:
         return None
     judge = next((each for each in found if each.kind == CROSS_ENCODER), found[0])
-    return Judge(
-        judge.model,
-        judge.kind,
-        judge.folder,
-        judge.max_length,
-        [each.name for each in rerankers if each.model == judge.model],
-        [
+    return replace(
+        judge,
+        reranked=[each.name for each in rerankers if each.model == judge.model],
+        followed=[
             each.name
             for each in variants
             # A plan's study leaves the objective out.
