@@ -33,6 +33,7 @@ include: "workflow/rules/choosing.smk"
 include: "workflow/rules/protocol.smk"
 include: "workflow/rules/explaining.smk"
 include: "workflow/rules/attributing.smk"
+include: "workflow/rules/recommending.smk"
 include: "workflow/rules/forecasting.smk"
 include: "workflow/rules/reporting.smk"
 

@@ -9,7 +9,9 @@ import yaml
 
 from backfire.explaining.statistics import STATISTICS
 from backfire.formats.atomic import write_json
-from backfire.formats.tables import write_rows
+from backfire.formats.tables import read_rows, write_rows
+from backfire.recommending.costs import Cost
+from backfire.recommending.make import weighed
 from backfire.study.settings import checked
 
 VARIANTS = ["base", "full_bm25", "full_hard", "lora_bm25", "lora_hard"]
@@ -117,6 +119,14 @@ class Example:
             bounds = {"ci_low": delta - half, "ci_high": delta + half, "one_sided_low": None, "one_sided_high": None}
             found.append(better | pair | bounds | {"family": "helpers", "verdict": verdict, "delta": delta})
         return found
+
+    def recommendation(self, query_time: float | None = 50.0) -> str:
+        """Write the table `recommendation`: all variants cost the same, base no training and no encoding."""
+        rows = read_rows(self.path("comparison.parquet"), "comparison").to_pylist()
+        trained = Cost(300.0, 2700, 340.0, 6.0, 4.0)
+        costs = dict.fromkeys(self.verdicts, trained) | {"base": Cost(0.0, 0, 0.0, 6.0, 4.0)}
+        write_rows(self.path("recommendation.parquet"), "recommendation", weighed(rows, PRIMARY, costs, query_time))
+        return self.path("recommendation.parquet")
 
     def ties(self, reach: float = 0.0002) -> str:
         """Write the table `ties`; an order of equal scores moves AP of base and of the last variant by `reach`."""

@@ -20,6 +20,7 @@ LAYERS = [
     ["evaluation"],
     ["negatives", "training"],
     ["explaining"],
+    ["recommending"],
     ["forecast"],
     ["planning"],
     ["preflight"],

@@ -333,8 +333,12 @@ rule collect_cost:
         reranking=per_split(
             per_run(
                 "results/{study}/cost/{variant}/seed-{seed}/reranking-{collection}-{split}.json",
-                [run for run in STUDY.costed_runs if run not in STUDY.embedded_runs],
+                STUDY.reranking_runs,
             )
+        ),
+        searching=per_run(
+            f"results/{{study}}/cost/{{variant}}/seed-{{seed}}/searching-{STUDY.primary[0]}-{STUDY.primary[1]}.json",
+            STUDY.searching_runs,
         ),
     output:
         "results/{study}/cost.parquet",

@@ -99,6 +99,7 @@ rule compare_variants:
                     "primary": STUDY.primary,
                     "elsewhere": STUDY.elsewhere,
                     "taught": STUDY.taught,
+                    "alternatives": STUDY.alternatives,
                 }
             ),
             "rules": STUDY.config["comparison"],

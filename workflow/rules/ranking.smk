@@ -43,6 +43,7 @@ rule rank:
         indexes=shards_of("results/{study}/index/{variant}/seed-{seed}/{collection}/{shard}-of-{shards}.faiss"),
     output:
         run="results/{study}/runs/{variant}/seed-{seed}/{collection}/{split}.trec",
+        cost="results/{study}/cost/{variant}/seed-{seed}/searching-{collection}-{split}.json",
     log:
         "results/{study}/logs/rank/{variant}/seed-{seed}/{collection}-{split}.log",
     benchmark:
@@ -85,6 +86,7 @@ rule rank_bm25:
         queries="data/{collection}/queries/{split}.parquet",
     output:
         run="results/{study}/runs/{variant}/seed-{seed}/{collection}/{split}.trec",
+        cost="results/{study}/cost/{variant}/seed-{seed}/searching-{collection}-{split}.json",
     log:
         "results/{study}/logs/rank_bm25/{variant}/seed-{seed}/{collection}-{split}.log",
     benchmark:

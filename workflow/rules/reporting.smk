@@ -15,7 +15,7 @@ localrules:
 
 from backfire.provenance.fingerprints import installed_versions
 
-FIGURES = ["dynamics", "projection", "effects", "queries", "cost"]
+FIGURES = ["dynamics", "projection", "effects", "queries", "cost", "recommendation"]
 FIGURES += [*(["ladder"] if STUDY.ladder else []), *(["doses"] if STUDY.doses else [])]
 PACKAGES = [
     "backfire",
@@ -289,6 +289,7 @@ rule write_report:
         doses=["results/{study}/doses.parquet"] if STUDY.doses else [],
         missing_labels=["results/{study}/missing_labels.parquet"] if STUDY.judge else [],
         forecast="results/{study}/forecast.json",
+        recommendation="results/{study}/recommendation.parquet",
         best=expand("results/{study}/best/{choice}.json", choice=sorted({*STUDY.choosing.values()}), allow_missing=True),
         arithmetic=ARITHMETIC,
         # Relative, so that a copy of the folder elsewhere finds its results up to date.

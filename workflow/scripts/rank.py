@@ -12,6 +12,7 @@ with job(snakemake.log[0], snakemake.threads) as threads:
         indexes=snakemake.input.indexes,
         tag=f"{w.variant}-seed-{w.seed}",
         output=snakemake.output.run,
+        cost=snakemake.output.get("cost"),
         threads=threads,
         label=f"rank {w.variant} seed {w.seed} {w.collection}/{w.split}",
         **snakemake.params.cfg,

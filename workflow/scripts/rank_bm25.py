@@ -10,5 +10,6 @@ with job(snakemake.log[0], snakemake.threads):
         corpus=list(snakemake.input.corpus),
         queries=snakemake.input.queries,
         output=snakemake.output.run,
+        cost=snakemake.output.cost,
         **snakemake.params.cfg,
     )

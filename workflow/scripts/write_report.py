@@ -36,6 +36,7 @@ with job(snakemake.log[0], snakemake.threads):
         forensics=tuple(snakemake.input.forensics) or None,
         doses=next(iter(snakemake.input.doses), None),
         forecast=snakemake.input.forecast,
+        recommendation=snakemake.input.recommendation,
         best=list(snakemake.input.best),
         missing_labels=next(iter(snakemake.input.missing_labels), None),
         template=snakemake.input.template,

@@ -14,6 +14,7 @@ from backfire.charts.dynamics import plot_dynamics
 from backfire.charts.effects import plot_effects
 from backfire.charts.projection import plot_projection
 from backfire.charts.queries import plot_queries
+from backfire.charts.recommendation import plot_recommendation
 from backfire.encoders.folders import PINS
 from backfire.evaluation.verdict import sentence, words
 from backfire.formats.atomic import write_json
@@ -71,13 +72,15 @@ def render(study: Example, config: dict, root, **changes) -> str:
     folder = study.folder
     comparison, cost, dynamics = study.comparison(), study.cost(), study.dynamics()
     figures = {name: (folder / f"{name}.svg", folder / f"{name}.png") for name in ("dynamics", "projection", "effects")}
-    figures |= {name: (folder / f"{name}.svg", folder / f"{name}.png") for name in ("cost", "queries")}
+    more = ("cost", "queries", "recommendation")
+    figures |= {name: (folder / f"{name}.svg", folder / f"{name}.png") for name in more}
     layers = study.layers()
     plot_dynamics(dynamics, study.runs, study.variants, *figures["dynamics"], layers)
     plot_projection(study.projection(), study.variants, dict.fromkeys(study.variants, "base"), *figures["projection"])
     plot_effects(comparison, PRIMARY, 0.05, study.variants, *figures["effects"])
     plot_cost(cost, study.variants, *figures["cost"])
     plot_queries(study.measures(), study.models, PRIMARY, *figures["queries"])
+    plot_recommendation(study.recommendation(), 0.05, PRIMARY, study.variants, *figures["recommendation"])
     settings = {
         "moved": study.moved(),
         "strata": study.strata(),
@@ -94,6 +97,7 @@ def render(study: Example, config: dict, root, **changes) -> str:
         "doses": None,
         "missing_labels": None,
         "forecast": study.forecast(),
+        "recommendation": study.recommendation(),
         "best": [],
         "arithmetic": study.arithmetic(),
         "selection": None,
@@ -144,7 +148,7 @@ def test_what_auto_became_is_told_where_it_counts(rendered):
 def test_nothing_is_loaded_from_anywhere(rendered):
     _, html = rendered
     page = Page(html)
-    assert len(page.loads) == 5 and all(load.startswith("data:image/") for load in page.loads)
+    assert len(page.loads) == 6 and all(load.startswith("data:image/") for load in page.loads)
     assert all(link.startswith("#") for link in page.links)
     assert not page.tags & {"script", "link", "iframe", "object", "embed", "base"}
     assert not re.search(r"url\(|@import", html.split("</style>")[0])
@@ -162,7 +166,7 @@ def test_the_answer_stands_in_a_few_lines_beside_the_page(rendered):
     sizes = [float(size.replace("\N{MINUS SIGN}", "-")) for _, _, size, *_ in claims]
     assert sizes == sorted(sizes, reverse=True)
     start = lines.index("What to do:") + 1
-    assert len(lines) - 1 - start > 1 and all(escape(title.strip()) in told for title in lines[start:-1])
+    assert len(lines) - 1 - start > 1 and all(escape(" ".join(title.split())) in told for title in lines[start:-1])
     assert lines[-1] == f"The report: {path.parent / 'report.html'}"
     assert max(map(len, lines[2:])) < 160
 
@@ -185,8 +189,9 @@ def test_every_comparison_is_there_as_formatted(rendered):
         if row["variant"] != "base":
             assert signed(row["delta"]) in text and interval(row["ci_low"], row["ci_high"]) in text
             assert f"p {p_value(row['p_adjusted'])} · {row['wins']} / {row['ties']} / {row['losses']}" in text
-    # A badge in each cell of 4 query sets by 4 measures, and on the card, for each of 4 variants; one in the legend.
-    assert re.findall(r'<span class="badge (\w+)"', html).count("HARMS") == 2 * (16 + 1) + 1
+    # A badge in each cell of 4 query sets by 4 measures, on the card, and in the table of systems, for each of 4
+    # variants; one in the legend.
+    assert re.findall(r'<span class="badge (\w+)"', html).count("HARMS") == 2 * (16 + 2) + 1
 
 
 def test_verdict_sentences_come_from_the_verdict(rendered):
@@ -281,7 +286,7 @@ def test_equivalence_other_references_and_choices_are_told(tmp_path, root):
     changes = {"comparison": tmp_path / "compared.parquet", "selection": tmp_path / "selection.parquet"}
     page = Page(render(study, config, root, **changes))
     assert "All 2 fine-tuned variants are equivalent to base: full_hard and lora_hard." in page.text
-    assert "fine-tuning changed nothing that matters" in page.text
+    assert "nothing that was tried changes anything that matters" in page.text
     assert "Against other variants" in page.text and "lora_hard is worse than full_hard" in page.text
     assert "x: lora_hard was chosen by its mean RR@10 on pydocs/dev (9 queries)" in re.sub(r"\s+", " ", page.text)
 
@@ -398,7 +403,7 @@ def test_hostile_names_are_escaped(tmp_path, root):
     page = Page(html)
     # Query, its id, answer, its id, passage, its id; of a loss and a gain.
     assert page.text.count(passage) == 12
-    assert "script" not in page.tags and not page.tags & {"i", "u", "s"} and len(page.pictures) == 5
+    assert "script" not in page.tags and not page.tags & {"i", "u", "s"} and len(page.pictures) == 6
     assert name in page.text and config["base_model"] in page.text and "</script>" in page.text
 
 

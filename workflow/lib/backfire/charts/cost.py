@@ -20,6 +20,7 @@ PANELS = {
     "Peak memory in encoding": "encoding_peak_memory",
     "GPU memory in encoding": "encoding_peak_gpu_memory",
     "Latency of one query, median and p90": Latency(50).quantity,
+    "Searching for a query, mean": "search_time",
     "Reranking a query, mean": "reranking_time",
 }
 P90, UNMERGED = Latency(90).quantity, Latency(50, unmerged=True).quantity

@@ -5,7 +5,7 @@ from itertools import product
 from typing import Any
 
 from backfire.checks.verdicts import CLOSE, PLACE
-from backfire.evaluation.comparison import CLAIMS
+from backfire.evaluation.comparison import CLAIMING
 from backfire.evaluation.ties import TIES
 from backfire.study.variants import BASE
 
@@ -41,7 +41,7 @@ def check_selections(found) -> Iterator[str]:
         elif (rows["mean"] > rows.loc[rows["chosen"], "mean"].iloc[0] + CLOSE).any():
             yield f"{name}: the candidate that was chosen has not the highest mean"
     comparison = found.tables["comparison"]
-    claiming = set(comparison.loc[comparison["family"] == CLAIMS, "variant"])
+    claiming = set(comparison.loc[comparison["family"].isin(CLAIMING), "variant"])
     for variant in sorted(claiming & set(table.loc[~table["chosen"], "variant"])):
         yield f"{variant} was not chosen and makes a claim"
 

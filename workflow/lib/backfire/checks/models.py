@@ -14,7 +14,7 @@ from backfire.study.variants import BASE
 TRAINING = ("training_time", "training_peak_memory", "trainable_parameters")
 # What a job has where it computed on a GPU, and others of the same study need not have done so.
 ON_GPU = ("training_peak_gpu_memory", "encoding_peak_gpu_memory")
-RERANKING = "reranking_time"
+RERANKING, SEARCHING = "reranking_time", "search_time"
 # A mean cosine of passages above it: they are all at one place.
 COLLAPSED = 1 - 1e-6
 
@@ -111,8 +111,8 @@ def check_cost(found) -> Iterator[str]:
     for run in found.study.costed_runs:
         variant = found.study.variants[run[0]]
         for quantity in COST:
-            applies = variant.embedded != (quantity == RERANKING)
-            applies = variant.trained if quantity in TRAINING else applies
+            applies = variant.trained if quantity in TRAINING else variant.embedded
+            applies = {RERANKING: run in found.study.reranking_runs, SEARCHING: variant.searches}.get(quantity, applies)
             applies = applies and quantity not in ON_GPU
             # The number of parameters is that of the first seed.
             applies = applies and (quantity != "total_parameters" or run in found.study.first_embedded)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from backfire.evaluation.comparison import CLAIMS, EXPLORES
+from backfire.evaluation.comparison import ALTERNATIVES, CLAIMS, EXPLORES
 from backfire.evaluation.significance.equivalence import fewest_queries
 from backfire.study.variants import BASE
 
@@ -59,7 +59,7 @@ def _seeded(row: Row, found) -> bool:
 
 
 def _claim(row: Row, found) -> bool | None:
-    return {CLAIMS: True, EXPLORES: False, None: False}.get(row["family"])
+    return {CLAIMS: True, ALTERNATIVES: True, EXPLORES: False, None: False}.get(row["family"])
 
 
 def _enough(row: Row, found) -> bool:

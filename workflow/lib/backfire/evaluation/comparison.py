@@ -28,7 +28,9 @@ from backfire.keyed import keyed_rng
 log = logging.getLogger(__name__)
 
 BASE = "base"
-CLAIMS, EXPLORES, HELPERS = "claims", "explores", "helpers"
+CLAIMS, ALTERNATIVES, EXPLORES, HELPERS = "claims", "alternatives", "explores", "helpers"
+# Families whose rows say whether a variant helps; each is adjusted for itself.
+CLAIMING = (CLAIMS, ALTERNATIVES)
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Design:
     """The (collection, split) of text that was not trained on, where forgetting shows."""
     taught: Sequence[str] | None = None
     """The variants that a training of this study stands behind, which alone can forget; None for all."""
+    alternatives: Sequence[str] = ()
+    """The variants that are there to be tried instead, whose claims are a family of their own."""
 
     def __post_init__(self):
         # A list equals no tuple, and says so of every comparison without an error.
@@ -97,7 +101,7 @@ def compare_variants(
         passed = {row["variant"] for row in read_rows(selection, "selection").to_pylist() if not row["chosen"]}
     rows = compare(read_store(measures), design, rules, passed)
     for row in rows:
-        if row["family"] == CLAIMS and row["reference"] == BASE:
+        if row["family"] in CLAIMING and row["reference"] == BASE:
             log.info("%s", sentence(row, rules.alpha))
     write_rows(parquet, "comparison", rows)
     write_csv(csv, "comparison", rows)
@@ -109,12 +113,12 @@ def compare(store: Store, design: Design, rules: Rules, passed: set[str] = froze
     Differences are paired by query and described by a bootstrap interval at confidence 1 - alpha (BCa with one seed,
     crossed over seeds and queries with several), a paired t test, a sign-flip test, d_z, wins, ties and losses, and
     one-sided tests against the margin. Claims are the variants at `primary` but for those in `passed`, a family for
-    each reference: its sign-flip tests are adjusted by step-down maxT, with Holm's beside it, its tests against the
-    margin by Holm. Claims that help are then compared with one another at `primary`, all pairs a family of its own,
-    adjusted alike; `variant` is the one with the higher mean. All other rows explore and are one family, adjusted by
-    Benjamini-Hochberg. With several seeds the sign-flip test looks at a query's mean over the seeds and takes them as
-    given, so a t test over seeds and queries stands beside it, and the larger of the two counts. Intervals are of one
-    comparison and are not adjusted. Rows of base have delta 0 and no tests.
+    each reference, and the alternatives another: its sign-flip tests are adjusted by step-down maxT, with Holm's beside
+    it, its tests against the margin by Holm. Claims of both that help are then compared with one another at `primary`,
+    all pairs a family of its own, adjusted alike; `variant` is the one with the higher mean. All other rows explore and
+    are one family, adjusted by Benjamini-Hochberg. With several seeds the sign-flip test looks at a query's mean over
+    the seeds and takes them as given, so a t test over seeds and queries stands beside it, and the larger of the two
+    counts. Intervals are of one comparison and are not adjusted. Rows of base have delta 0 and no tests.
 
     Draws are keyed by (seed, place) for signs, which all variants share, and by (seed, variant, reference, place) for
     intervals, so one more variant changes no other's interval or p. Raises `BackfireError` as `Store` does, and when
@@ -131,7 +135,13 @@ def compare(store: Store, design: Design, rules: Rules, passed: set[str] = froze
         found: dict[tuple[str, Place], dict[str, Any]] = {}
         for place in design.places:
             claims = [name for name in compared if place == design.primary and name not in passed]
-            for family, names in ((CLAIMS, claims), (EXPLORES, [name for name in compared if name not in claims])):
+            instead = [name for name in claims if name in design.alternatives]
+            families = {
+                CLAIMS: [name for name in claims if name not in instead],
+                ALTERNATIVES: instead,
+                EXPLORES: [name for name in compared if name not in claims],
+            }
+            for family, names in families.items():
                 described = _family(store, [(name, reference) for name in names], place, family, rules)
                 found |= {(row["variant"], place): row for row in described}
         rows += [found[name, place] for name in compared for place in design.places]
@@ -148,7 +158,7 @@ def compare(store: Store, design: Design, rules: Rules, passed: set[str] = froze
 def _helping(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     """Every two of the claims that help, the one with the higher mean first."""
     helping = [
-        row for row in rows if (row["family"], row["reference"], row["verdict"]) == (CLAIMS, BASE, Verdict.HELPS)
+        row for row in rows if row["family"] in CLAIMING and (row["reference"], row["verdict"]) == (BASE, Verdict.HELPS)
     ]
     helping.sort(key=lambda row: -row["mean"])
     return [(better["variant"], other["variant"]) for better, other in combinations(helping, 2)]

@@ -17,6 +17,7 @@ UNITS = {
     "encoding_rate": "passages/s",
     "encoding_peak_memory": "MiB",
     "encoding_peak_gpu_memory": "MiB",
+    "search_time": "ms",
     "reranking_time": "ms",
 }
 PERCENTILES = (50, 90, 95, 99)
@@ -54,7 +55,7 @@ def collect_cost(
     (`quantities`), and from the times of the table `latency`.
 
     Encoding is summed over shards: passages over seconds of forward passes and tokenising, model loading left out;
-    memory is the largest of any job. Reranking is the time for a query, over all query sets.
+    memory is the largest of any job. Searching, of the primary query set, and reranking, of all, are times for a query.
     """
     measured: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for row in [*read_rows(quantities, "cost").to_pylist(), *_percentiles(times)]:
@@ -96,10 +97,13 @@ def _percentiles(times: str) -> Iterator[dict[str, Any]]:
 def _merged(parts: list[dict]) -> dict[str, float]:
     encodings = [part for part in parts if "passages" in part]
     rerankings = [part for part in parts if "pairs" in part]
+    searches = [part for part in parts if "queries_searched" in part]
     quantities: dict[str, float] = {}
     for part in parts:
-        if "passages" not in part and "pairs" not in part:
+        if part not in encodings + rerankings + searches:
             quantities |= part
+    if queries := sum(part["queries_searched"] for part in searches):
+        quantities["search_time"] = 1000 * sum(part["seconds_searching"] for part in searches) / queries
     if queries := sum(part["queries_reranked"] for part in rerankings):
         quantities["reranking_time"] = 1000 * sum(part["seconds_reranking"] for part in rerankings) / queries
     if encodings:

@@ -73,7 +73,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("best", _real),
         ]
     ),
-    # family: "claims" are adjusted for one another, what "explores" for all that does; empty for base itself.
+    # family: "claims" are adjusted for one another, as are "alternatives" and "helpers", what "explores" for all that
+    # does; empty for base itself.
     # p: sign-flip test; p_t: paired t test; p_seeds: t test over seeds and queries, empty for one seed; p_adjusted:
     # step-down maxT for claims (with several seeds at least p_holm), Benjamini-Hochberg else;
     # mde: minimum detectable effect; seed_share: share of the variance of delta that is due to seeds.
@@ -108,6 +109,17 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("seed_share", _real),
             ("verdict", _text),
             ("retention", _text),
+        ]
+    ),
+    # Base and every variant that makes a claim, at the primary place (recommending.rules). falls, open: names of other
+    # query sets, joined by ", ". Times to train and set up in s, for a query in ms, index_size in MiB; null: not known.
+    # standing: "recommended", "runner-up" or "other"; front: no other is as good in mean and costs, and better in one.
+    "recommendation": pa.schema(
+        [
+            *(("variant", _text), ("standing", _text), ("reason", _text), ("front", pa.bool_()), ("verdict", _text)),
+            *(("delta", _real), ("ci_low", _real), ("ci_high", _real), ("falls", _text), ("open", _text)),
+            *(("training_time", _real), ("passages", pa.int64()), ("setup_time", _real), ("query_time", _real)),
+            ("index_size", _real),
         ]
     ),
     # How much of the difference between two recipes each factor is worth (see explaining.attribution). part: "total",

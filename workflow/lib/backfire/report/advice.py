@@ -5,7 +5,8 @@ Each rule is a function of the findings and gives an `Advice` or None; the page 
 
 from backfire.evaluation.verdict import Retention, Verdict
 from backfire.report.findings import Advice, Findings, Row
-from backfire.report.numbers import count, interval, names, plain, signed
+from backfire.report.numbers import count, difference, interval, names
+from backfire.report.recommendation import recommendation
 from backfire.report.untrained import hardly_trained, little_left, never_met, standing
 
 # What may differ between two variants for a rule to say that they differ in the method of training alone.
@@ -22,77 +23,6 @@ def advise(findings: Findings) -> list[Advice]:
     """Every rule that applies, most important first."""
     found = (rule(findings) for rule in RULES)
     return [advice for advice in found if advice is not None]
-
-
-def decision(findings: Findings) -> Advice | None:
-    """Use a variant that helps; keep the base when none does."""
-    claims, where = findings.claims, "/".join(findings.primary[:2])
-    helping, harming = findings.having(Verdict.HELPS), findings.having(Verdict.HARMS)
-    if not claims:
-        return Advice("Add a variant to compare.", "Name at least one variant besides base in the configuration.")
-    if len(helping) == 1:
-        only = "the only variant" if len(claims) > 1 else "a variant"
-        return Advice(
-            f"Use {helping[0]}.",
-            f"It is {only} whose gain over base on {where} is beyond chance: {_change(claims[helping[0]])}.",
-        )
-    if helping:
-        return _among(findings, helping)
-    if len(harming) == len(claims):
-        every = f"{'Every' if len(claims) > 1 else 'The'} {findings.called} ranks"
-        return Advice(
-            "Keep the base model.",
-            f"{every} worse than base on {where}. Before training on more data, change the recipe: a lower learning "
-            "rate, fewer steps, other negatives. A base that was trained on this kind of data already has little to "
-            "gain from it and much to lose.",
-        )
-    if harming:
-        return Advice("Keep the base model.", f"No variant helps on {where}, and {names(harming)} made it worse.")
-    equivalent = findings.having(Verdict.EQUIVALENT)
-    if len(equivalent) == len(claims):
-        return Advice(
-            "Keep the base model.",
-            f"On {where} fine-tuning changed nothing that matters: {names(_span(findings, equivalent))}, all within "
-            f"the margin of {claims[equivalent[0]]['margin']:g}. A simpler model to serve and to explain is the one "
-            "you have.",
-        )
-    return Advice(
-        "Keep the base model for now.",
-        f"No variant showed a difference on {where} that {count(_queries(findings), 'query', 'queries')} can resolve.",
-    )
-
-
-def _among(findings: Findings, helping: list[str]) -> Advice:
-    """Of several variants that help, those that no other is shown to be better than; cost decides between these.
-
-    What is told of the comparisons are those with these; all stand among the verdicts.
-    """
-    claims, pairs = findings.claims, findings.helpers
-    better = [row for row in pairs if row["verdict"] == Verdict.HELPS]
-    beaten = {row["reference"] for row in better}
-    left = [name for name in helping if name not in beaten]
-    best = max(helping, key=lambda name: claims[name]["delta"])
-    tested = "They were compared with each other, paired by query"
-    tested += f" and as a family of {len(pairs)}: " if len(pairs) > 1 else ": "
-    words = {
-        Verdict.HELPS: "{variant} is better than {reference}",
-        Verdict.EQUIVALENT: "{variant} and {reference} are equivalent",
-        Verdict.INCONCLUSIVE: "{variant} and {reference} cannot be told apart",
-    }
-    deciding = [row for row in pairs if not {row["variant"], row["reference"]}.isdisjoint(left)]
-    shown = [
-        f"{said.format_map(row)} ({_numbers(row)})"
-        for verdict, said in words.items()
-        for row in deciding
-        if row["verdict"] == verdict
-    ]
-    text = (
-        f"{names(helping)} gain over base on {'/'.join(findings.primary[:2])}, {best} most: {_change(claims[best])}. "
-        f"{tested}{names(shown)}."
-    )
-    if len(left) > 1:
-        text += f" Let cost decide between {names(left)}."
-    return Advice(f"Use {names(left, 'or')}.", text)
 
 
 def negatives(findings: Findings) -> Advice | None:
@@ -154,7 +84,7 @@ def forgetting(findings: Findings) -> Advice | None:
             for name, row in findings.at(place).items():
                 spared = name not in findings.having(Verdict.HARMS) and findings.taught(name)
                 if row["verdict"] == Verdict.HARMS and spared:
-                    falls.setdefault(name, []).append(f"{'/'.join(place[:2])} ({_numbers(row)})")
+                    falls.setdefault(name, []).append(f"{'/'.join(place[:2])} ({difference(row)})")
     if not falls:
         return None
     same = all(place.split("/")[0] in findings.trained_on for found in falls.values() for place in found)
@@ -177,7 +107,7 @@ def other_measures(findings: Findings) -> Advice | None:
         if place[:2] == findings.primary[:2] and place != findings.primary:
             for name, row in findings.at(place).items():
                 if row["verdict"] == Verdict.HARMS and name in findings.having(Verdict.HELPS):
-                    falls.setdefault(name, []).append(f"{place[2]} ({_numbers(row)})")
+                    falls.setdefault(name, []).append(f"{place[2]} ({difference(row)})")
     if not falls:
         return None
     return Advice(
@@ -211,7 +141,7 @@ def keeping(findings: Findings) -> Advice | None:
             if place[2] == findings.primary[2] and (row := findings.at(place).get(name)) and row["retention"]
         ]
         if rows and all(row["retention"] == Retention.KEEPS for row in rows):
-            kept[name] = names(f"{row['collection']}/{row['split']} ({_numbers(row)})" for row in rows)
+            kept[name] = names(f"{row['collection']}/{row['split']} ({difference(row)})" for row in rows)
             where += [row["collection"] for row in rows]
     if not kept:
         return None
@@ -261,7 +191,7 @@ def seeds(findings: Findings) -> Advice | None:
 
 
 RULES = (
-    decision,
+    recommendation,
     negatives,
     method,
     hardly_trained,
@@ -299,8 +229,8 @@ def _evidence(findings: Findings, pairs: list[tuple[str, str]], what: str) -> st
     for worse, better in pairs:
         verb = "do not overlap" if _apart(findings.claims[worse], findings.claims[better]) else "overlap"
         sentences.append(
-            f"{worse} backfires ({_numbers(findings.claims[worse])}); {better}, which differs in its {what} alone, "
-            f"does not ({_numbers(findings.claims[better])}). Their intervals {verb}."
+            f"{worse} backfires ({difference(findings.claims[worse])}); {better}, which differs in its {what} alone, "
+            f"does not ({difference(findings.claims[better])}). Their intervals {verb}."
         )
     if not _all_apart(findings, pairs):
         sentences.append("Where intervals overlap, this is a hint and not a finding.")
@@ -320,7 +250,7 @@ def _queries(findings: Findings) -> int:
 
 
 def _span(findings: Findings, variants: list[str]) -> list[str]:
-    return [f"{name} {interval(*_bounds(findings.claims[name]))}" for name in variants]
+    return [f"{name} {interval(row['ci_low'], row['ci_high'])}" for name in variants for row in [findings.claims[name]]]
 
 
 def _takes(row: Row) -> str:
@@ -329,15 +259,3 @@ def _takes(row: Row) -> str:
         return f"for {row['variant']} no number that one could gather"
     more = f" and {count(row['seeds_needed'], 'seed')}" if row["seeds_needed"] is not None else ""
     return f"for {row['variant']} {count(row['queries_needed'], 'query', 'queries')}{more}"
-
-
-def _bounds(row: Row) -> tuple[float | None, float | None]:
-    return row["ci_low"], row["ci_high"]
-
-
-def _numbers(row: Row) -> str:
-    return f"{signed(row['delta'])} {interval(*_bounds(row))}"
-
-
-def _change(row: Row) -> str:
-    return f"{row['measure']} {plain(row['mean'])} against {plain(row['reference_mean'])}, {_numbers(row)}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backfire.evaluation.comparison import CLAIMS, HELPERS
+from backfire.evaluation.comparison import CLAIMING, HELPERS
 from backfire.evaluation.verdict import Verdict
 from backfire.formats.tables import read_rows
 from backfire.report.curves import Curve
@@ -45,6 +45,10 @@ class Findings:
     """What happened in each training."""
     moved: Sequence[Row] = ()
     """Rows of the table `geometry`: how far each model's space has moved from base's, among others."""
+    systems: Sequence[Row] = ()
+    """Rows of the table `recommendation`."""
+    query_time: float | None = None
+    """Milliseconds that a query may take more than under base for a system to be recommended."""
 
     def at(self, place: Place) -> dict[str, Row]:
         """Comparisons with base at one (collection, split, measure), by variant in the study's order."""
@@ -53,8 +57,8 @@ class Findings:
 
     @property
     def claims(self) -> dict[str, Row]:
-        """Rows of the tuned variants at the primary place, but for those that were passed over in a choice."""
-        return {name: row for name, row in self.at(self.primary).items() if row["family"] == CLAIMS}
+        """Rows of the variants at the primary place, alternatives among them, but for those passed over in a choice."""
+        return {name: row for name, row in self.at(self.primary).items() if row["family"] in CLAIMING}
 
     @property
     def base(self) -> Row | None:
@@ -131,11 +135,15 @@ class Findings:
 def read_findings(
     comparison: str | Path,
     geometry: str | Path,
+    systems: str | Path,
     curves: Sequence[Curve],
     config: dict[str, Any],
     variants: Sequence[str],
 ) -> Findings:
-    """Findings from the tables `comparison` and `geometry`; `variants` is the study's order of `config`'s."""
+    """Findings from the tables `comparison`, `geometry` and `recommendation` (`systems`).
+
+    `variants` is the study's order of those of `config`.
+    """
     return Findings(
         rows=read_rows(comparison, "comparison").to_pylist(),
         primary=tuple(config["primary"][key] for key in ("collection", "split", "measure")),
@@ -145,6 +153,8 @@ def read_findings(
         trained_on=Study(config).trained_on,
         curves=curves,
         moved=read_rows(geometry, "geometry").to_pylist(),
+        systems=read_rows(systems, "recommendation").to_pylist(),
+        query_time=config["recommendation"]["query_time"],
     )
 
 

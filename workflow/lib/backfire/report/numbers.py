@@ -1,6 +1,7 @@
 """How numbers are written on the page: enough digits to compare, a real minus sign, units that read well."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from backfire.evaluation import verdict
 
@@ -25,6 +26,11 @@ def interval(low: float | None, high: float | None, digits: int = 4) -> str:
     if low is None or high is None:
         return "no interval"
     return f"[{signed(low, digits)}, {signed(high, digits)}]"
+
+
+def difference(row: Mapping[str, Any]) -> str:
+    """A row's `delta` with its interval."""
+    return f"{signed(row['delta'])} {interval(row['ci_low'], row['ci_high'])}"
 
 
 def p_value(p: float | None) -> str:

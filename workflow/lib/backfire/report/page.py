@@ -31,6 +31,7 @@ from backfire.report.opinions import opinions_section
 from backfire.report.paper import main_rows, paragraph
 from backfire.report.queries import which_queries
 from backfire.report.recipes import recipe
+from backfire.report.recommendation import systems_table
 from backfire.report.references import reference_table
 from backfire.report.tables import comparison_tables, cost_table, geometry_tables, latency_table
 from backfire.report.ties import ties_summary
@@ -70,6 +71,7 @@ def write_report(
     doses: str | Path | None,
     missing_labels: str | Path | None,
     forecast: str | Path,
+    recommendation: str | Path,
     best: Sequence[str | Path],
     arithmetic: str | Path | None,
     template: str | Path,
@@ -89,14 +91,14 @@ def write_report(
     of those names, None where the study chooses nothing, tries no other protocol or has no ladder; `forensics` are the
     tables `forensics` and `filter_curves`, None where nothing is trained; `doses` is the table of that name, None where
     no variants differ in their share of wrong labels alone; `missing_labels` that of what a judge says, None where the
-    study names none; `forecast` is what was seen before training, and `best` which variant was taken for the best of
-    several, as JSON; `arithmetic` is what was settled for it, None where nothing is left to `precision: auto`.
-    `captions` are those of the figures, which Snakemake's own report shows too. The page loads nothing from anywhere
-    and holds no date, so that the same inputs give the same bytes.
+    study names none; `forecast` is what was seen before training, as JSON, `recommendation` the table of that name, and
+    `best` which variant was taken for the best of several, as JSON; `arithmetic` is what was settled, None where
+    nothing is left to `precision: auto`. `captions` are those of the figures, which Snakemake's own report shows too.
+    The page loads nothing from anywhere and holds no date, so that the same inputs give the same bytes.
     """
     study = Study(config)
     found = read_curves(dynamics, runs, models)
-    findings = read_findings(comparison, geometry, found, config, variants)
+    findings = read_findings(comparison, geometry, recommendation, found, config, variants)
     primary, alpha, rows = findings.primary, findings.alpha, findings.rows
     watched, curves = training_table(found)
     told = words(config["comparison"], primary[2])
@@ -119,6 +121,7 @@ def write_report(
         "alpha": f"{alpha:g}",
         "cards": cards(findings),
         "advice": advice,
+        "systems": systems_table(findings),
         "forecast": forecast_section(forecast, {name: row["verdict"] for name, row in findings.claims.items()}),
         "best": best_told(best, study.choosing),
         "paragraph": paragraph(main_rows(rows, primary), config["base_model"], primary, config["comparison"]),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from backfire.evaluation.comparison import CLAIMING
 from backfire.evaluation.verdict import Verdict, p_value, shortfall, words
 from backfire.formats.atomic import replacing
 from backfire.formats.tables import read_rows
@@ -90,7 +91,7 @@ def latex(rows: Sequence[Row], primary: Sequence[str], rules: Mapping[str, Any])
 def paragraph(rows: Sequence[Row], model: str, primary: Sequence[str], rules: Mapping[str, Any]) -> str:
     """A paragraph for a paper: what was compared, what was found, and by which tests."""
     base = next((row for row in rows if row["verdict"] == Verdict.BASE), None)
-    claims = [row for row in rows if row["verdict"] != Verdict.BASE and row["family"] == "claims"]
+    claims = [row for row in rows if row["verdict"] != Verdict.BASE and row["family"] in CLAIMING]
     if base is None or not claims:
         return "Nothing was compared: the study has no variant besides the base."
     collection, split, measure = primary

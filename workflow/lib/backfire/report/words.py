@@ -18,6 +18,7 @@ COST = {
     "encoding_rate": "Encoding rate",
     "encoding_peak_memory": "Peak memory in encoding",
     "encoding_peak_gpu_memory": "Peak memory of the GPU in encoding",
+    "search_time": "Searching for a query, mean",
     "reranking_time": "Reranking a query, mean",
 }
 """Heading of each quantity in the table `cost`, but for those of latency, which have a table of their own."""

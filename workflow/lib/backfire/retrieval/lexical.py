@@ -5,6 +5,7 @@ source for a collection without published triples. Words are counted over the wh
 score does not depend on the shard or part that it lies in.
 """
 
+import time
 from collections.abc import Iterator
 from itertools import chain, groupby
 from operator import itemgetter
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 from bm25s.tokenization import Tokenizer
 
 from backfire.errors import BackfireError
+from backfire.formats.atomic import write_json
 from backfire.formats.schemas import SCHEMAS
 from backfire.formats.tables import iterate_rows, read_rows, write_batches, write_rows
 from backfire.formats.trec import Ranking, write_run
@@ -61,7 +63,7 @@ def mine_bm25(terms: str, corpus: list[str], queries: str, depth: int, output: s
     2020). Order: score descending, then doc id ascending. Memory holds the doc ids of the part, the index of one
     shard and `HELD` candidates: shards are indexed again for each block of `HELD / depth` queries.
     """
-    write_batches(output, "candidates", _candidates(terms, corpus, queries, depth, label, K1, B))
+    write_batches(output, "candidates", _candidates(terms, corpus, queries, depth, label, K1, B, {}))
 
 
 def rank_bm25(
@@ -73,15 +75,19 @@ def rank_bm25(
     b: float,
     tag: str,
     output: str,
+    cost: str,
     label: str | None = None,
 ) -> None:
     """Write the run of the `depth` best passages of every query over a whole corpus (see `mine_bm25`).
 
     `k1` and `b` are Lucene's. A query whose words are in no passage has no line, and passages that share no word with a
-    query are not ranked for it.
+    query are not ranked for it. `cost` is given the number of queries and the seconds that searching took, building the
+    index left out.
     """
-    tables = _candidates(terms, corpus, queries, depth, label, k1, b)
+    spent: dict[str, float] = {}
+    tables = _candidates(terms, corpus, queries, depth, label, k1, b, spent)
     write_run(output, (ranking for table in tables for ranking in _by_query(table)), tag)
+    write_json(cost, spent)
 
 
 def _by_query(table: pa.Table) -> Iterator[tuple[str, Ranking]]:
@@ -92,9 +98,17 @@ def _by_query(table: pa.Table) -> Iterator[tuple[str, Ranking]]:
 
 
 def _candidates(
-    terms: str, corpus: list[str], queries: str, depth: int, label: str | None, k1: float, b: float
+    terms: str,
+    corpus: list[str],
+    queries: str,
+    depth: int,
+    label: str | None,
+    k1: float,
+    b: float,
+    spent: dict[str, float],
 ) -> Iterator[pa.Table]:
     table = read_rows(queries, "queries")
+    spent |= {"queries_searched": len(table), "seconds_searching": 0.0}
     ids = pa.chunked_array([batch["doc_id"] for path in corpus for batch in iterate_rows(path, "corpus", TOKENIZED)])
     order = pc.sort_indices(ids)
     names, ordinals = ids.take(order).combine_chunks(), np.empty(len(ids), np.int32)
@@ -109,7 +123,9 @@ def _candidates(
             first = 0
             for path in corpus:
                 index, words = _shard_index(path, counts, k1, b)
+                begun = time.perf_counter()
                 _search_shard(index, words, texts, ordinals[first : first + len(index)], best, depth, bar)
+                spent["seconds_searching"] += time.perf_counter() - begun
                 first += len(index)
             yield from _tables(block["query_id"].combine_chunks(), best, names)
 

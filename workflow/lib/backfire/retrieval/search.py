@@ -8,6 +8,7 @@ among ties.
 """
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from backfire.errors import BackfireError
+from backfire.formats.atomic import write_json
 from backfire.formats.embeddings import embeddings_digest, one_arithmetic, read_embedding_ids, read_embeddings
 from backfire.formats.index import flat_vectors, read_index
 from backfire.formats.trec import Ranking, write_run
@@ -67,6 +69,7 @@ def rank(
     threads: int = 1,
     label: str = "rank",
     drop_own_ids: bool = False,
+    cost: str | Path | None = None,
 ) -> None:
     """Write the TREC run of the query embeddings in `queries` over a corpus to `output`, `depth` passages per query.
 
@@ -75,17 +78,17 @@ def rank(
     numbers, as in MS MARCO, it drops a passage by accident.
 
     `embeddings` and `indexes` name the files of the corpus's shards, in the same order. One shard is in memory at a
-    time. `tag` goes into the last column, `label` into the lines that tell progress. Raises `BackfireError` as
-    `search` does.
+    time. `tag` goes into the last column, `label` into the lines that tell progress. `cost` is given the number of
+    queries and the seconds that searching took, reading left out. Raises `BackfireError` as `search` does.
     """
     one_arithmetic([queries, *embeddings])
     query_ids, matrix = read_embeddings(queries, "query_id")
     shards = stored_shards(embeddings, indexes, label)
-    if drop_own_ids:
-        run = _without_own_ids(search(query_ids, matrix, shards, depth + 1, threads), depth)
-    else:
-        run = search(query_ids, matrix, shards, depth, threads)
-    write_run(output, run, tag)
+    spent = {"queries_searched": len(query_ids), "seconds_searching": 0.0}
+    run = search(query_ids, matrix, shards, depth + drop_own_ids, threads, spent=spent)
+    write_run(output, _without_own_ids(run, depth) if drop_own_ids else run, tag)
+    if cost is not None:
+        write_json(cost, spent)
 
 
 def _without_own_ids(run: Iterable[tuple[str, Ranking]], depth: int) -> Iterator[tuple[str, Ranking]]:
@@ -125,6 +128,7 @@ def search(
     k: int,
     threads: int = 1,
     device: "torch.device | None" = None,
+    spent: dict[str, float] | None = None,
 ) -> Iterator[tuple[str, Ranking]]:
     """Rank the passages of all `shards` for `queries` (float32, queries x dimensions) by inner product.
 
@@ -132,7 +136,8 @@ def search(
     exact and the same for any number of shards, even where all scores tie; over others the candidates are what the
     index finds, k + SLACK per shard, and a ranking may be shorter than k. Memory is bounded by a shard, a block of
     scores for each thread and queries x k, provided that `shards` loads lazily. Work is shared by `threads` threads;
-    with a torch `device` the products over Flat indexes are computed there, which changes no bit of the result.
+    with a torch `device` the products over Flat indexes are computed there, which changes no bit of the result. To
+    `seconds_searching` in `spent` is added what it took, loading shards left out.
 
     A corpus of fewer than `k` passages is ranked whole. Raises
     `BackfireError` when dimensions differ, or when a vector is not finite.
@@ -146,7 +151,10 @@ def search(
     with ThreadPoolExecutor(threads) as pool, threadpool_limits(threads, "blas"):
         workers = Workers(pool, threads, device)
         for shard in shards:
+            begun = time.perf_counter()
             _search_shard(shard, queries, best, k, workers)
+            if spent is not None:
+                spent["seconds_searching"] += time.perf_counter() - begun
             passages += len(shard.doc_ids)
             # Else this shard would stay in memory while the next one loads.
             del shard

@@ -25,12 +25,24 @@ def offer(config: dict[str, Any]) -> None:
     a half and three quarters of the way to that one, and of several seeds the average of all of its models. `standard`
     also trains in-batch contrastive learning on the triples of one of the study's own variants (the first that is fully
     tuned on hard negatives, or else the first that is fully tuned), the same held near base, and the same on negatives
-    that are filtered. A variant of the study that has the name of one stands in its place. What is not well-formed is
+    that are filtered. A variant of the study that has the name of one stands in its place, as one of its own. A list
+    names sets and variants of the study. What is asked for becomes the list of alternatives; what is not well-formed is
     left for the schema to refuse.
     """
     asked, variants = config.get("alternatives"), config.get("variants")
-    if asked not in SETS or not isinstance(variants, dict):
+    listed = [asked] if asked in SETS else asked
+    if not isinstance(listed, list) or not isinstance(variants, dict):
         return
+    sets = [each for each in listed if each in SETS]
+    offered = _offered(config, variants, sets) if sets else {}
+    named = [each for each in listed if each not in sets]
+    config["alternatives"] = [*named, *(name for name in offered if name not in [*variants, *named])]
+    for name, block in offered.items():
+        variants.setdefault(name, copy.deepcopy(block))
+
+
+def _offered(config: dict[str, Any], variants: dict[str, Any], sets: list[str]) -> dict[str, dict[str, Any]]:
+    """The variants of sets of alternatives, by name."""
     blocks = {name: block for name, block in variants.items() if isinstance(block, dict)}
     # Weights can be averaged over what comes of one model.
     trained = [name for name, block in blocks.items() if _tuned(block) and block.get("start_from", BASE) == BASE]
@@ -46,10 +58,9 @@ def offer(config: dict[str, Any]) -> None:
         seeds = config.get("seeds")
         if isinstance(seeds, list) and len(seeds) > 1:
             offered["best_soup"] = {"method": "mix", "of": [BEST], "best_of": trained, "over_seeds": True}
-    if asked == STANDARD:
+    if STANDARD in sets:
         offered |= _retrained(config, blocks, trained)
-    for name, block in offered.items():
-        variants.setdefault(name, copy.deepcopy(block))
+    return offered
 
 
 def _tuned(block: dict[str, Any]) -> bool:

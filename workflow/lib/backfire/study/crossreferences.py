@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from backfire.errors import BackfireError
+from backfire.study.alternatives import SETS
 from backfire.study.joined import check_joined
 from backfire.study.objectives import completed
 from backfire.study.parts import known
@@ -25,6 +26,7 @@ def check_references(study: "Study") -> None:
     _check_ancestry(study)
     _check_measures(study)
     _check_comparison(study)
+    _check_alternatives(study)
     _check_selections(study)
     _check_protocol(study)
 
@@ -185,6 +187,13 @@ def _check_comparison(study: "Study") -> None:
             raise BackfireError(
                 "comparison.against: 'base' is listed.", "leave it out; every variant is compared with base anyway."
             )
+
+
+def _check_alternatives(study: "Study") -> None:
+    for name in study.config.get("alternatives") or []:
+        also = f" Or name a set: {', '.join(SETS)}."
+        if known("alternatives", name, study.own, "variant", also).name == BASE:
+            raise BackfireError("alternatives: 'base' is listed.", "leave it out; it is what alternatives are held to.")
 
 
 def _check_selections(study: "Study") -> None:

@@ -3,7 +3,7 @@
 Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
-from backfire.study.variants import BASE, Composed, Mixed, Taken, Variant
+from backfire.study.variants import BASE, Composed, Mixed, Reranked, Taken, Variant
 
 
 class Lineage:
@@ -43,15 +43,18 @@ class Lineage:
         """Every (variant, seed) that is trained and ranked for the ladder alone."""
         return [(name, seed) for name in self.variants if name not in self.compared for seed in self.seeds_of(name)]
 
+    def averages_seeds(self, name: str) -> bool:
+        """Whether all seeds of its parents are averaged into one model."""
+        each = self.variants[name]
+        return isinstance(each, Mixed) and each.over_seeds
+
     def seeds_of(self, name: str) -> list[int]:
         """The seeds of a variant: the study's where training stands behind it, else 0."""
         return self.seeds if self._seeded(name) else [0]
 
     def _seeded(self, name: str) -> bool:
         each = self.variants[name]
-        if isinstance(each, Mixed) and each.over_seeds:
-            return False
-        return each.trained or any(map(self._seeded, each.parents))
+        return not self.averages_seeds(name) and (each.trained or any(map(self._seeded, each.parents)))
 
     @property
     def taught(self) -> list[str]:
@@ -81,6 +84,16 @@ class Lineage:
     def costed_runs(self) -> list[tuple[str, int]]:
         """Every (variant, seed) whose cost is measured."""
         return [(name, seed) for name, seed in self.runs if self.variants[name].costed]
+
+    @property
+    def searching_runs(self) -> list[tuple[str, int]]:
+        """Every (variant, seed) that searches a corpus itself."""
+        return [(name, seed) for name, seed in self.runs if self.variants[name].searches]
+
+    @property
+    def reranking_runs(self) -> list[tuple[str, int]]:
+        """Every (variant, seed) that is scored by a cross-encoder."""
+        return [(name, seed) for name, seed in self.runs if isinstance(self.variants[name], Reranked)]
 
     @property
     def first_runs(self) -> list[tuple[str, int]]:
@@ -130,7 +143,7 @@ class Lineage:
         return [run for candidate in each.best_of for run in self._runs_in(each, candidate, seed)]
 
     def _runs_in(self, each: Composed, part: str, seed: int | str) -> list[tuple[str, int | str]]:
-        if isinstance(each, Mixed) and each.over_seeds:
+        if self.averages_seeds(each.name):
             return [(part, own) for own in self.seeds_of(part)]
         return [self._run_of(part, seed)]
 

@@ -82,6 +82,11 @@ class Study(Lineage):
         return {each.name: each.file for each in self.triples.values() if isinstance(each, Listed)}
 
     @property
+    def alternatives(self) -> list[str]:
+        """Names of the variants that are there to be tried instead, in the study's order."""
+        return [name for name in self.compared if name in (self.config.get("alternatives") or [])]
+
+    @property
     def doses(self) -> list[list[tuple[str, float]]]:
         """Groups of variants that differ in nothing but their share of wrong labels (see `study.doses`)."""
         return dose_groups((self.variants[name] for name in self.compared), self.triples)

@@ -28,6 +28,11 @@ class Variant:
     """Whether it is a model that gives vectors, as against one that only gives runs."""
 
     @property
+    def searches(self) -> bool:
+        """Whether it searches a corpus itself, as against one that orders what others found."""
+        return self.embedded
+
+    @property
     def costed(self) -> bool:
         """Whether there is a measurement of what it costs."""
         return self.embedded
@@ -256,6 +261,8 @@ class Lexical(Variant):
     """`bm25`: the lexical baseline (see `retrieval.lexical`)."""
 
     embedded: ClassVar[bool] = False
+    costed: ClassVar[bool] = True
+    searches: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

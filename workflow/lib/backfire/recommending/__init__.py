@@ -1,0 +1,1 @@
+"""What to use: every system with its verdict and its cost, and the choice among them by explicit rules."""

@@ -1,0 +1,96 @@
+"""What it takes to put each system of a study to use: training and encoding once, and each query."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from backfire.explaining.cost import Latency
+from backfire.formats.tables import read_rows
+from backfire.study.study import Study
+from backfire.study.variants import BASE, Composed
+
+LATENCY, SEARCH, RERANKING = Latency(50).quantity, "search_time", "reranking_time"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a system takes; None is not known, as of runs that another tool made."""
+
+    training: float | None
+    """Seconds of the trainings of this study that stand behind it."""
+    passages: int | None
+    """Passages of the primary collection that it needs vectors of which base has not made."""
+    setup: float | None
+    """Seconds of training and of encoding those passages, at the rate that was measured."""
+    query: float | None
+    """Milliseconds for a query: encoding it, alone, at the median; searching and reranking, at the mean."""
+    vectors: float | None
+    """MiB of the indexes that it searches."""
+
+
+class Costs:
+    """The costs of a study's systems, from the table `cost`; means over the seeds of each variant."""
+
+    def __init__(
+        self, study: Study, cost: str | Path, passages: int, indexes: Iterable[str | Path], chosen: Mapping[str, str]
+    ):
+        """`passages` of the primary collection, whose `indexes` of the first seeds name the variant in their path
+        (`index/<variant>/...`); `chosen` says which variant stands for the best one in each that takes it."""
+        self._study, self._passages, self._chosen = study, passages, chosen
+        values: dict[tuple[str, str], list[float]] = {}
+        for row in read_rows(cost, "cost").to_pylist():
+            if row["value"] is not None:
+                values.setdefault((row["variant"], row["quantity"]), []).append(row["value"])
+        self._means = {key: sum(found) / len(found) for key, found in values.items()}
+        self._sizes: dict[str, float] = {}
+        for path in map(Path, indexes):
+            variant = path.parts[path.parts.index("index") + 1]
+            self._sizes[variant] = self._sizes.get(variant, 0.0) + path.stat().st_size / 2**20
+
+    def of(self, name: str) -> Cost:
+        """What a variant takes."""
+        query = self._query(name)
+        if query is None:
+            return Cost(None, None, None, None, None)
+        searched = self._searched(name)
+        training = sum(self._training(behind) * times for behind, times in self._trained(name).items())
+        made = [each for each in searched if each != BASE]
+        encoding = sum(self._passages / self._means[each, "encoding_rate"] for each in made)
+        vectors = sum(self._sizes[each] for each in searched)
+        return Cost(training, self._passages * len(made), training + encoding, query, vectors)
+
+    def _parts(self, name: str) -> list[str]:
+        """What a variant is made of, with the one that was chosen among several."""
+        each = self._study.variants[name]
+        if not isinstance(each, Composed):
+            return each.parents
+        return [*each.fixed, *([self._chosen[name]] if each.best_of else [])]
+
+    def _query(self, name: str) -> float | None:
+        own = [
+            self._means[name, quantity] for quantity in (LATENCY, SEARCH, RERANKING) if (name, quantity) in self._means
+        ]
+        parts = [] if self._study.variants[name].searches else [self._query(part) for part in self._parts(name)]
+        if None in parts or not own + parts:
+            return None
+        return sum(own) + sum(parts)
+
+    def _searched(self, name: str) -> list[str]:
+        """The variants whose vectors of passages it searches."""
+        each = self._study.variants[name]
+        if each.searches:
+            return [name] if each.embedded else []
+        return list(dict.fromkeys(found for part in self._parts(name) for found in self._searched(part)))
+
+    def _trained(self, name: str) -> dict[str, int]:
+        """The variants whose training stands behind it, and how many models of each."""
+        each = self._study.variants[name]
+        models = len(self._study.seeds) if self._study.averages_seeds(name) else 1
+        found = {name: 1} if each.trained else {}
+        for part in self._parts(name):
+            for behind, times in self._trained(part).items():
+                found[behind] = max(found.get(behind, 0), models * times)
+        return found
+
+    def _training(self, name: str) -> float:
+        return self._means[name, "training_time"]
