@@ -54,7 +54,7 @@ use rule prepare_base as prepare_model with:
 
 
 rule mix_weights:
-    """The weights of several models are averaged, tensor by tensor, in double precision; all else is base's, or that of the first of them by name."""
+    """The weights of several models are averaged, tensor by tensor, in double precision; all else is base's, or that of the first of them by name. Where several shares are tried, the mix that has the highest watched measure is made; no evaluated split is read."""
     input:
         models=lambda w: [
             f"results/{w.study}/models/{name}/seed-{seed}" for (name, seed), _ in STUDY.shares(w.variant, w.seed)
@@ -64,6 +64,17 @@ rule mix_weights:
         ],
         best=lambda w: (
             [f"results/{w.study}/best/{STUDY.choosing[w.variant]}.json"] if w.variant in STUDY.choosing else []
+        ),
+        # What several shares are tried on.
+        watched=lambda w: (
+            [f"data/{STUDY.train_on}/{kind}/{STUDY.watched[1]}.parquet" for kind in ("queries", "qrels")]
+            if w.variant in STUDY.weighing
+            else []
+        ),
+        corpus=lambda w: (
+            per_shard(f"data/{STUDY.train_on}/corpus/{{shard}}-of-{{shards}}.parquet")
+            if w.variant in STUDY.weighing
+            else []
         ),
     output:
         directory("results/{study}/models/{variant}/seed-{seed}"),
@@ -82,11 +93,27 @@ rule mix_weights:
     params:
         cfg=lambda w: {
             "name": f"mix {w.variant} seed {w.seed}",
-            "shares": [share for _, share in STUDY.shares(w.variant, w.seed)],
+            "shares": [shares for _, shares in STUDY.shares(w.variant, w.seed)],
         }
         | (
-            {"best": STUDY.variants[w.variant].weights[BEST], "best_of": STUDY.variants[w.variant].best_of}
+            {
+                "best": [weights[BEST] for weights in STUDY.variants[w.variant].tried],
+                "best_of": STUDY.variants[w.variant].best_of,
+            }
             if w.variant in STUDY.choosing
+            else {}
+        )
+        | (
+            {
+                "watching": {
+                    "max_length": STUDY.config["encoding"]["max_length"],
+                    "measure": STUDY.config["dynamics"]["measures"][0],
+                    "pool": STUDY.config["dynamics"]["pool"],
+                    "relevant_from": STUDY.collections[STUDY.train_on].relevant_from(STUDY.watched[1]),
+                    "size": STUDY.config["dynamics"]["queries"],
+                }
+            }
+            if w.variant in STUDY.weighing
             else {}
         ),
         code=code("mix_weights"),

@@ -13,9 +13,7 @@ CHEAP = {
     "bm25": {"method": "bm25"},
     "bm25_base": {"of": ["base", "bm25"]},
     "bm25_best": {"of": ["bm25", "best"], "best_of": list(VERDICTS)},
-    "best_25": {"of": {"base": 0.75, "best": 0.25}, "best_of": list(VERDICTS)},
-    "best_50": {"of": {"base": 0.5, "best": 0.5}, "best_of": list(VERDICTS)},
-    "best_75": {"of": {"base": 0.25, "best": 0.75}, "best_of": list(VERDICTS)},
+    "best_mixed": {"of": ["base", "best"], "shares": [0.25, 0.5, 0.75], "best_of": list(VERDICTS)},
 }
 
 
@@ -40,21 +38,21 @@ def test_cheap_ones_train_nothing_and_come_behind_the_studys_own(study):
     assert found.compared == [*own.compared, *CHEAP] and found.trained == own.trained
     for name, expected in CHEAP.items():
         assert {key: found.variants[name].settings[key] for key in expected} == expected
-    takers = ["best_25", "best_50", "best_75", "bm25_best"]
-    assert list(found.choosing.items()) == [(name, "best_25") for name in takers]
+    takers = ["best_mixed", "bm25_best"]
+    assert list(found.choosing.items()) == [(name, "best_mixed") for name in takers]
     # As a job reads it from its parameters.
     assert Study(plain(found.config)).choosing == found.choosing
-    assert found.seeds_of("best_25") == found.seeds_of("bm25_best") == [0] and found.seeds_of("bm25_base") == [0]
+    assert found.seeds_of("best_mixed") == found.seeds_of("bm25_best") == [0] and found.seeds_of("bm25_base") == [0]
 
 
 def test_several_seeds_are_averaged_too(study):
     found = study(alternatives="cheap", seeds=3)
     soup = found.variants["best_soup"]
-    assert soup.parents == list(VERDICTS) and soup.weights == {"best": 1.0}
+    assert soup.parents == list(VERDICTS) and soup.tried == [{"best": 1.0}]
     assert found.shares("best_soup", 0) == [] and found.seeds_of("best_soup") == [0]
     assert found.candidates_of("best_soup", 0) == [(name, seed) for name in VERDICTS for seed in range(3)]
-    assert found.candidates_of("best_25", 2) == [(name, 2) for name in VERDICTS]
-    assert found.shares("best_25", 2) == [(("base", 0), 0.75)]
+    assert found.candidates_of("best_mixed", 2) == [(name, 2) for name in VERDICTS]
+    assert found.shares("best_mixed", 2) == [(("base", 0), [0.75, 0.5, 0.25])]
     assert found.runs_of("bm25_best", 1) == [("bm25", 0)]
 
 
@@ -73,7 +71,7 @@ def test_standard_ones_are_trained_as_one_of_the_studys_own(study):
     assert filtered.name == "hard_filtered" and filtered.filter["relative_margin"] == 0.05
     assert not found.triples["hard"].filter
     # They are none of those that the best is taken of, which are the study's own.
-    assert found.variants["best_50"].best_of == list(VERDICTS)
+    assert found.variants["best_mixed"].best_of == list(VERDICTS)
 
 
 def test_a_variant_of_the_study_stands_in_the_place_of_one_of_that_name(study):
@@ -88,7 +86,7 @@ def test_only_what_comes_of_base_is_averaged_with_it(study):
     def edit(config):
         config["variants"]["full_bm25"]["start_from"] = "full_hard"
 
-    assert "full_bm25" not in study(edit, alternatives="cheap").variants["best_50"].best_of
+    assert "full_bm25" not in study(edit, alternatives="cheap").variants["best_mixed"].best_of
 
 
 def test_a_study_of_models_alone_has_bm25(root):
@@ -108,13 +106,19 @@ def mixed(**settings):
             mixed(of={"base": 1.0}, best_of=["full_hard"]),
             "variants.half.best_of: the best of full_hard has no place in of",
         ),
+        (
+            mixed(of=["base", "full_hard", "full_bm25"], shares=[0.1, 0.2]),
+            "variants.half.shares: they are of the second of two variants, and of has base, full_hard, full_bm25",
+        ),
+        (lambda config: config.update(alternatives=["chaep"]), "alternatives: 'chaep' is not a variant of this study"),
+        (lambda config: config.update(alternatives=["base"]), "alternatives: 'base' is listed"),
         (mixed(of=["base", "best"]), "variants.half.of: 'best' is not a variant of this study"),
         (mixed(of=["base", "best"], best_of=["base"]), "variants.half.best_of: 'base' is not trained"),
         (mixed(of=["base", "best"], best_of=["full_hart"]), "variants.half.best_of: 'full_hart' is not a variant"),
         (mixed(of={"base": 0.5, "best": 0.6}, best_of=["full_hard"]), "the shares sum to 1.1"),
         (
-            lambda config: config.update(alternatives="all"),
-            "alternatives: found 'all', expected one of cheap, standard",
+            lambda config: config.update(alternatives="every"),
+            "alternatives: found 'every', expected one of cheap, standard",
         ),
         (
             lambda config: (

@@ -262,7 +262,8 @@ def test_the_recipes_that_the_documentation_spells_out_can_be_written(config, sc
     several, kept, paper, asked, by_hand = map(yaml.safe_load, blocks)
     offered = Study(checked(copy.deepcopy(config) | asked, schema))
     assert (
-        offered.variants["best_50"].best_of and "best_50" not in Study(checked(copy.deepcopy(config), schema)).variants
+        offered.variants["best_mixed"].best_of
+        and "best_mixed" not in Study(checked(copy.deepcopy(config), schema)).variants
     )
     own = copy.deepcopy(config)
     own["variants"] |= {"bm25": {"method": "bm25"}, **by_hand["variants"]}

@@ -229,11 +229,11 @@ def test_a_mix_has_the_seeds_of_what_it_is_made_of(config):
     assert {name: study.seeds_of(name) for name in ("e5", "asked", "soup", "merged", "twice", "same")} == {
         "e5": [0], "asked": [0], "soup": [3, 4], "merged": [0], "twice": [3, 4], "same": [0],
     }  # fmt: skip
-    assert study.shares("soup", 4) == [(("base", 0), 0.5), (("full_hard", 4), 0.5)]
-    merged = [(("base", 0), 0.25), (("full_hard", 3), 0.375), (("full_hard", 4), 0.375)]
+    assert study.shares("soup", 4) == [(("base", 0), [0.5]), (("full_hard", 4), [0.5])]
+    merged = [(("base", 0), [0.25]), (("full_hard", 3), [0.375]), (("full_hard", 4), [0.375])]
     assert study.shares("merged", 0) == merged
-    assert study.shares("twice", 3) == [(("merged", 0), 0.5), (("soup", 3), 0.5)]
-    assert sum(share for _, share in study.shares("merged", 0)) == 1
+    assert study.shares("twice", 3) == [(("merged", 0), [0.5]), (("soup", 3), [0.5])]
+    assert sum(share for _, (share,) in study.shares("merged", 0)) == 1
 
 
 def test_every_variant_descends_from_a_model_that_is_taken_as_it_is(config):

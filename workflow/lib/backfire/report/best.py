@@ -1,10 +1,11 @@
-"""Which variant stands for the best of several, and by what it was chosen: a sentence for each choice."""
+"""What was chosen on the watched queries while variants were made, and by which values: a sentence for each choice."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from backfire.formats.atomic import read_json
 from backfire.report.numbers import names, plain
+from backfire.training.mixing import NOTES
 
 
 def best_told(files: Iterable[str | Path], choosing: Mapping[str, str]) -> list[str]:
@@ -22,4 +23,18 @@ def best_told(files: Iterable[str | Path], choosing: Mapping[str, str]) -> list[
             f"{names(takers)} {verb} {found['chosen']} for the best, by {found['measure']} on the watched queries at "
             f"the end of training: {value}{beside}."
         )
+    return told
+
+
+def shares_told(models: Mapping[tuple[str, int], str | Path], mixes: Iterable[str]) -> list[str]:
+    """Which share of the second model each of `mixes` took, seed by seed; `models` are the folders of all models."""
+    told = []
+    for (name, seed), folder in models.items():
+        if name in mixes:
+            found = read_json(Path(folder) / NOTES)
+            values = names(f"{plain(value)} with {shares[-1]:g}" for shares, value in found["tried"])
+            told.append(
+                f"{name}, seed {seed}: {found['shares'][-1]:g} of the second model's weights, by {found['measure']} on "
+                f"the watched queries: {values}."
+            )
     return told

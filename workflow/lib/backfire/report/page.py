@@ -15,7 +15,7 @@ from backfire.formats.tables import read_rows
 from backfire.report.advice import advise
 from backfire.report.answer import answer
 from backfire.report.arithmetic import with_settled
-from backfire.report.best import best_told
+from backfire.report.best import best_told, shares_told
 from backfire.report.choices import protocol_table
 from backfire.report.curves import read_curves, training_table, warnings
 from backfire.report.findings import Findings, headline, read_findings
@@ -123,7 +123,7 @@ def write_report(
         "advice": advice,
         "systems": systems_table(findings),
         "forecast": forecast_section(forecast, {name: row["verdict"] for name, row in findings.claims.items()}),
-        "best": best_told(best, study.choosing),
+        "best": [*best_told(best, study.choosing), *shares_told(models, study.weighing)],
         "paragraph": paragraph(main_rows(rows, primary), config["base_model"], primary, config["comparison"]),
         "words": told,
         "keeping": any(row["retention"] for row in rows),

@@ -155,11 +155,13 @@ def _best(variant: Composed) -> str:
 
 
 def _shares(variant: Mixed) -> str:
-    weights = variant.weights.items()
-    shares = names(
-        f"{share:g} of {_best(variant) if variant.best_of and name == BEST else name}" for name, share in weights
-    )
-    many = "all seeds of these" if len(variant.weights) > 1 else "all its seeds"
+    parts = {name: _best(variant) if variant.best_of and name == BEST else name for name in variant.tried[0]}
+    last = list(parts)[-1]
+    shares = names(f"{share:g} of {parts[name]}" for name, share in variant.tried[0].items())
+    if len(variant.tried) > 1:
+        tried = names((f"{weights[last]:g}" for weights in variant.tried), "or")
+        shares = f"{tried} of {parts[last]}, as was best on the watched queries, the rest of {next(iter(parts))}"
+    many = "all seeds of these" if len(parts) > 1 else "all its seeds"
     return f"{shares}, {many}" if variant.over_seeds else shares
 
 

@@ -11,8 +11,8 @@ from backfire.study.variants import BASE, BEST, METHODS, Trained
 
 CHEAP, STANDARD = "cheap", "standard"
 SETS = (CHEAP, STANDARD)
-# How far from base to the best variant, in hundredths.
-STEPS = (25, 50, 75)
+# How far from base to the best variant.
+SHARES = (0.25, 0.5, 0.75)
 RANKING = {"name": "multiple_negatives_ranking"}
 # What a variant on filtered negatives is called, and its set of triples ends with.
 FILTERED = "filtered"
@@ -22,7 +22,7 @@ def offer(config: dict[str, Any]) -> None:
     """Add the alternatives that a configuration asks for to its variants and triple sets, in place.
 
     `cheap` trains nothing: BM25, BM25 fused with base and with the best of the trained variants, the weights a quarter,
-    a half and three quarters of the way to that one, and of several seeds the average of all of its models. `standard`
+    a half or three quarters of the way to that one, and of several seeds the average of all of its models. `standard`
     also trains in-batch contrastive learning on the triples of one of the study's own variants (the first that is fully
     tuned on hard negatives, or else the first that is fully tuned), the same held near base, and the same on negatives
     that are filtered. A variant of the study that has the name of one stands in its place, as one of its own. A list
@@ -52,9 +52,7 @@ def _offered(config: dict[str, Any], variants: dict[str, Any], sets: list[str]) 
     }
     if trained:
         offered["bm25_best"] = {"method": "fuse", "of": ["bm25", BEST], "best_of": trained}
-        for step in STEPS:
-            shares = {BASE: (100 - step) / 100, BEST: step / 100}
-            offered[f"best_{step}"] = {"method": "mix", "of": shares, "best_of": trained}
+        offered["best_mixed"] = {"method": "mix", "of": [BASE, BEST], "shares": [*SHARES], "best_of": trained}
         seeds = config.get("seeds")
         if isinstance(seeds, list) and len(seeds) > 1:
             offered["best_soup"] = {"method": "mix", "of": [BEST], "best_of": trained, "over_seeds": True}

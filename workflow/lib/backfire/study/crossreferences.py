@@ -11,7 +11,7 @@ from backfire.study.alternatives import SETS
 from backfire.study.joined import check_joined
 from backfire.study.objectives import completed
 from backfire.study.parts import known
-from backfire.study.variants import BASE, BEST, Composed, Given, Taken, Trained, Variant
+from backfire.study.variants import BASE, BEST, Composed, Given, Mixed, Taken, Trained, Variant
 
 if TYPE_CHECKING:
     from backfire.study.study import Study
@@ -79,6 +79,8 @@ def _check_variant(study: "Study", each: Variant) -> None:
         if isinstance(each, Composed):
             _check_candidates(study, each)
         _check_parents(study, each)
+        if isinstance(each, Mixed):
+            _check_shares(study, each)
         if isinstance(each, Trained):
             _check_training(study, each)
         if isinstance(each, Given):
@@ -88,6 +90,15 @@ def _check_variant(study: "Study", each: Variant) -> None:
             completed(f"{each.where}.loss", each.settings["loss"], beyond=True)
     except BackfireError as error:
         raise (study.ladder.explained(error) if study.ladder else error) from None
+
+
+def _check_shares(study: "Study", each: Mixed) -> None:
+    """Shares can be tried where something is watched."""
+    if len(each.tried) > 1 and not study.watched:
+        raise BackfireError(
+            f"{each.where}.shares: they are tried on watched queries, and a study that trains nothing watches none.",
+            "give each of them one share in of, as {base: 0.5, other: 0.5}.",
+        )
 
 
 def _check_parents(study: "Study", each: Variant) -> None:

@@ -121,15 +121,21 @@ class Lineage:
         """The (variant, seed) whose weights the training of a variant starts from."""
         return self._run_of(self.variants[name].start_from, seed)
 
-    def shares(self, name: str, seed: int | str) -> list[tuple[tuple[str, int | str], float]]:
-        """((variant, seed), share) of each model that a mix averages, but for the one that is chosen."""
+    def shares(self, name: str, seed: int | str) -> list[tuple[tuple[str, int | str], list[float]]]:
+        """((variant, seed), its share in each mix that is tried) of each model that a mix averages, but for the one
+        that is chosen."""
         mix = self.variants[name]
         return [
-            (run, mix.weights[parent] / len(runs))
+            (run, [weights[parent] / len(runs) for weights in mix.tried])
             for parent in mix.fixed
             for runs in [self._runs_in(mix, parent, seed)]
             for run in runs
         ]
+
+    @property
+    def weighing(self) -> list[str]:
+        """Names of the mixes that try several shares."""
+        return [name for name in self.named(Mixed) if len(self.variants[name].tried) > 1]
 
     def runs_of(self, name: str, seed: int | str) -> list[tuple[str, int | str]]:
         """The (variant, seed) of each run that a variant is made of, but for the one that is chosen."""

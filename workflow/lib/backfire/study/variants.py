@@ -230,14 +230,21 @@ class Mixed(Composed):
     """`mix`: weights averaged over variants, tensor by tensor (see `training.mixing`)."""
 
     @property
-    def weights(self) -> dict[str, float]:
-        """Share of each part, base first, the others by name, and `best` last; a list means equal shares.
+    def tried(self) -> list[dict[str, float]]:
+        """Share of each part, base first, the others by name, and `best` last, in each mix that is tried: one, or as
+        many as `shares` has, of which the best on the watched queries is made. A list in `of` means equal shares.
 
         The first one's tokenizer and prompts are the mix's.
         """
-        of = self.settings["of"]
-        shares = dict(of) if isinstance(of, dict) else {name: 1 / len(of) for name in of}
-        return {name: shares[name] for name in [*self.fixed, *([BEST] if self.best_of and BEST in shares else [])]}
+        of, order = (
+            self.settings["of"],
+            [*self.fixed, *([BEST] if self.best_of and BEST in self.settings["of"] else [])],
+        )
+        if self.settings.get("shares"):
+            found = [dict(zip(of, (1 - share, share), strict=True)) for share in self.settings["shares"]]
+        else:
+            found = [dict(of) if isinstance(of, dict) else {name: 1 / len(of) for name in of}]
+        return [{name: shares[name] for name in order} for shares in found]
 
     @property
     def over_seeds(self) -> bool:
@@ -247,9 +254,16 @@ class Mixed(Composed):
     def check(self) -> None:
         """Shares sum to 1, as those of an average do."""
         super().check()
-        total = sum(self.weights.values())
+        of = self.settings["of"]
+        if self.settings.get("shares") and (isinstance(of, dict) or len(of) != 2):
+            raise BackfireError(
+                f"{self.where}.shares: they are of the second of two variants, and of has {', '.join(of)}.",
+                f"list two in of, as of: [{BASE}, full_hard], without shares of their own.",
+            )
+        weights = self.tried[0]
+        total = sum(weights.values())
         if not math.isclose(total, 1, abs_tol=1e-6):
-            shares = ", ".join(f"{name}: {share / total:.4g}" for name, share in self.weights.items()) if total else ""
+            shares = ", ".join(f"{name}: {share / total:.4g}" for name, share in weights.items()) if total else ""
             raise BackfireError(
                 f"{self.where}.of: the shares sum to {total:g}.",
                 "let them sum to 1" + (f", as {{{shares}}}." if shares else "; one may be negative, not all."),
