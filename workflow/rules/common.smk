@@ -101,8 +101,8 @@ def part_of(patterns):
 
 
 def shards_of(patterns):
-    """An input function that gives the files of every shard of the collection in the wildcards."""
-    return lambda w: expand(per_shard(patterns, w.collection), **w)
+    """An input function that gives the files of every shard of the collection in the wildcards, of the variant that encodes them."""
+    return lambda w: expand(per_shard(patterns, w.collection), **STUDY.of_passages(w))
 
 
 wildcard_constraints:

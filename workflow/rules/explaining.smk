@@ -231,7 +231,7 @@ rule project_embeddings:
                 "results/{study}/embeddings/{variant}/seed-{seed}/{collection}/corpus/{shard}-of-{shards}.parquet",
                 STUDY.primary[0],
             ),
-            STUDY.first_embedded,
+            [STUDY.passages_of(*run) for run in STUDY.first_embedded],
         ),
         queries=per_run(
             expand(
@@ -325,7 +325,7 @@ rule collect_cost:
             for path in per_shard(
                 per_run(
                     "results/{study}/cost/{variant}/seed-{seed}/encoding-{collection}-{shard}-of-{shards}.json",
-                    STUDY.embedded_runs,
+                    STUDY.encoding_runs,
                 ),
                 collection,
             )

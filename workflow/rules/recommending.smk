@@ -16,7 +16,7 @@ rule recommend:
         indexes=per_shard(
             per_run(
                 "results/{study}/index/{variant}/seed-{seed}/{collection}/{shard}-of-{shards}.faiss",
-                STUDY.first_embedded,
+                [run for run in STUDY.first_runs if run in STUDY.encoding_runs],
             ),
             STUDY.primary[0],
         ),

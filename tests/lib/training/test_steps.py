@@ -13,6 +13,7 @@ from backfire.training import steps as training_steps
 from backfire.training import trainable
 from backfire.training.data import Examples
 from backfire.training.objectives.triplet import violations
+from backfire.training.sides import save_both
 from backfire.training.steps import Diverged, Stepper
 from backfire.training.trainable import PlainBert, load_start
 
@@ -24,6 +25,13 @@ SETTINGS = SMALL | {
     "precision": "fp32",
 }
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["query", "value"]}
+
+RANKING = {
+    "name": "multiple_negatives_ranking",
+    "scale": 20.0,
+    "directions": ["query_to_doc"],
+    "partition_mode": "joint",
+}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +57,7 @@ def our_steps(base_model, columns, settings, steps=4, batch=6):
     return [stepper.step(examples, np.arange(batch * step, batch * (step + 1))) for step in range(steps)], model
 
 
-def their_steps(base_model, columns, settings, folder, prepare=lambda model: None, loss=None, steps=4):
+def their_steps(base_model, columns, settings, folder, prepare=lambda model: None, loss=None, steps=4, **more):
     """Logs of sentence-transformers' trainer, and its model; the batches are taken in order."""
     from datasets import Dataset
     from sentence_transformers import (
@@ -83,6 +91,7 @@ def their_steps(base_model, columns, settings, folder, prepare=lambda model: Non
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
+        **more,
     )
     trainer = SentenceTransformerTrainer(
         model=model,
@@ -109,6 +118,37 @@ def test_full_training_is_that_of_the_library(base_model, columns, tmp_path):
     assert ours[0].loss != pytest.approx(ours[3].loss, abs=1e-3)
     start = load_start(str(base_model), SETTINGS, "base", 0, CPU).network
     assert_same_weights(model, peer[0].model.state_dict(), start, 0.05)
+
+
+@pytest.mark.parametrize("loss", [SETTINGS["loss"], RANKING])
+def test_training_of_queries_alone_is_that_of_the_library_with_one_side_of_a_router(
+    base_model, columns, tmp_path, loss
+):
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+    save_both(base_model, base_model, tmp_path / "both")
+
+    def freeze(model):
+        for module in model[0].sub_modules["document"]:
+            module.requires_grad_(False)
+
+    settings = SETTINGS | {"freeze": "passages", "loss": loss}
+    ours, model = our_steps(base_model, columns, settings)
+    sides = {"anchor": "query", "positive": "document", "negative": "document"}
+    theirs, peer = their_steps(
+        tmp_path / "both",
+        columns,
+        settings,
+        tmp_path / "library",
+        freeze,
+        None if loss["name"] == "triplet" else MultipleNegativesRankingLoss,
+        router_mapping=sides,
+    )
+    assert_same(ours, theirs)
+    start = load_start(str(base_model), SETTINGS, "base", 0, CPU).network
+    assert_same_weights(model, peer[0].sub_modules["query"][0].model.state_dict(), start, 0.05)
+    kept = dict(model.passages.network.named_parameters())
+    assert all(torch.equal(kept[name], weight) for name, weight in start.named_parameters())
 
 
 def test_lora_training_is_that_of_the_library_around_peft(base_model, columns, tmp_path):

@@ -71,6 +71,23 @@ def test_the_trained_model_loads_with_sentence_transformers_as_the_base_does(tra
     assert not list(folder.rglob("*.bin"))
 
 
+@pytest.mark.parametrize("more", [{}, {"method": "lora", "lora": LORA, "learning_rate": 1e-2}])
+def test_a_model_of_queries_alone_stands_beside_the_passages_that_it_was_trained_against(train, base_model, more):
+    from sentence_transformers import SentenceTransformer
+
+    folder, rows, _ = train("queries", freeze="passages", **more)
+    both, base = SentenceTransformer(str(folder / "both")), SentenceTransformer(str(base_model))
+    text = ["Return a random choice."]
+    np.testing.assert_allclose(both.encode_document(text), base.encode_document(text), atol=2e-6)
+    np.testing.assert_allclose(both.encode(text), base.encode(text), atol=2e-6)
+    np.testing.assert_allclose(both.encode_query(text), vectors(folder, text), atol=2e-6)
+    assert not np.allclose(both.encode_query(text), base.encode_query(text), atol=1e-4)
+    # What is watched is the pool as the start has it, whatever became of queries.
+    pool = {row["pool_norm"] for row in rows if row["pool_norm"] is not None}
+    seen = {row["positive_p50"] for row in rows if row["positive_p50"] is not None}
+    assert len(pool) == 1 and len(seen) > 1
+
+
 def test_lora_is_merged_and_its_adapter_gives_the_same_vectors(train, base_model):
     folder, rows, cost = train("lora", method="lora", lora=LORA, learning_rate=1e-2)
     assert cost["trainable_parameters"] == LAYERS * 2 * 2 * 384 * 4

@@ -14,6 +14,8 @@ from backfire.study.variants import BASE
 TRAINING = ("training_time", "training_peak_memory", "trainable_parameters")
 # What a job has where it computed on a GPU, and others of the same study need not have done so.
 ON_GPU = ("training_peak_gpu_memory", "encoding_peak_gpu_memory")
+# What a model of queries alone has not.
+ENCODING = ("encoding_rate", "encoding_peak_memory")
 RERANKING, SEARCHING = "reranking_time", "search_time"
 # A mean cosine of passages above it: they are all at one place.
 COLLAPSED = 1 - 1e-6
@@ -114,6 +116,7 @@ def check_cost(found) -> Iterator[str]:
             applies = variant.trained if quantity in TRAINING else variant.embedded
             applies = {RERANKING: run in found.study.reranking_runs, SEARCHING: variant.searches}.get(quantity, applies)
             applies = applies and quantity not in ON_GPU
+            applies = applies and not (quantity in ENCODING and variant.queries_alone)
             # The number of parameters is that of the first seed.
             applies = applies and (quantity != "total_parameters" or run in found.study.first_embedded)
             if applies and not table.get((*run, quantity), 0) > 0:

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 WEIGHTS = "model.safetensors"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+# Within a model of queries alone, one of queries and passages.
+BOTH = "both"
 # Tells where a base came from.
 ORIGIN = "base.json"
 _INDEX = ".safetensors.index.json"
@@ -94,7 +96,9 @@ def weight_files(folder: Path, what: str | None = None) -> list[Path]:
     found = sorted(
         file
         for file in folder.rglob("*.safetensors")
-        if not any(part.startswith(".") or part in {"adapter", "onnx", "openvino"} for part in _inside(file, folder))
+        if not any(
+            part.startswith(".") or part in {"adapter", BOTH, "onnx", "openvino"} for part in _inside(file, folder)
+        )
     )
     if not found:
         others = sorted(str(item.relative_to(folder)) for item in folder.rglob("*") if item.suffix in _PICKLED)

@@ -79,7 +79,7 @@ class Costs:
         """The variants whose vectors of passages it searches."""
         each = self._study.variants[name]
         if each.searches:
-            return [name] if each.embedded else []
+            return [self._study.passages_of(name, 0)[0]] if each.embedded else []
         return list(dict.fromkeys(found for part in self._parts(name) for found in self._searched(part)))
 
     def _trained(self, name: str) -> dict[str, int]:

@@ -68,6 +68,7 @@ def _(variant: Trained, triples: Mapping[str, Triples]) -> str:
     return (
         f"{how} on {briefly(triples[variant.triples])}, {told(settings['loss'])}, "
         f"learning rate {rate(settings['learning_rate'])}, {_epochs(settings)}{start}"
+        + (f", queries alone, against passages as {variant.start_from} has them" if variant.queries_alone else "")
         + (", best weights on held-out examples kept" if variant.keeps_best else "")
     )
 
@@ -78,6 +79,8 @@ def _(variant: Trained) -> str:
     how = "All weights are updated."
     if variant.adapted:
         how = adapted(settings["lora"])
+    if variant.queries_alone:
+        how += f" Queries alone are trained: passages keep the vectors of {variant.start_from}."
     dropout, norm = settings["dropout"], settings["max_grad_norm"]
     clipped = "not clipped" if norm is None else f"clipped to norm {norm:g}"
     return (

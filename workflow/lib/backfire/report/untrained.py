@@ -6,6 +6,7 @@ from backfire.evaluation.verdict import Verdict
 from backfire.report.curves import Watched
 from backfire.report.findings import Advice, Findings
 from backfire.report.numbers import count, names, rate
+from backfire.study.variants import variant
 
 # A space whose vectors and neighbourhoods are within this of base's has not moved: full fine-tuning that gained 0.02
 # left 0.992 and 0.87, adapters whose rate was ten times too low 0.9999 and 0.98 (the default study).
@@ -40,7 +41,9 @@ def standing(findings: Findings) -> dict[str, tuple[float, float, list[float]]]:
     for name, row in findings.claims.items():
         cosine, kept = findings.geometry(name, "base_cosine"), findings.geometry(name, "neighbours_kept")
         judged = row["verdict"] in (Verdict.HELPS, Verdict.HARMS)
-        if judged or not findings.trained(name) or cosine is None or kept is None:
+        # Passages that are frozen move no more than base's do.
+        still = findings.trained(name) and not variant(name, findings.variants[name]).queries_alone
+        if judged or not still or cosine is None or kept is None:
             continue
         changes = [abs(watched.last - watched.first) for watched in _watched(findings, name)]
         if cosine >= STILL_COSINE and kept >= STILL_NEIGHBOURS and all(change < row["margin"] for change in changes):

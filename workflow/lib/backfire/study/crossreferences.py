@@ -105,6 +105,11 @@ def _check_parents(study: "Study", each: Variant) -> None:
     key = f"{each.where}.{'start_from' if each.trained else 'of'}"
     for parent in each.parents:
         found = known(key, parent, study.own, "variant")
+        if each.embedded and found.queries_alone:
+            raise BackfireError(
+                f"{key}: '{parent}' is a model of queries alone (freeze: passages).",
+                "name one that was trained on both sides.",
+            )
         if each.embedded and not found.embedded:
             raise BackfireError(
                 f"{key}: '{parent}' has no model, since its method is {found.settings['method']}.",

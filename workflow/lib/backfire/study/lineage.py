@@ -3,6 +3,8 @@
 Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
+from collections.abc import Mapping
+
 from backfire.study.variants import BASE, Composed, Mixed, Reranked, Taken, Variant
 
 
@@ -79,6 +81,24 @@ class Lineage:
     def embedded_runs(self) -> list[tuple[str, int]]:
         """Every (variant, seed) that has vectors."""
         return [(name, seed) for name, seed in self.runs if self.variants[name].embedded]
+
+    @property
+    def encoding_runs(self) -> list[tuple[str, int]]:
+        """Every (variant, seed) that has vectors of passages of its own."""
+        return [(name, seed) for name, seed in self.embedded_runs if not self.variants[name].queries_alone]
+
+    def passages_of(self, name: str, seed: int | str) -> tuple[str, int | str]:
+        """The (variant, seed) whose vectors of passages a variant with vectors searches: mostly its own."""
+        while self.variants[name].queries_alone:
+            name, seed = self.parent(name, seed)
+        return name, seed
+
+    def of_passages(self, wildcards: Mapping[str, str]) -> dict[str, str]:
+        """Wildcards, with the variant and seed, where there are any, whose vectors of passages are searched."""
+        found = dict(wildcards.items())
+        if found.get("variant") in self.variants:
+            found["variant"], found["seed"] = map(str, self.passages_of(found["variant"], found["seed"]))
+        return found
 
     @property
     def costed_runs(self) -> list[tuple[str, int]]:

@@ -172,7 +172,7 @@ class Study(Lineage):
 
     def encoding(self, collection: str) -> list[tuple[str, int]]:
         """The (variant, seed) that encode the passages of a collection, but for those that guide a training."""
-        return self.embedded_runs if collection in self.looked_at else [(BASE, 0)]
+        return self.encoding_runs if collection in self.looked_at else [(BASE, 0)]
 
     def judged_beside(self, collection: str, source: str) -> list[tuple[str, str]]:
         """The (collection, split) of its parts whose queries are judged, and so are none of a joined collection that is

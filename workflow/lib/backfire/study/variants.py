@@ -28,6 +28,11 @@ class Variant:
     """Whether it is a model that gives vectors, as against one that only gives runs."""
 
     @property
+    def queries_alone(self) -> bool:
+        """Whether it is a model of queries, whose passages are encoded by the one that it starts from."""
+        return False
+
+    @property
     def searches(self) -> bool:
         """Whether it searches a corpus itself, as against one that orders what others found."""
         return self.embedded
@@ -152,6 +157,11 @@ class Trained(Variant):
     def by_peft(self) -> bool:
         """Whether its adapters are more than plain LoRA, and so those of the library peft."""
         return self.adapted and by_peft(self.settings["lora"])
+
+    @property
+    def queries_alone(self) -> bool:
+        """Whether passages keep the vectors of the model that training starts from."""
+        return self.settings.get("freeze") == "passages"
 
     @property
     def keeps_best(self) -> bool:

@@ -31,9 +31,12 @@ class DevelopmentSet:
     qrels: list[tuple[str, str, int]]
     relevant_from: int = 1
 
-    def look(self, encoder: Encoder, measures: list[str]) -> tuple[Values, dict[str, float]]:
+    def look(
+        self, encoder: Encoder, measures: list[str], of_passages: Encoder | None = None
+    ) -> tuple[Values, dict[str, float]]:
         """Each measure for every query, {name: {query_id: value}}, for the encoder as it is now; and what describes it.
 
+        `of_passages` encodes passages where that is another one.
         Passages of grade `relevant_from` or more count as relevant in measures without grades.
 
         Over the queries that have both, the 10th, 50th and 90th percentiles of the similarity to the relevant passage
@@ -44,7 +47,7 @@ class DevelopmentSet:
         Raises `Diverged` when a vector is not finite.
         """
         queries = searchable(encode_tokens(encoder, self.queries, "query"), "query", encoder.similarity)
-        vectors, norms = vectors_and_norms(encoder, self.passages, "document")
+        vectors, norms = vectors_and_norms(of_passages or encoder, self.passages, "document")
         passages = searchable(vectors, "document", encoder.similarity)
         if not (np.isfinite(queries).all() and np.isfinite(passages).all()):
             raise Diverged("a vector of the development set is not finite")

@@ -12,7 +12,7 @@ import torch
 
 from backfire.encoders.certificate import certify
 from backfire.encoders.device import pick_device
-from backfire.encoders.folders import ORIGIN
+from backfire.encoders.folders import BOTH, ORIGIN
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, replacing, write_json
 from backfire.formats.tables import write_rows
@@ -24,6 +24,7 @@ from backfire.training.held_out import ACCURACY, LOSS, HeldOut, held_out
 from backfire.training.loop import Spent, take_steps
 from backfire.training.model_vectors import ModelVectors
 from backfire.training.recorder import Recorder
+from backfire.training.sides import save_both
 from backfire.training.steps import Diverged, Stepper
 from backfire.training.trainable import Trainable, load_start
 from backfire.training.watch import Watch
@@ -124,7 +125,9 @@ def train_variant(
         judged = HeldOut(stepper, unseen, settings, epoch)
         recorder = Recorder(
             model,
-            lambda: development.look(model.encoder(), dynamics["measures"]),
+            lambda: development.look(
+                model.encoder(), dynamics["measures"], model.passages and model.passages.encoder()
+            ),
             dynamics["interval"],
             steps,
             judged.look,
@@ -184,7 +187,8 @@ def _looked(unseen: Examples, rows: list[dict]) -> dict[str, Any]:
 def _save(model: Trainable, notes: dict, base_name: str, label: str, output: str) -> None:
     """Write the model folder and prove by which path it is run; adapters are merged into the model.
 
-    An adapter names the model that it changes: the base, or the folder of the variant that this one started from.
+    An adapter names the model that it changes: the base, or the folder of the variant that this one started from. Where
+    queries alone were trained, the folder is the model of queries, and `both` within it a model of both sides.
     """
     start = Path(notes["start"])
     belongs_to = base_name if (start / ORIGIN).is_file() else str(start)
@@ -193,6 +197,8 @@ def _save(model: Trainable, notes: dict, base_name: str, label: str, output: str
             model.adapters.save(belongs_to, folder / "adapter")
             model.adapters.merge(model.transformer)
         model.save(folder)
+        if model.passages is not None:
+            save_both(folder, start, folder / BOTH)
         write_json(folder / NOTES, notes)
         certify(folder, label)
 

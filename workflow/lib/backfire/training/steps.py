@@ -272,11 +272,14 @@ class Stepper:
             outcome = self.objective(batch.of_vectors(leaf, self.model.device, moved))
             outcome.loss.backward()
             touched = (leaf.grad != 0).any(dim=1).cpu().numpy()
+            if self.model.passages is not None:
+                touched &= batch.asked
             gradient = self._scaler.scale(leaf.grad)
             if not looked:
                 # Part by part, so that they are added up in fp32 and not in the arithmetic of the transformer.
                 for part, vectors in zip(parts, held, strict=True):
-                    vectors.backward(gradient[part.places])
+                    if vectors.requires_grad:
+                        vectors.backward(gradient[part.places])
         if looked:
             self._again(examples.tokens, batch, parts, touched, gradient)
         if moved is not None:
@@ -324,7 +327,11 @@ class Stepper:
         """Vectors of the texts of a part, (texts, dimensions)."""
         torch.manual_seed(key(self.seed, "dropout", self.taken, part.number))
         ids, mask = map(torch.from_numpy, tokens.padded(batch.rows[part.places]))
-        return self.model.embed(ids.to(self.model.device), mask.to(self.model.device), part.kind)
+        ids, mask = ids.to(self.model.device), mask.to(self.model.device)
+        if self.model.passages is not None and part.kind == "document":
+            with torch.no_grad():
+                return self.model.passages.embed(ids, mask, part.kind)
+        return self.model.embed(ids, mask, part.kind)
 
     def _parts(self, tokens: Tokens, batch: "_Texts", among: np.ndarray | None = None) -> list["_Part"]:
         """The texts of a batch in parts of like length, or those where `among` is true."""

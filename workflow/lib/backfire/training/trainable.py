@@ -13,7 +13,7 @@ from backfire.encoders.adapters import Adapters, attach
 from backfire.encoders.bert import load_bert, narrow, pack, plain_pooling, pool
 from backfire.encoders.certificate import certificate_of
 from backfire.encoders.encoder import Encoder, load_tokenizer
-from backfire.encoders.folders import ORIGIN, WEIGHTS, modules_of, read_settings
+from backfire.encoders.folders import BOTH, ORIGIN, WEIGHTS, modules_of, read_settings
 from backfire.encoders.library import autocast, library_forward, load_library_model, sides_differ, transformers_of
 from backfire.encoders.settled import multiplied
 from backfire.encoders.similarity import COSINE
@@ -41,6 +41,8 @@ class Trainable(ABC):
     repeatable = False
     # Whether queries and passages go through the network apart.
     sides_differ = False
+    # What embeds passages where queries alone are trained: the model that training starts from.
+    passages: "Trainable | None" = None
 
     def __init__(self, start: Path, device: torch.device, arithmetic: str):
         self.start, self.device, self.arithmetic = start, device, arithmetic
@@ -111,7 +113,7 @@ class PlainBert(Trainable):
 
         for file in sorted(self.start.rglob("*")):
             relative = file.relative_to(self.start)
-            notes = relative.parts[0] in {"adapter", CERTIFICATE, ORIGIN, "training.json"}
+            notes = relative.parts[0] in {"adapter", BOTH, CERTIFICATE, ORIGIN, "training.json"}
             if file.suffix in {".json", ".txt", ".model"} and not notes and file.is_file():
                 (folder / relative).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, folder / relative)
@@ -171,8 +173,9 @@ class AnyLayout(Trainable):
 def load_start(start: str, settings: dict, base_name: str, seed: int, device: torch.device) -> Trainable:
     """The model of the folder `start`, ready to be trained as `settings` say: dropout set, adapters attached.
 
-    Raises `BackfireError` for static embeddings, which have no transformer to train, and where `settings` ask for
-    what the machine or the model has not.
+    Where they freeze passages, its `passages` is that model once more, which stays as it is. Raises `BackfireError` for
+    static embeddings, which have no transformer to train, and where `settings` ask for what the machine or the model
+    has not.
     """
     folder = Path(start)
     forward = certificate_of(folder).forward
@@ -191,6 +194,11 @@ def load_start(start: str, settings: dict, base_name: str, seed: int, device: to
             if isinstance(module, nn.Dropout):
                 module.p = settings["dropout"]
     model.norms = layer_norms(model.network)
+    if settings.get("freeze"):
+        unchanged = {"method": "full", "dropout": 0.0, "freeze": None}
+        model.passages = load_start(start, settings | unchanged, base_name, seed, device)
+        model.passages.network.requires_grad_(False).eval()
+        model.sides_differ = True
     if settings["method"] == "lora":
         # Also what comes behind the transformer, since an adapter is saved for that alone.
         model.network.requires_grad_(False)
