@@ -54,7 +54,8 @@ def protocol(shards=SHARDS, choice="max_length-32 base"):
 
 JUDGED = "judge_exchanges"
 REPORT = each("write_report check_results")
-COMPARISON = [*each("compare_variants plot_effects tabulate"), *REPORT]
+RECOMMENDED = each("recommend plot_recommendation")
+COMPARISON = [*each("compare_variants plot_effects tabulate"), *RECOMMENDED, *REPORT]
 MEASURED = [*COMPARISON, *each("collect_measures explain_queries plot_queries")]
 MAPS = each("project_embeddings plot_projection")
 # What shows every variant in its colour.
@@ -189,7 +190,14 @@ CASES = [
     ),
     setting(
         "BM25 as a variant more",
-        [*SAID, "count_words", *each("rank_bm25", ["bm25"], SPLITS), "measure_run bm25", *MEASURED, *DRAWN],
+        [
+            *SAID,
+            *each("count_words collect_cost"),
+            *each("rank_bm25", ["bm25"], SPLITS),
+            "measure_run bm25",
+            *MEASURED,
+            *DRAWN,
+        ],
         variants={"bm25": {"method": "bm25"}},
     ),
     setting(
@@ -391,11 +399,14 @@ CASES = [
     code("explaining/geometry.py", [*each("measure_geometry", MODELS), "collect_geometry", *REPORT]),
     code("explaining/forensics.py", [*SAID, EXAMINED, *REPORT]),
     code("explaining/projection.py", [*MAPS, *REPORT]),
-    code("explaining/latency.py", each("measure_latency collect_cost plot_cost") + REPORT),
-    code("explaining/cost.py", [*each("collect_cost plot_cost"), *REPORT]),
+    code("explaining/latency.py", [*each("measure_latency collect_cost plot_cost"), *RECOMMENDED, *REPORT]),
+    code("explaining/cost.py", [*each("collect_cost plot_cost"), *RECOMMENDED, *REPORT]),
     code(
         "charts/style.py",
-        each("plot_cost plot_dynamics plot_effects plot_projection plot_queries write_report check_results"),
+        [
+            *each("plot_cost plot_dynamics plot_effects plot_projection plot_queries plot_recommendation"),
+            *REPORT,
+        ],
     ),
     code("charts/cost.py", ["plot_cost", *REPORT]),
     code("report/paper.py", ["tabulate", *REPORT]),

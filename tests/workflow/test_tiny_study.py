@@ -81,6 +81,7 @@ def test_no_job_loads_what_it_does_not_use(tiny):
         "train_variant": library,
         "look_ahead": {"torch", "torch._dynamo"},
         "forecast_study": {"scipy"},
+        "recommend": {"scipy"},
         # The interval of a change of the space.
         "write_report": {"scipy"},
         # bm25s loads both.
@@ -92,6 +93,7 @@ def test_no_job_loads_what_it_does_not_use(tiny):
         "compare_protocols": {"scipy"},
         "project_embeddings": {"umap", "numba", "scipy", "sklearn"},
         **{f"plot_{name}": {"matplotlib"} for name in ("cost", "dynamics", "effects", "projection", "queries")},
+        "plot_recommendation": {"matplotlib", "scipy"},
     }
     # pyarrow loads pandas with its first array, 0.4 s, and knows no way to leave it out.
     everywhere = {"pandas"}
@@ -279,10 +281,15 @@ def test_alternatives_are_made_of_the_variant_that_was_watched_best(tiny, overla
     assert best["values"] == last and best["chosen"] == max(last, key=last.get)
     weights = {
         name: load_file(results / f"models/{name}/seed-0/model.safetensors")
-        for name in ("base", "best_25", best["chosen"])
+        for name in ("base", "best_mixed", best["chosen"])
     }
-    for tensor, mixed in weights["best_25"].items():
-        expected = 0.75 * weights["base"][tensor] + 0.25 * weights[best["chosen"]][tensor]
+    mix = json.loads((results / "models/best_mixed/seed-0/mix.json").read_text())
+    assert [shares for shares, _ in mix["tried"]] == [[0.75, 0.25], [0.5, 0.5], [0.25, 0.75]]
+    assert dict((tuple(shares), value) for shares, value in mix["tried"])[tuple(mix["shares"])] == max(
+        value for _, value in mix["tried"]
+    )
+    for tensor, mixed in weights["best_mixed"].items():
+        expected = mix["shares"][0] * weights["base"][tensor] + mix["shares"][1] * weights[best["chosen"]][tensor]
         np.testing.assert_allclose(mixed, expected, atol=1e-6)
     runs = {
         name: read_run(results / f"runs/{name}/seed-0/tiny/test.trec") for name in ("bm25", "bm25_best", best["chosen"])
@@ -290,8 +297,17 @@ def test_alternatives_are_made_of_the_variant_that_was_watched_best(tiny, overla
     for query, ranking in runs["bm25_best"].items():
         parts = [runs[name].get(query, []) for name in ("bm25", best["chosen"])]
         assert [doc for doc, _ in ranking] == [doc for doc, _ in fuse(parts, 60)][: len(ranking)]
-    compared = {row["variant"] for row in read_rows(results / "comparison.parquet", "comparison").to_pylist()}
-    added = {"bm25", "bm25_base", "bm25_best", "best_25", "best_50", "best_75"}
-    assert compared == {*RUNS, *added} and (results / "checks.json").is_file()
+    rows = read_rows(results / "comparison.parquet", "comparison").to_pylist()
+    added = {"bm25", "bm25_base", "bm25_best", "best_mixed"}
+    assert {row["variant"] for row in rows} == {*RUNS, *added} and (results / "checks.json").is_file()
+    families = {name: {row["variant"] for row in rows if row["family"] == name} for name in ("claims", "alternatives")}
+    assert families == {"claims": {*RUNS} - {"base"}, "alternatives": added}
+    systems = {
+        row["variant"]: row for row in read_rows(results / "recommendation.parquet", "recommendation").to_pylist()
+    }
+    assert systems.keys() == {*RUNS, *added} and [row["standing"] for row in systems.values()].count("recommended") == 1
+    assert all(row["query_time"] > 0 for row in systems.values())
+    assert systems["bm25_base"]["setup_time"] == 0 < systems["best_mixed"]["setup_time"]
     page = " ".join((results / "report.html").read_text().split())
-    assert f"best_25, best_50, best_75 and bm25_best take {best['chosen']} for the best, by RR@10" in page
+    assert f"best_mixed and bm25_best take {best['chosen']} for the best, by RR@10" in page
+    assert f"best_mixed, seed 0: {mix['shares'][1]:g} of the second model" in page

@@ -11,7 +11,7 @@ rule recommend:
     input:
         comparison="results/{study}/comparison.parquet",
         cost="results/{study}/cost.parquet",
-        manifest=expand("data/{collection}/corpus/manifest.json", collection=STUDY.primary[0]),
+        manifest=f"data/{STUDY.primary[0]}/corpus/manifest.json",
         # How large they are.
         indexes=per_shard(
             per_run(
@@ -40,7 +40,14 @@ rule recommend:
         mem_mb=1000,
         runtime=10,
     params:
-        cfg=plain({"config": STUDY.config, "takers": [*STUDY.choosing]}),
+        cfg=plain(
+            {
+                "primary": STUDY.primary,
+                "query_time": STUDY.config["recommendation"]["query_time"],
+                "systems": STUDY.made_of,
+                "takers": [*STUDY.choosing],
+            }
+        ),
         code=code("recommend"),
     script:
         "../scripts/recommend.py"

@@ -44,8 +44,8 @@ def row(variant, seed, collection, split, measure, query_id, value):
     )
 
 
-def design(variants, places=PLACES, primary=PRIMARY):
-    return Design(variants, places, NAMES, primary, [("pydocs", "unseen")])
+def design(variants, places=PLACES, primary=PRIMARY, alternatives=()):
+    return Design(variants, places, NAMES, primary, [("pydocs", "unseen")], alternatives=alternatives)
 
 
 def rules(**options):
@@ -57,10 +57,13 @@ def rules(**options):
 def compared(tmp_path):
     """A function that compares what the rows of `measures` hold."""
 
-    def run(rows, variants, passed=frozenset(), primary=PRIMARY, **options):
+    def run(rows, variants, passed=frozenset(), primary=PRIMARY, alternatives=(), **options):
         write_rows(tmp_path / "measures.parquet", "measures", rows)
         return compare(
-            read_store(tmp_path / "measures.parquet"), design(variants, primary=primary), rules(**options), passed
+            read_store(tmp_path / "measures.parquet"),
+            design(variants, primary=primary, alternatives=alternatives),
+            rules(**options),
+            passed,
         )
 
     return run
@@ -313,6 +316,22 @@ def test_primary_rows_are_one_family_and_all_others_another(compared):
     assert ordered[0]["p_holm"] == pytest.approx(min(1, 3 * ordered[0]["p"]))
     assert max(others, key=lambda each: each["p"])["p_adjusted"] == pytest.approx(max(each["p"] for each in others))
     assert all(each["p_adjusted"] >= each["p"] for each in trained)
+
+
+def test_alternatives_are_a_family_of_their_own_and_help_beside_the_others(compared):
+    variants = ["base", "a", "b", "c", "d"]
+    rows = study(variants, gain=0.3)
+    found, alone = compared(rows, variants, alternatives=["c", "d"]), compared(study(variants, gain=0.3), variants[:3])
+    claims = {each["variant"]: each for each in found if each["family"] == "claims"}
+    instead = {each["variant"]: each for each in found if each["family"] == "alternatives"}
+    assert (list(claims), list(instead)) == (["a", "b"], ["c", "d"])
+    for name in claims:
+        assert claims[name]["p_adjusted"] == at(alone, name)["p_adjusted"]
+    first = min(instead.values(), key=lambda each: each["p"])
+    assert first["p_holm"] == pytest.approx(min(1, 2 * first["p"]))
+    helping = {each["variant"] for each in [*claims.values(), *instead.values()] if each["verdict"] == "HELPS"}
+    pairs = [each for each in found if each["family"] == "helpers"]
+    assert len(helping) > 2 and len(pairs) == len(helping) * (len(helping) - 1) / 2
 
 
 def test_candidates_that_were_passed_over_make_no_claim(compared):

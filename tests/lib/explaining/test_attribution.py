@@ -5,7 +5,8 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 
-from backfire.evaluation.comparison import CLAIMS, EXPLORES, Rules
+from backfire.evaluation.comparison import Rules
+from backfire.evaluation.families import CLAIMS, EXPLORES
 from backfire.evaluation.perquery import Scores, Store
 from backfire.evaluation.significance.intervals import crossed_interval
 from backfire.explaining.attribution import Rungs, attribute_ladder, attributed, interaction_of, part_of

@@ -272,7 +272,17 @@ def recommended(outcome, root, folder):
     write_json(folder / "best.json", {"chosen": "full_hard"})
     best = dict.fromkeys(study.choosing, folder / "best.json")
     written = folder / "recommendation.parquet", folder / "recommendation.csv"
-    recommend(folder / "comparison.parquet", table, folder / "manifest.json", indexes, best, study.config, *written)
+    recommend(
+        folder / "comparison.parquet",
+        table,
+        folder / "manifest.json",
+        indexes,
+        best,
+        study.made_of,
+        PRIMARY,
+        outcome.query_time,
+        *written,
+    )
     systems = read_rows(written[0], "recommendation").to_pylist()
     compared = read_rows(folder / "comparison.parquet", "comparison").to_pylist()
     variants = {name: study.config["variants"][name] for name in study.compared}
@@ -302,7 +312,7 @@ def test_costs_are_those_of_all_that_stands_behind_a_system(root, tmp_path):
         ("full_hard", "encoding_rate"): 54.0,
     }
     table, indexes = costs(study, tmp_path, changed)
-    found = Costs(study, table, PASSAGES, indexes, dict.fromkeys(study.choosing, "full_hard"))
+    found = Costs(study.made_of, table, PASSAGES, indexes, dict.fromkeys(study.choosing, "full_hard"))
     base, tuned, half = found.of("base"), found.of("full_hard"), found.of("half")
     assert (base.training, base.passages, base.setup, base.query, base.vectors) == (0, 0, 0, 6.0, 4.0)
     assert (tuned.training, tuned.passages, tuned.setup) == (40.0, PASSAGES, 90.0)

@@ -59,10 +59,10 @@ def test_several_seeds_are_averaged_too(study):
 def test_standard_ones_are_trained_as_one_of_the_studys_own(study):
     found = study(alternatives="standard")
     own = found.variants["full_hard"].settings
-    for name in ("contrastive", "anchored", "filtered"):
+    for name in ("contrastive", "queries_alone", "anchored", "filtered"):
         settings = found.variants[name].settings
         differ = {key for key in own if settings[key] != own[key]}
-        assert differ == ({"loss", "triples"} if name == "filtered" else {"loss"})
+        assert differ == {"loss"} | {"filtered": {"triples"}, "queries_alone": {"freeze"}}.get(name, set())
     assert [term["name"] for term in found.variants["anchored"].settings["loss"]["terms"]] == [
         "multiple_negatives_ranking",
         "anchor",
@@ -72,6 +72,28 @@ def test_standard_ones_are_trained_as_one_of_the_studys_own(study):
     assert not found.triples["hard"].filter
     # They are none of those that the best is taken of, which are the study's own.
     assert found.variants["best_mixed"].best_of == list(VERDICTS)
+
+
+def test_all_takes_what_a_teacher_gives_and_counts_models_from_elsewhere(study):
+    def edit(config):
+        config["triples"]["bm25"]["teacher"] = {"model": "someone/a-cross-encoder"}
+        config["variants"]["e5"] = {"method": "none", "model": "intfloat/e5-small-v2"}
+
+    found, standard = study(edit, alternatives="all"), study(alternatives="standard")
+    added = ["e5", *standard.alternatives, "distilled", "base_reranked"]
+    assert found.alternatives == sorted(added, key=found.compared.index) and "e5" not in standard.variants
+    distilled = found.variants["distilled"]
+    assert (distilled.triples, distilled.settings["loss"]["name"]) == ("bm25", "margin_mse")
+    assert found.variants["base_reranked"].model == "someone/a-cross-encoder"
+    assert "distilled" not in study(alternatives="all").variants
+    # A job reads the list that was made of it.
+    assert Study(plain(found.config)).alternatives == sorted(added, key=sorted(found.compared).index)
+
+
+def test_a_list_names_sets_and_variants_and_what_is_not_listed_is_the_studys_own(study):
+    found = study(alternatives=["lora_hard", "cheap"])
+    assert found.alternatives == ["lora_hard", *CHEAP]
+    assert study(alternatives=["lora_hard"]).alternatives == ["lora_hard"] and study().alternatives == []
 
 
 def test_a_variant_of_the_study_stands_in_the_place_of_one_of_that_name(study):
@@ -118,7 +140,7 @@ def mixed(**settings):
         (mixed(of={"base": 0.5, "best": 0.6}, best_of=["full_hard"]), "the shares sum to 1.1"),
         (
             lambda config: config.update(alternatives="every"),
-            "alternatives: found 'every', expected one of cheap, standard",
+            "alternatives: found 'every', expected one of cheap, standard, all",
         ),
         (
             lambda config: (

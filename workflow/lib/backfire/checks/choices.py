@@ -5,7 +5,7 @@ from itertools import product
 from typing import Any
 
 from backfire.checks.verdicts import CLOSE, PLACE
-from backfire.evaluation.comparison import CLAIMING
+from backfire.evaluation.families import CLAIMING
 from backfire.evaluation.ties import TIES
 from backfire.study.variants import BASE
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from backfire.evaluation.comparison import ALTERNATIVES, CLAIMS, EXPLORES
+from backfire.evaluation.families import ALTERNATIVES, CLAIMS, EXPLORES
 from backfire.evaluation.significance.equivalence import fewest_queries
 from backfire.study.variants import BASE
 

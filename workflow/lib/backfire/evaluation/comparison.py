@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from backfire.errors import BackfireError
+from backfire.evaluation.families import ALTERNATIVES, CLAIMING, CLAIMS, EXPLORES, HELPERS
 from backfire.evaluation.perquery import Place, Scores, Store, read_store
 from backfire.evaluation.significance.effects import cohen_d, crossed_t_p, paired_t_p
 from backfire.evaluation.significance.equivalence import fewest_queries, noninferiority_p, one_sided_bounds, tost_p
@@ -28,9 +29,6 @@ from backfire.keyed import keyed_rng
 log = logging.getLogger(__name__)
 
 BASE = "base"
-CLAIMS, ALTERNATIVES, EXPLORES, HELPERS = "claims", "alternatives", "explores", "helpers"
-# Families whose rows say whether a variant helps; each is adjusted for itself.
-CLAIMING = (CLAIMS, ALTERNATIVES)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from backfire.evaluation.comparison import CLAIMS, EXPLORES, Rules, adjust_exploring, concluded, tested
+from backfire.evaluation.comparison import Rules, adjust_exploring, concluded, tested
+from backfire.evaluation.families import CLAIMS, EXPLORES
 from backfire.evaluation.perquery import Place, Store, read_store
 from backfire.evaluation.significance.intervals import crossed_interval
 from backfire.formats.atomic import read_json

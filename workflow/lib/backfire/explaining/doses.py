@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from backfire.evaluation.comparison import CLAIMS, EXPLORES, Rules, adjust_exploring, tested
+from backfire.evaluation.comparison import Rules, adjust_exploring, tested
+from backfire.evaluation.families import CLAIMS, EXPLORES
 from backfire.evaluation.perquery import Place, Store, read_store
 from backfire.formats.schemas import SCHEMAS
 from backfire.formats.tables import write_rows

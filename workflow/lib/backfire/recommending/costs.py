@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from backfire.explaining.cost import Latency
 from backfire.formats.tables import read_rows
-from backfire.study.study import Study
-from backfire.study.variants import BASE, Composed
+from backfire.study.variants import BASE
 
 LATENCY, SEARCH, RERANKING = Latency(50).quantity, "search_time", "reranking_time"
 
@@ -32,11 +32,18 @@ class Costs:
     """The costs of a study's systems, from the table `cost`; means over the seeds of each variant."""
 
     def __init__(
-        self, study: Study, cost: str | Path, passages: int, indexes: Iterable[str | Path], chosen: Mapping[str, str]
+        self,
+        systems: Iterable[Mapping[str, Any]],
+        cost: str | Path,
+        passages: int,
+        indexes: Iterable[str | Path],
+        chosen: Mapping[str, str],
     ):
-        """`passages` of the primary collection, whose `indexes` of the first seeds name the variant in their path
-        (`index/<variant>/...`); `chosen` says which variant stands for the best one in each that takes it."""
-        self._study, self._passages, self._chosen = study, passages, chosen
+        """`systems` say what each is made of (see `Lineage.made_of`); `passages` are those of the primary collection,
+        whose `indexes` of the first seeds name the variant in their path (`index/<variant>/...`); `chosen` says which
+        variant stands for the best one in each that takes it."""
+        self._systems = {system["variant"]: system for system in systems}
+        self._passages, self._chosen = passages, chosen
         values: dict[tuple[str, str], list[float]] = {}
         for row in read_rows(cost, "cost").to_pylist():
             if row["value"] is not None:
@@ -53,7 +60,7 @@ class Costs:
         if query is None:
             return Cost(None, None, None, None, None)
         searched = self._searched(name)
-        training = sum(self._training(behind) * times for behind, times in self._trained(name).items())
+        training = sum(self._means[behind, "training_time"] * models for behind, models in self._trained(name).items())
         made = [each for each in searched if each != BASE]
         encoding = sum(self._passages / self._means[each, "encoding_rate"] for each in made)
         vectors = sum(self._sizes[each] for each in searched)
@@ -61,36 +68,27 @@ class Costs:
 
     def _parts(self, name: str) -> list[str]:
         """What a variant is made of, with the one that was chosen among several."""
-        each = self._study.variants[name]
-        if not isinstance(each, Composed):
-            return each.parents
-        return [*each.fixed, *([self._chosen[name]] if each.best_of else [])]
+        system = self._systems[name]
+        return [*system["parts"], *([self._chosen[name]] if system["choosing"] else [])]
 
     def _query(self, name: str) -> float | None:
-        own = [
-            self._means[name, quantity] for quantity in (LATENCY, SEARCH, RERANKING) if (name, quantity) in self._means
-        ]
-        parts = [] if self._study.variants[name].searches else [self._query(part) for part in self._parts(name)]
-        if None in parts or not own + parts:
-            return None
-        return sum(own) + sum(parts)
+        quantities = [(name, quantity) for quantity in (LATENCY, SEARCH, RERANKING)]
+        own = [self._means[each] for each in quantities if each in self._means]
+        parts = [] if self._systems[name]["searches"] else [self._query(part) for part in self._parts(name)]
+        return None if None in parts or not own + parts else sum(own + parts)
 
     def _searched(self, name: str) -> list[str]:
         """The variants whose vectors of passages it searches."""
-        each = self._study.variants[name]
-        if each.searches:
-            return [self._study.passages_of(name, 0)[0]] if each.embedded else []
+        system = self._systems[name]
+        if system["searches"]:
+            return [system["passages"]] if system["passages"] else []
         return list(dict.fromkeys(found for part in self._parts(name) for found in self._searched(part)))
 
     def _trained(self, name: str) -> dict[str, int]:
         """The variants whose training stands behind it, and how many models of each."""
-        each = self._study.variants[name]
-        models = len(self._study.seeds) if self._study.averages_seeds(name) else 1
-        found = {name: 1} if each.trained else {}
+        system = self._systems[name]
+        found = {name: 1} if system["trained"] else {}
         for part in self._parts(name):
-            for behind, times in self._trained(part).items():
-                found[behind] = max(found.get(behind, 0), models * times)
+            for behind, models in self._trained(part).items():
+                found[behind] = max(found.get(behind, 0), system["models"] * models)
         return found
-
-    def _training(self, name: str) -> float:
-        return self._means[name, "training_time"]

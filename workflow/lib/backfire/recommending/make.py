@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from backfire.evaluation.comparison import HELPERS
+from backfire.evaluation.families import HELPERS
 from backfire.evaluation.verdict import Verdict
 from backfire.formats.atomic import read_json
 from backfire.formats.delimited import write_csv
@@ -12,7 +12,6 @@ from backfire.formats.tables import read_rows, write_rows
 from backfire.recommending.costs import Cost, Costs
 from backfire.recommending.rules import choose, front
 from backfire.recommending.systems import System, systems_of
-from backfire.study.study import Study
 
 CHOSEN, RUNNER_UP, OTHER = "recommended", "runner-up", "other"
 
@@ -23,7 +22,9 @@ def recommend(
     manifest: str | Path,
     indexes: Sequence[str | Path],
     best: Mapping[str, str | Path],
-    config: dict[str, Any],
+    systems: Sequence[Mapping[str, Any]],
+    primary: Sequence[str],
+    query_time: float | None,
     parquet: str | Path,
     csv: str | Path,
 ) -> None:
@@ -31,18 +32,13 @@ def recommend(
 
     From the tables `comparison` and `cost`; `manifest` is that of the primary collection's passages, `indexes` theirs
     under the first seed of every variant that has vectors, `best` the files of choices, by variant that takes the best
-    one, and `config` the study's configuration. See `rules.choose` for the rules.
+    one, `systems` what each is made of (see `Lineage.made_of`), and `primary` the (collection, split, measure) of the
+    claims. See `rules.choose` for the rules and `query_time`.
     """
-    study = Study(config)
     rows = read_rows(comparison, "comparison").to_pylist()
     chosen = {name: read_json(path)["chosen"] for name, path in best.items()}
-    costs = Costs(study, cost, read_json(manifest)["kept"], indexes, chosen)
-    table = weighed(
-        rows,
-        study.primary,
-        {name: costs.of(name) for name in study.compared},
-        config["recommendation"]["query_time"],
-    )
+    costs = Costs(systems, cost, read_json(manifest)["kept"], indexes, chosen)
+    table = weighed(rows, primary, {each["variant"]: costs.of(each["variant"]) for each in systems}, query_time)
     write_rows(parquet, "recommendation", table)
     write_csv(csv, "recommendation", table)
 

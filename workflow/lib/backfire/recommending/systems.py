@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backfire.evaluation.comparison import CLAIMING
+from backfire.evaluation.families import CLAIMING
 from backfire.evaluation.verdict import Retention, Verdict
 from backfire.recommending.costs import Cost
 from backfire.study.variants import BASE

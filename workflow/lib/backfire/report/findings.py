@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backfire.evaluation.comparison import CLAIMING, HELPERS
+from backfire.evaluation.families import CLAIMING, HELPERS
 from backfire.evaluation.verdict import Verdict
 from backfire.formats.tables import read_rows
 from backfire.report.curves import Curve

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from backfire.evaluation.comparison import CLAIMING
+from backfire.evaluation.families import CLAIMING
 from backfire.evaluation.verdict import Verdict, p_value, shortfall, words
 from backfire.formats.atomic import replacing
 from backfire.formats.tables import read_rows

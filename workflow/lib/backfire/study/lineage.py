@@ -4,6 +4,7 @@ Loaded whenever the DAG is built, so it uses the standard library only.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from backfire.study.variants import BASE, Composed, Mixed, Reranked, Taken, Variant
 
@@ -92,6 +93,24 @@ class Lineage:
         while self.variants[name].queries_alone:
             name, seed = self.parent(name, seed)
         return name, seed
+
+    @property
+    def made_of(self) -> list[dict[str, Any]]:
+        """What each variant that is compared takes: its `parts`, but for the one that is chosen (`choosing`: whether
+        there is one), whether it `searches` itself, and in which variant's `passages`, whether it is `trained`, and how
+        many `models` of a part stand behind it."""
+        return [
+            {
+                "variant": name,
+                "parts": each.fixed if isinstance(each, Composed) else each.parents,
+                "choosing": isinstance(each, Composed) and bool(each.best_of),
+                "searches": each.searches,
+                "passages": self.passages_of(name, 0)[0] if each.embedded else None,
+                "trained": each.trained,
+                "models": len(self.seeds) if self.averages_seeds(name) else 1,
+            }
+            for name, each in self.own.items()
+        ]
 
     def of_passages(self, wildcards: Mapping[str, str]) -> dict[str, str]:
         """Wildcards, with the variant and seed, where there are any, whose vectors of passages are searched."""
