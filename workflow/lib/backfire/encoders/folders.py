@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 WEIGHTS = "model.safetensors"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+# Tells what a model was mixed of.
+MIX = "mix.json"
 # Within a model of queries alone, one of queries and passages.
 BOTH = "both"
 # Tells where a base came from.

@@ -91,7 +91,7 @@ class Requests:
             ),
             "train_variant": self._training,
             # Two models at a time, and the sum in double precision. Loading takes seconds.
-            "mix_weights": lambda w: (measured.TORCH + 5 * self.shape(w.variant).mib, 60 * len(study.compared)),
+            "mix_weights": lambda w: (measured.TORCH + 8 * self.shape(w.variant).mib, 120 * len(study.compared)),
             "examine_triples": self._examined,
             # One model after another, and some hundred examples.
             "look_ahead": lambda w: (measured.TORCH + 4 * self.largest.mib + 500, 60 * (1 + len(study.trained))),

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from backfire.encoders.folders import MIX
 from backfire.formats.atomic import read_json
 from backfire.report.numbers import names, plain
-from backfire.training.mixing import NOTES
 
 
 def best_told(files: Iterable[str | Path], choosing: Mapping[str, str]) -> list[str]:
@@ -31,7 +31,7 @@ def shares_told(models: Mapping[tuple[str, int], str | Path], mixes: Iterable[st
     told = []
     for (name, seed), folder in models.items():
         if name in mixes:
-            found = read_json(Path(folder) / NOTES)
+            found = read_json(Path(folder) / MIX)
             values = names(f"{plain(value)} with {shares[-1]:g}" for shares, value in found["tried"])
             told.append(
                 f"{name}, seed {seed}: {found['shares'][-1]:g} of the second model's weights, by {found['measure']} on "

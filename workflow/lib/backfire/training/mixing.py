@@ -15,13 +15,12 @@ from torch import Tensor
 
 from backfire.encoders.certificate import certificate_of, certify
 from backfire.encoders.encoder import Encoder, load_tokenizer
+from backfire.encoders.folders import MIX
 from backfire.encoders.library import library_forward, load_library_model
 from backfire.encoders.similarity import COSINE
 from backfire.errors import BackfireError
 from backfire.formats.atomic import replacing, write_json
 from backfire.training.development import development_set
-
-NOTES = "mix.json"
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ def mix_models(
         logger.info("%s: of %s, %s has the highest %s", name, notes["tried"], chosen, watched.measure)
     with replacing(output) as folder:
         first.save_pretrained(str(folder), create_model_card=False, safe_serialization=True)
-        write_json(folder / NOTES, notes)
+        write_json(folder / MIX, notes)
         certify(folder, name)
 
 
