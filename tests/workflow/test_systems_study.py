@@ -24,7 +24,7 @@ from merged import merged_config
 from modules import write_modules
 
 pytestmark = [pytest.mark.workflow, pytest.mark.long]
-TRAINED = ["full_hard", "lora_hard", "full_random", "strong", "easy", "still"]
+TRAINED = ["full_hard", "lora_hard", "full_random", "strong", "easy", "still", "asking"]
 EMBEDDED = ["base", *TRAINED, "half", "asked"]
 SPLITS = ("test", "own", "unseen")
 
@@ -76,7 +76,8 @@ def findings(engine):
     tables = [results / f"dynamics/{name}/seed-{seed}.parquet" for name, seed in runs]
     models = {(name, seed): results / f"models/{name}/seed-{seed}" for name, seed in runs}
     curves = read_curves(tables, runs, models)
-    return read_findings(results / "comparison.parquet", results / "geometry.parquet", curves, config, study.variants)
+    written = (results / f"{name}.parquet" for name in ("comparison", "geometry", "recommendation"))
+    return read_findings(*written, curves, config, study.variants)
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +158,25 @@ def test_a_reranking_is_that_of_the_cross_encoder_over_its_parents_run(systems):
         assert [doc_id for doc_id, _ in found[query]][4:] == [doc_id for doc_id, _ in parent[query]][4:]
 
 
+def test_queries_alone_search_the_passages_that_base_has_encoded(systems):
+    """No passage is encoded or indexed for it, and what its folder holds for both sides gives the same scores."""
+    results = systems.directory / "results/systems"
+    for folder in ("embeddings/asking/seed-0/modules/corpus", "index/asking"):
+        assert not (results / folder).exists()
+    model = SentenceTransformer(str(results / "models/asking/seed-0/both"))
+    model.max_seq_length = 32
+    asked, passages = (texts(systems.directory / f"modules/{name}.jsonl") for name in ("queries", "corpus"))
+    for query, hits in list(run_of(systems, "asking", "test").items())[:3]:
+        vector = model.encode_query([asked[query]], normalize_embeddings=True)
+        found = model.encode_document([passages[doc_id] for doc_id, _ in hits[:20]], normalize_embeddings=True)
+        np.testing.assert_allclose((found @ vector.T)[:, 0], [score for _, score in hits[:20]], atol=2e-5)
+    cost = read_rows(results / "cost.parquet", "cost").to_pylist()
+    assert "encoding_rate" not in {row["quantity"] for row in cost if row["variant"] == "asking"}
+    rows = {row["variant"]: row for row in read_rows(results / "recommendation.parquet", "recommendation").to_pylist()}
+    assert rows["asking"]["passages"] == 0 < rows["full_random"]["passages"]
+    assert rows["asking"]["setup_time"] == rows["asking"]["training_time"] > 0
+
+
 def test_prompts_reach_the_ranking(systems):
     folder = systems.directory / "results/systems"
     texts = read_rows(systems.directory / "data/modules/queries/test.parquet", "queries").to_pylist()[:5]
@@ -173,7 +193,7 @@ def test_what_has_vectors_is_in_every_table_and_the_others_where_they_can_be(sys
     results = systems.directory / "results/systems"
     for table in ("geometry", "cost", "projection"):
         found = {row["variant"] for row in read_rows(results / f"{table}.parquet", table).to_pylist()}
-        assert found == {*EMBEDDED, *(["sorted"] if table == "cost" else [])}
+        assert found == {*EMBEDDED, *(["sorted", "bm25"] if table == "cost" else [])}
     every = {*EMBEDDED, "bm25", "both", "sorted", "other"}
     for table in ("measures", "comparison", "ties"):
         assert {row["variant"] for row in read_rows(results / f"{table}.parquet", table).to_pylist()} == every

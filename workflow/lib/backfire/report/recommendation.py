@@ -103,9 +103,9 @@ def _why(findings: Findings, chosen: Row) -> str:
     reasons = [row["reason"] for row in findings.systems]
     found = [said for reason, said in dearer.items() if reason in reasons]
     if found:
-        return f" None is shown to be better than {chosen['variant']}, which costs least {names(found)}."
+        return f" No other is shown to be better than {chosen['variant']}, which costs least {names(found)}."
     if Reason.MEAN in reasons:
-        return f" None is shown to be better, and they cost about the same; {chosen['variant']} has the highest mean."
+        return f" No other is shown to be better, and they cost about the same; {chosen['variant']} has the highest mean."
     return ""
 
 
