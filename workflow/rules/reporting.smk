@@ -350,6 +350,7 @@ rule check_results:
         exchanges="results/{study}/exchanges.parquet",
         projection="results/{study}/projection.parquet",
         maps="results/{study}/maps.parquet",
+        recommendation="results/{study}/recommendation.parquet",
         selection=["results/{study}/selection.parquet"] if STUDY.selections else [],
         protocol=["results/{study}/protocol.parquet"] if STUDY.config["protocol"] else [],
         ladder=["results/{study}/ladder.parquet"] if STUDY.ladder else [],

@@ -12,6 +12,7 @@ from backfire.charts.dynamics import plot_dynamics, running_mean
 from backfire.charts.effects import BAND, plot_effects
 from backfire.charts.projection import plot_projection
 from backfire.charts.queries import LARGEST, MOVED, SMALLEST, marks, plot_queries
+from backfire.charts.recommendation import plot_recommendation
 from backfire.charts.style import BASE_COLOUR, PALETTE, VERDICT_COLOURS, variant_styles
 from backfire.formats.tables import read_rows, write_rows
 
@@ -25,6 +26,9 @@ FIGURES = {
     "effects": lambda study, svg, png: plot_effects(study.comparison(), PRIMARY, 0.05, study.variants, svg, png),
     "queries": lambda study, svg, png: plot_queries(study.measures(), study.models, PRIMARY, svg, png),
     "cost": lambda study, svg, png: plot_cost(study.cost(), study.variants, svg, png),
+    "recommendation": lambda study, svg, png: plot_recommendation(
+        (study.comparison(), study.recommendation())[1], 0.05, PRIMARY, study.variants, svg, png
+    ),
 }
 
 

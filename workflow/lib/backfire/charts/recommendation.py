@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 
 from backfire.charts.style import FAINT, INK, VERDICT_COLOURS, VERDICT_MARKERS, drawing, note
 from backfire.evaluation.verdict import Verdict
@@ -63,7 +64,7 @@ def _panel(axes: Axes, rows: list[dict], column: str, numbers: dict[str, str]) -
             shown.append(row)
     places = [row[column] for row in shown], [row["delta"] for row in shown]
     axes.step(*places, where="post", color=FAINT, linewidth=1.6, zorder=1.5)
-    for row in rows:
+    for place, row in enumerate(sorted(rows, key=lambda row: row["delta"])):
         colour = _colour(row)
         if row["ci_low"] is not None:
             axes.plot([row[column]] * 2, [row["ci_low"], row["ci_high"]], color=colour, linewidth=1.2, alpha=0.5)
@@ -71,7 +72,9 @@ def _panel(axes: Axes, rows: list[dict], column: str, numbers: dict[str, str]) -
         axes.annotate(
             numbers[row["variant"]],
             (row[column], row["delta"]),
-            xytext=(5, 4),
+            # Right and left in turn, since systems of one kind cost about the same.
+            xytext=(6, 3) if place % 2 else (-6, 3),
+            ha="left" if place % 2 else "right",
             textcoords="offset points",
             color=colour,
             fontsize=8,
@@ -79,6 +82,7 @@ def _panel(axes: Axes, rows: list[dict], column: str, numbers: dict[str, str]) -
         if row["standing"] == CHOSEN:
             axes.plot(row[column], row["delta"], "o", color=INK, markersize=14, markerfacecolor="none")
     axes.set_xscale("symlog", linthresh=1.0)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.set_xlim(left=-0.15)
 
 

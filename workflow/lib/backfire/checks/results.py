@@ -23,6 +23,7 @@ from backfire.checks.models import (
     check_weights,
 )
 from backfire.checks.page import check_page
+from backfire.checks.recommendation import check_recommendation
 from backfire.checks.verdicts import check_comparison, check_main_table, check_queries, check_strata, check_ties
 from backfire.errors import BackfireError
 from backfire.formats.atomic import read_json, write_json
@@ -42,6 +43,7 @@ TABLES = (
     "exchanges",
     "projection",
     "maps",
+    "recommendation",
 )
 # Of studies that choose among variants, that try other protocols, that have a ladder, that train, whose labels are
 # wrong on purpose, and that name a judge.
@@ -66,6 +68,7 @@ CHECKS = (
     check_geometry,
     check_cost,
     check_maps,
+    check_recommendation,
     check_page,
 )
 SHOWN = 20

@@ -68,7 +68,7 @@ def _use(findings: Findings, chosen: Row) -> tuple[str, str]:
         return title, f"{text} It is {only} whose gain over base there is beyond chance."
     text += f" {names(helping)} gain over base there. They were compared with each other, paired by query"
     text += f" and as a family of {len(findings.helpers)}: " if len(findings.helpers) > 1 else ": "
-    return title, f"{text}{names(_against(findings, name))}.{_why(findings, chosen)}"
+    return title, f"{text}{'; '.join(_against(findings, name))}.{_why(findings, chosen)}"
 
 
 def _costs(row: Row) -> str:
@@ -83,18 +83,17 @@ def _costs(row: Row) -> str:
 
 
 def _against(findings: Findings, name: str) -> list[str]:
-    """The comparisons of a system with the others that help, in words."""
-    words = {
-        Verdict.HELPS: "{variant} is better than {reference}",
-        Verdict.EQUIVALENT: "{variant} and {reference} are equivalent",
-        Verdict.INCONCLUSIVE: "{variant} and {reference} cannot be told apart",
-    }
-    return [
-        f"{said.format_map(row)} ({difference(row)})"
-        for verdict, said in words.items()
-        for row in findings.helpers
-        if row["verdict"] == verdict and name in (row["variant"], row["reference"])
-    ]
+    """The comparisons of a system with the others that help, in words: those that settle something first."""
+    pairs = [row for row in findings.helpers if name in (row["variant"], row["reference"])]
+    other = lambda row: f"{row['reference'] if row['variant'] == name else row['variant']} ({difference(row)})"  # noqa: E731
+    told = []
+    if better := [other(row) for row in pairs if (row["variant"], row["verdict"]) == (name, Verdict.HELPS)]:
+        told.append(f"{name} is better than {names(better)}")
+    if same := [other(row) for row in pairs if row["verdict"] == Verdict.EQUIVALENT]:
+        told.append(f"{name} is equivalent to {names(same)}")
+    if unsettled := [other(row) for row in pairs if row["verdict"] == Verdict.INCONCLUSIVE]:
+        told.append(f"{name} cannot be told apart from {names(unsettled)}")
+    return told
 
 
 def _why(findings: Findings, chosen: Row) -> str:
@@ -105,7 +104,9 @@ def _why(findings: Findings, chosen: Row) -> str:
     if found:
         return f" No other is shown to be better than {chosen['variant']}, which costs least {names(found)}."
     if Reason.MEAN in reasons:
-        return f" No other is shown to be better, and they cost about the same; {chosen['variant']} has the highest mean."
+        return (
+            f" No other is shown to be better, and they cost about the same; {chosen['variant']} has the highest mean."
+        )
     return ""
 
 
