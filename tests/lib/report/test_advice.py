@@ -84,7 +84,7 @@ def test_the_advice_compares_what_is_recommended_with_the_others_that_help(findi
     found = findings(given, among={(best, third): "HELPS", (best, second): "EQUIVALENT"})
     title, text = next(iter(said(found).items()))
     assert title.startswith(f"Use {best}: ")
-    assert "paired by query and as a family of 3: " in text and f"{best} is better than {third} (" in text
+    assert "compared by query and as a family of 3: " in text and f"{best} is better than {third} (" in text
     assert f"{best} is equivalent to {second} (" in text and f"{second} and {third}" not in text
     (row,) = (row for row in found.helpers if (row["variant"], row["reference"]) == (best, third))
     assert f"{row['delta']:+.4f}" in text

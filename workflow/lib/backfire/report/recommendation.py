@@ -16,12 +16,16 @@ from backfire.study.variants import BASE, Fused, Lexical, Reranked, Taken, Varia
 
 
 def recommendation(findings: Findings) -> Advice:
-    """The system to use, or base, with the evidence; asks for a variant where there is none."""
+    """The system to use, or base: what it reaches, the runner-up, what would change the choice, and the evidence.
+
+    Asks for a variant where there is none.
+    """
     if not findings.claims:
         return Advice("Add a variant to compare.", "Name at least one variant besides base in the configuration.")
     chosen = next(row for row in findings.systems if row["standing"] == CHOSEN)
-    title, text = _keep(findings) if chosen["variant"] == BASE else _use(findings, chosen)
-    return Advice(title, " ".join([text, *_runner_up(findings, chosen), *_would_change(findings, chosen)]))
+    title, text, *evidence = _keep(findings) if chosen["variant"] == BASE else _use(findings, chosen)
+    parts = [text, *_runner_up(findings, chosen), *_would_change(findings, chosen), *evidence]
+    return Advice(title, " ".join(filter(None, parts)))
 
 
 @singledispatch
@@ -57,18 +61,23 @@ def _(system: Reranked) -> str:
     return f"{kept} the first {system.settings['depth']} passages of {system.parents[0]} by {system.model}{named}"
 
 
-def _use(findings: Findings, chosen: Row) -> tuple[str, str]:
+def _use(findings: Findings, chosen: Row) -> tuple[str, str, str]:
+    """The instruction, what the system reaches and by which cost it was chosen, and the comparisons with others."""
     name, where = chosen["variant"], "/".join(findings.primary[:2])
     row, helping = findings.claims[name], findings.having(Verdict.HELPS)
     title = instruction(variant(name, findings.variants[name]))
     title += f": {findings.primary[2]} {difference(row)}{_costs(chosen)}."
-    text = f"On {where} it reaches {plain(row['mean'])} against {plain(row['reference_mean'])}."
+    text = f"On {where} it reaches {plain(row['mean'])} against {plain(row['reference_mean'])}"
     if len(helping) == 1:
         only = "the only variant" if len(findings.claims) > 1 else "a variant"
-        return title, f"{text} It is {only} whose gain over base there is beyond chance."
-    text += f" {names(helping)} gain over base there. They were compared with each other, paired by query"
-    text += f" and as a family of {len(findings.helpers)}: " if len(findings.helpers) > 1 else ": "
-    return title, f"{text}{'; '.join(_against(findings, name))}.{_why(findings, chosen)}"
+        return title, f"{text}, {only} whose gain over base there is beyond chance.", ""
+    family = f" and as a family of {len(findings.helpers)}" if len(findings.helpers) > 1 else ""
+    pairs = "; ".join(_against(findings, name))
+    return (
+        title,
+        f"{text}.{_why(findings, chosen)}",
+        f"{names(helping)} gain over base, compared by query{family}: {pairs}.",
+    )
 
 
 def _costs(row: Row) -> str:
@@ -196,11 +205,13 @@ def _would_change(findings: Findings, chosen: Row) -> Iterator[str]:
                 else "no number of queries would settle it"
             )
             told.append(f"{higher['variant']} if it is better, which is open ({difference(pair)}; {enough})")
+    losing: dict[str, list[str]] = {}
     for row in findings.systems:
         if row["reason"] == Reason.FALLS:
-            told.append(f"{row['variant']} ({difference(row)}) if queries like those of {row['falls']} do not matter")
+            losing.setdefault(row["falls"], []).append(f"{row['variant']} ({difference(row)})")
         elif row["reason"] == Reason.SLOW:
             told.append(f"{row['variant']} ({difference(row)}) if a query may take {quantity(row['query_time'], 'ms')}")
+    told += [f"{names(found, 'or')} if queries like those of {falls} do not matter" for falls, found in losing.items()]
     if name == BASE:
         told += [
             f"{row['variant']} if its gain is real ({difference(row)}; {_settled(findings, row)})"
