@@ -159,6 +159,17 @@ CASES = [
         variants={"full_held": BLOCK | {"loss": HELD}},
     ),
     setting(
+        "a variant more of queries alone (`freeze: passages`)",
+        [
+            *FORECAST,
+            "train_variant asking",
+            *ranked("asking", *SPLITS),
+            *each("measure_run measure_geometry", ["asking"]),
+            *GATHERING,
+        ],
+        variants={"asking": BLOCK | {"freeze": "passages"}},
+    ),
+    setting(
         "a teacher, and a variant more whose objective follows it",
         [
             *FORECAST,
@@ -327,6 +338,8 @@ CASES = [
     ),
     setting("a margin, or a reference", [*SAID, *COMPARISON], comparison={"margins": {"RR@10": 0.02}}),
     setting("a margin, or a reference", [*SAID, *COMPARISON], comparison={"against": ["full_bm25"]}),
+    setting("which variants are alternatives", [*SAID, *COMPARISON], alternatives=["lora_hard"]),
+    setting("the time that a query may take", [*SAID, *RECOMMENDED, *REPORT], recommendation={"query_time": 10}),
     setting(
         "a choice among variants",
         [
