@@ -144,7 +144,7 @@ def test_every_table_holds_every_model(study):
     folder, _ = study
     models = {("base", 0), ("asked", 0), ("half", 0), *((name, seed) for name in TRAINED for seed in (0, 1))}
     systems = models | {("words", 0), ("given", 0), *((name, seed) for name in ("both", "sorted") for seed in (0, 1))}
-    costed = models | {("sorted", 0), ("sorted", 1)}
+    costed = models | {("words", 0), ("sorted", 0), ("sorted", 1)}
     for table in ("measures", "ties", "geometry", "cost"):
         rows = read_rows(folder / RESULTS / f"{table}.parquet", table).to_pylist()
         expected = {"measures": systems, "ties": systems, "geometry": models, "cost": costed}[table]

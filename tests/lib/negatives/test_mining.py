@@ -9,6 +9,7 @@ import pytest
 from bm25s.tokenization import Tokenizer
 
 from backfire.errors import BackfireError
+from backfire.formats.atomic import read_json
 from backfire.formats.tables import read_rows, write_rows
 from backfire.formats.trec import read_run
 from backfire.negatives import hard
@@ -112,7 +113,10 @@ def test_bm25_as_a_system_is_that_of_one_index_with_its_own_settings(pydocs, sha
         corpus = shards(count)["corpus"]
         count_terms(corpus, str(tmp_path / "terms.parquet"))
         run = tmp_path / f"{count}.trec"
-        rank_bm25(str(tmp_path / "terms.parquet"), corpus, queries["queries"], 40, 1.2, 0.75, "bm25", str(run))
+        files = str(run), str(tmp_path / f"{count}.json")
+        rank_bm25(str(tmp_path / "terms.parquet"), corpus, queries["queries"], 40, 1.2, 0.75, "bm25", *files)
+        spent = read_json(files[1])
+        assert spent["queries_searched"] == len(pydocs[1]) and spent["seconds_searching"] > 0
     assert (tmp_path / "1.trec").read_bytes() == (tmp_path / "3.trec").read_bytes()
     assert_alike(read_run(run), by_one_index(pydocs, 40, 1.2, 0.75))
     order = [query_id for query_id, _ in pydocs[1]]
