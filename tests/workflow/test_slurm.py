@@ -20,9 +20,10 @@ pytestmark = [pytest.mark.workflow, pytest.mark.long]
 RESULTS = "results/tiny"
 # What depends on neither clock nor machine, nor on what other variants there are.
 COMPARED = ["measures", "ties", "moved", "geometry"]
-LOCAL = {"prepare_base", "describe_collection", "measure_run", "tabulate", "write_report", "check_results", "all"}
+LOCAL = {"prepare_base", "describe_collection", "measure_run", "recommend", "tabulate", "write_report", "check_results"}
+LOCAL |= {"all"}
 LOCAL |= {f"collect_{what}" for what in ("measures", "geometry", "cost")}
-LOCAL |= {f"plot_{what}" for what in ("effects", "queries", "dynamics", "projection", "cost")}
+LOCAL |= {f"plot_{what}" for what in ("effects", "queries", "dynamics", "projection", "cost", "recommendation")}
 ON_GPU = {"settle_arithmetic", "encode_corpus", "encode_queries", "train_variant", "measure_latency", "mine_hard"}
 THREADED = {*ON_GPU - {"train_variant"}, "index_shard", "rank"}
 # Fewer jobs with the same results: both shards in one, negatives searched in one part, one trained variant.
