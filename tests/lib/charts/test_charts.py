@@ -7,13 +7,14 @@ import pytest
 from example_study import PRIMARY, TRAINED, VARIANTS, Example
 from PIL import Image
 
-from backfire.charts.cost import cost_means, plot_cost, scale
+from backfire.charts.cost import plot_cost, scale
 from backfire.charts.dynamics import plot_dynamics, running_mean
 from backfire.charts.effects import BAND, plot_effects
 from backfire.charts.projection import plot_projection
 from backfire.charts.queries import LARGEST, MOVED, SMALLEST, marks, plot_queries
 from backfire.charts.recommendation import plot_recommendation
 from backfire.charts.style import BASE_COLOUR, PALETTE, VERDICT_COLOURS, variant_styles
+from backfire.explaining.cost import cost_means
 from backfire.formats.tables import read_rows, write_rows
 
 FIGURES = {

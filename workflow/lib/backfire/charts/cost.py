@@ -6,8 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from backfire.charts.style import INK, drawing, note, variant_styles
-from backfire.explaining.cost import Latency
-from backfire.formats.tables import read_rows
+from backfire.explaining.cost import Latency, cost_means
 
 COLUMNS = 3
 ROW = 0.3
@@ -54,18 +53,6 @@ def plot_cost(table: str | Path, variants: list[str], svg: str | Path, png: str 
             axes.set_xlabel(unit)
         for axes in list(grid.flat)[len(panels) :]:
             axes.set_axis_off()
-
-
-def cost_means(table: str | Path) -> tuple[dict[tuple[str, str], float], dict[str, str]]:
-    """The mean over seeds of each (variant, quantity), and each quantity's unit."""
-    values: dict[tuple[str, str], list[float]] = {}
-    units: dict[str, str] = {}
-    for row in read_rows(table, "cost").to_pylist():
-        units[row["quantity"]] = row["unit"]
-        if row["value"] is not None:
-            values.setdefault((row["variant"], row["quantity"]), []).append(row["value"])
-    means = {key: sum(of) / len(of) for key, of in values.items()}
-    return means, {quantity: unit for quantity, unit in units.items() if any(key[1] == quantity for key in means)}
 
 
 def scale(largest: float, unit: str) -> tuple[float, str]:

@@ -40,7 +40,7 @@ def choose_variants(
         for variant, _ in among:
             store.differences(place, variant, among[0][0])
         means = {variant: float(scores.means.mean()) for variant, scores in among}
-        chosen = _highest(means)
+        chosen = highest(means)
         rows += [
             {
                 "selection": name,
@@ -67,12 +67,12 @@ def choose_best(tables: Sequence[str | Path], runs: Sequence[Sequence], measure:
         looks = read_rows(path, "dynamics", ["step", f"dev_{measure}"]).drop_null()
         values.setdefault(variant, []).append(looks[f"dev_{measure}"][-1].as_py())
     means = {variant: sum(each) / len(each) for variant, each in values.items()}
-    chosen = _highest(means)
+    chosen = highest(means)
     log.info("%s of %s", chosen, means)
     write_json(output, {"chosen": chosen, "measure": measure, "values": means})
 
 
-def _highest(means: Mapping[str, float]) -> str:
+def highest(means: Mapping[Any, float]) -> Any:
     """The first with the highest mean; means of the same values in another order may differ in the last bit."""
     return next(variant for variant, mean in means.items() if mean >= max(means.values()) - 1e-12)
 

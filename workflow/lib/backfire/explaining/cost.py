@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +71,18 @@ def collect_cost(
         ]
         rows += measured.get((variant, seed), [])
     write_rows(output, "cost", rows)
+
+
+def cost_means(table: str | Path) -> tuple[dict[tuple[str, str], float], dict[str, str]]:
+    """The mean over seeds of each (variant, quantity), and each quantity's unit."""
+    values: dict[tuple[str, str], list[float]] = {}
+    units: dict[str, str] = {}
+    for row in read_rows(table, "cost").to_pylist():
+        units[row["quantity"]] = row["unit"]
+        if row["value"] is not None:
+            values.setdefault((row["variant"], row["quantity"]), []).append(row["value"])
+    means = {key: sum(of) / len(of) for key, of in values.items()}
+    return means, {quantity: unit for quantity, unit in units.items() if any(key[1] == quantity for key in means)}
 
 
 def _percentiles(times: str) -> Iterator[dict[str, Any]]:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backfire.explaining.cost import Latency
-from backfire.formats.tables import read_rows
+from backfire.explaining.cost import Latency, cost_means
 from backfire.study.variants import BASE
 
 LATENCY, SEARCH, RERANKING = Latency(50).quantity, "search_time", "reranking_time"
@@ -44,11 +43,7 @@ class Costs:
         variant stands for the best one in each that takes it."""
         self._systems = {system["variant"]: system for system in systems}
         self._passages, self._chosen = passages, chosen
-        values: dict[tuple[str, str], list[float]] = {}
-        for row in read_rows(cost, "cost").to_pylist():
-            if row["value"] is not None:
-                values.setdefault((row["variant"], row["quantity"]), []).append(row["value"])
-        self._means = {key: sum(found) / len(found) for key, found in values.items()}
+        self._means = cost_means(cost)[0]
         self._sizes: dict[str, float] = {}
         for path in map(Path, indexes):
             variant = path.parts[path.parts.index("index") + 1]

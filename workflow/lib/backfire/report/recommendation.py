@@ -173,7 +173,7 @@ def _reason(findings: Findings, row: Row, chosen: Row | None) -> str:
         Reason.FALLS: lambda: f"loses on {row['falls']}",
         Reason.SLOW: lambda: (
             f"takes {quantity(row['query_time'], 'ms')} a query, "
-            f"more than {findings.query_time:g}{' '}ms beyond base (recommendation.query_time)"
+            f"more than {findings.query_time:g} ms beyond base (recommendation.query_time)"
         ),
         Reason.BEATEN: lambda: f"is shown to be worse than {_better(findings, row['variant'], instead)}",
         Reason.SETUP: lambda: (
@@ -198,13 +198,7 @@ def _would_change(findings: Findings, chosen: Row) -> Iterator[str]:
     if (higher := _higher(findings, chosen)) is not None:
         pair = next(row for row in findings.helpers if {row["variant"], row["reference"]} == {higher["variant"], name})
         if pair["verdict"] == Verdict.INCONCLUSIVE:
-            needed = pair["queries_needed"]
-            enough = (
-                f"about {count(needed, 'query', 'queries')} would settle it"
-                if needed
-                else "no number of queries would settle it"
-            )
-            told.append(f"{higher['variant']} if it is better, which is open ({difference(pair)}; {enough})")
+            told.append(f"{higher['variant']} if it is better, which is open ({difference(pair)}; {_settled(pair)})")
     losing: dict[str, list[str]] = {}
     for row in findings.systems:
         if row["reason"] == Reason.FALLS:
@@ -214,7 +208,7 @@ def _would_change(findings: Findings, chosen: Row) -> Iterator[str]:
     told += [f"{names(found, 'or')} if queries like those of {falls} do not matter" for falls, found in losing.items()]
     if name == BASE:
         told += [
-            f"{row['variant']} if its gain is real ({difference(row)}; {_settled(findings, row)})"
+            f"{row['variant']} if its gain is real ({difference(row)}; {_settled(findings.claims[row['variant']])})"
             for row in findings.systems
             if row["standing"] == RUNNER_UP and row["reason"] == Reason.OPEN
         ]
@@ -233,13 +227,11 @@ def _higher(findings: Findings, chosen: Row) -> Row | None:
     return max(found, key=lambda row: row["delta"], default=None)
 
 
-def _settled(findings: Findings, row: Row) -> str:
-    needed = findings.claims[row["variant"]]["queries_needed"]
-    return (
-        f"about {count(needed, 'query', 'queries')} would settle it"
-        if needed
-        else "no number of queries would settle it"
-    )
+def _settled(row: Row) -> str:
+    """How many queries would settle a comparison."""
+    needed = row["queries_needed"]
+    queries = f"about {count(needed, 'query', 'queries')}" if needed else "no number of queries"
+    return f"{queries} would settle it"
 
 
 def systems_table(findings: Findings) -> list[dict[str, Any]]:

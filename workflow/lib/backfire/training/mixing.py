@@ -19,6 +19,7 @@ from backfire.encoders.folders import MIX
 from backfire.encoders.library import library_forward, load_library_model
 from backfire.encoders.similarity import COSINE
 from backfire.errors import BackfireError
+from backfire.evaluation.selection import highest
 from backfire.formats.atomic import replacing, write_json
 from backfire.training.development import development_set
 
@@ -62,8 +63,7 @@ def mix_models(
         states.append(other.state_dict())
     tried = [list(each) for each in zip(*shares, strict=True)]
     values = [] if watched is None else list(_looked_at(models[0], first, states, tried, watched))
-    # Means of the same values in another order may differ in the last bit.
-    chosen = tried[next((place for place, value in enumerate(values) if value >= max(values) - 1e-12), 0)]
+    chosen = tried[highest(dict(enumerate(values))) if values else 0]
     first.load_state_dict(_mixed(states, chosen))
     notes: dict[str, Any] = {"models": list(map(str, models)), "shares": chosen}
     if watched is not None:
